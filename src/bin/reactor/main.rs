@@ -1,0 +1,2 @@
+//! The `reactor` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The slab of submitted operations.

@@ -1,0 +1,9 @@
+//! A thread-per-core async runtime for storage.
+
+pub mod bdev;
+pub mod inflight;
+pub mod reactor;
+pub mod sync;
+pub mod sys;
+pub mod time;
+pub mod uring;

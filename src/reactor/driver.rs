@@ -1,0 +1,22 @@
+//! What the run loop asks of a driver: a ring or a queue pair that completes operations.
+
+use std::os::fd::RawFd;
+
+/// A source of completions that the turn polls, flushes and may sleep on.
+pub(crate) trait Driver {
+    /// Reaps what has completed and wakes its tasks. Returns how many operations completed. Never blocks and makes no system
+    /// call unless the kernel demands one to deliver completions.
+    fn poll(&self) -> usize;
+
+    /// Hands over what was queued since the last flush: at most one system call or one doorbell per queue.
+    fn flush(&self);
+
+    /// Becomes readable when `poll` has something to do; registered with the core's epoll set once.
+    fn fd(&self) -> RawFd;
+
+    /// Operations the device has not answered yet, orphans included.
+    fn in_flight(&self) -> usize;
+
+    /// Asks the device to give up what is in flight (shutdown); completions are still reaped by `poll`.
+    fn cancel_all(&self);
+}

@@ -1,0 +1,4 @@
+//! The run loop and what stands on it.
+
+pub(crate) mod context;
+pub(crate) mod driver;

@@ -1,0 +1,1 @@
+//! Local and cross-core primitives.

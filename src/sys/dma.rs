@@ -1,0 +1,1 @@
+//! Memory that devices read and write.
