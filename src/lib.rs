@@ -1,6 +1,7 @@
 //! A thread-per-core async runtime for storage.
 
 pub mod bdev;
+mod inbox;
 pub mod inflight;
 pub mod reactor;
 pub mod sync;
