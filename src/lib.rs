@@ -6,5 +6,6 @@ pub mod inflight;
 pub mod reactor;
 pub mod sync;
 pub mod sys;
+mod task;
 pub mod time;
 pub mod uring;

@@ -49,6 +49,21 @@ mod std_cell {
     }
 }
 
+/// A thread-local `Cell`: one move instruction under std, loom's own thread-locals in a model.
+#[cfg(not(all(test, loom)))]
+macro_rules! thread_local_cell {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        std::thread_local! { $(#[$meta])* static $name: std::cell::Cell<$type> = const { std::cell::Cell::new($init) }; }
+    };
+}
+#[cfg(all(test, loom))]
+macro_rules! thread_local_cell {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        loom::thread_local! { $(#[$meta])* static $name: std::cell::Cell<$type> = std::cell::Cell::new($init); }
+    };
+}
+pub(crate) use thread_local_cell;
+
 /// Keeps its content on a pair of cache lines of its own: x86's adjacent-line prefetch pulls lines in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]

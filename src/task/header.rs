@@ -1,0 +1,221 @@
+//! The part of a task that does not depend on its future, and who may touch what.
+//!
+//! | field | touched by |
+//! |---|---|
+//! | `vtable`, `home` | anyone who holds a reference; never changes |
+//! | `own` | the owning core only (plain loads and stores) |
+//! | `shared` | anyone (atomic): references made abroad |
+//!
+//! # References
+//!
+//! A *local* reference is one that the owner made: the run loop's until the task is done, the handle, and every waker cloned on
+//! the owner, wherever it has travelled since. The owner counts them in `own.local_refs`, without atomics; a local reference that
+//! ends abroad goes home as an event. A *shared* reference is one made abroad (a waker cloned on another thread), counted in
+//! `shared`, where all local references together stand for one unit. `WAKING` in the same word is a reference too: that of a
+//! wake-up under way to the owner. The memory goes back when the whole word is zero, which for a task that never left its core
+//! takes one plain load to see.
+#![expect(unsafe_code, reason = "owner-only fields behind a shared pointer")]
+
+use super::{home::Home, raw::VTable};
+use crate::sys::sync::{
+    UnsafeCell,
+    atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire},
+};
+use std::{ptr::NonNull, task::Waker};
+
+/// In `shared`: a foreign `wake_by_ref` is on its way. Set by the sender, cleared by the owner.
+const WAKING: u32 = 1;
+/// One reference in `shared`.
+const ONE: u32 = 2;
+/// Added to `shared` while the core ends, so that nobody frees what is being counted.
+const BIAS: u32 = 1 << 30;
+
+/// Head of every task's allocation.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(super) vtable: &'static VTable,
+    pub(super) home: NonNull<Home>,
+    own: UnsafeCell<Own>,
+    shared: AtomicU32,
+}
+
+/// What only the owning core touches.
+struct Own {
+    queue_next: Option<NonNull<Header>>,
+    live_prev: Option<NonNull<Header>>,
+    live_next: Option<NonNull<Header>>,
+    join_waker: Option<Waker>,
+    local_refs: u32,
+    /// The light thread whose time this task spends.
+    group: u16,
+    state: u8,
+}
+
+/// A count that reached zero: the caller frees the memory.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Released {
+    StillReferenced,
+    Last,
+}
+
+impl Released {
+    fn when(is_last: bool) -> Self {
+        if is_last { Self::Last } else { Self::StillReferenced }
+    }
+}
+
+macro_rules! own {
+    ($self:ident, $own:ident => $body:expr) => {
+        $self.own.with_mut(|cell| {
+            // SAFETY: methods that use this are called on the owning core only, and no reference leaves the closure.
+            let $own = unsafe { &mut *cell };
+            $body
+        })
+    };
+}
+
+/// Owner only, except where said.
+impl Header {
+    pub(super) fn new(vtable: &'static VTable, home: NonNull<Home>, state: u8, local_refs: u32, group: u16) -> Self {
+        Self {
+            vtable,
+            home,
+            own: UnsafeCell::new(Own {
+                queue_next: None,
+                live_prev: None,
+                live_next: None,
+                join_waker: None,
+                local_refs,
+                group,
+                state,
+            }),
+            shared: AtomicU32::new(ONE),
+        }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> u8 {
+        own!(self, own => own.state)
+    }
+
+    /// Replaces `clear` by `set` and returns the new state.
+    #[inline]
+    pub(super) fn change_state(&self, clear: u8, set: u8) -> u8 {
+        own!(self, own => {
+            own.state = own.state & !clear | set;
+            own.state
+        })
+    }
+
+    pub(super) fn group(&self) -> u16 {
+        own!(self, own => own.group)
+    }
+
+    #[inline]
+    pub(super) fn set_queue_next(&self, next: Option<NonNull<Header>>) {
+        own!(self, own => own.queue_next = next);
+    }
+
+    #[inline]
+    pub(super) fn take_queue_next(&self) -> Option<NonNull<Header>> {
+        own!(self, own => own.queue_next.take())
+    }
+
+    #[inline]
+    pub(super) fn live_links(&self) -> (Option<NonNull<Header>>, Option<NonNull<Header>>) {
+        own!(self, own => (own.live_prev, own.live_next))
+    }
+
+    #[inline]
+    pub(super) fn set_live_links(&self, prev: Option<NonNull<Header>>, next: Option<NonNull<Header>>) {
+        own!(self, own => (own.live_prev, own.live_next) = (prev, next));
+    }
+
+    #[inline]
+    pub(super) fn set_live_prev(&self, prev: Option<NonNull<Header>>) {
+        own!(self, own => own.live_prev = prev);
+    }
+
+    #[inline]
+    pub(super) fn set_live_next(&self, next: Option<NonNull<Header>>) {
+        own!(self, own => own.live_next = next);
+    }
+
+    /// Has `waker` woken when the task is done. The old one is returned, to be dropped outside of the header.
+    #[inline]
+    pub(super) fn set_join_waker(&self, waker: &Waker) -> Option<Waker> {
+        if own!(self, own => own.join_waker.as_ref().is_some_and(|old| old.will_wake(waker))) {
+            return None;
+        }
+        // Cloned before the header is borrowed: a foreign waker's clone may run anything.
+        let waker = waker.clone();
+        own!(self, own => own.join_waker.replace(waker))
+    }
+
+    #[inline]
+    pub(super) fn take_join_waker(&self) -> Option<Waker> {
+        own!(self, own => own.join_waker.take())
+    }
+
+    /// One more local reference.
+    #[inline]
+    pub(super) fn retain_local(&self) {
+        own!(self, own => own.local_refs += 1);
+    }
+
+    /// One local reference less.
+    #[inline]
+    pub(super) fn release_local(&self) -> Released {
+        let left = own!(self, own => {
+            own.local_refs -= 1;
+            own.local_refs
+        });
+        if left > 0 {
+            return Released::StillReferenced;
+        }
+        // Acquire: pairs with the AcqRel of the last foreign release. With no other reference nobody can make one.
+        if self.shared.load(Acquire) == ONE {
+            return Released::Last;
+        }
+        self.release_shared()
+    }
+
+    /// Any thread: one more shared reference.
+    pub(super) fn retain_shared(&self) {
+        // Relaxed would do, as in `Arc`: the caller holds a reference already.
+        let before = self.shared.fetch_add(ONE, AcqRel);
+        assert!(before < BIAS * 3, "too many wakers of one task");
+    }
+
+    /// Any thread: one shared reference less.
+    pub(super) fn release_shared(&self) -> Released {
+        // AcqRel: what holders did before they let go is seen by who frees.
+        Released::when(self.shared.fetch_sub(ONE, AcqRel) == ONE)
+    }
+
+    /// Any thread: `true` if the caller must tell the owner, `false` if somebody's news is still under way.
+    pub(super) fn begin_waking(&self) -> bool {
+        // AcqRel even where the bit stands already: what this waker's caller wrote is seen by the poll that follows.
+        self.shared.fetch_or(WAKING, AcqRel) & WAKING == 0
+    }
+
+    /// The news has arrived (or cannot arrive any more).
+    pub(super) fn end_waking(&self) -> Released {
+        Released::when(self.shared.fetch_and(!WAKING, AcqRel) == WAKING)
+    }
+
+    /// The core ends, part one: until `end_counting` nobody frees this task.
+    pub(super) fn begin_counting(&self) {
+        self.shared.fetch_add(BIAS, AcqRel);
+    }
+
+    /// The core ends, part two: local references become shared ones, which end wherever they are.
+    pub(super) fn end_counting(&self) -> Released {
+        let local = own!(self, own => std::mem::take(&mut own.local_refs));
+        // With local references left, their common unit is still in the word. Wrapping: the sum is what counts.
+        let gained = if local > 0 { local.wrapping_mul(ONE).wrapping_sub(ONE) } else { 0 };
+        let change = gained.wrapping_sub(BIAS);
+        Released::when(self.shared.fetch_add(change, AcqRel).wrapping_add(change) == 0)
+    }
+}

@@ -1,0 +1,374 @@
+//! Handles: how a task's result reaches who awaits it, on its own core or elsewhere.
+//!
+//! ```text
+//!            on the task's core                      elsewhere
+//!  poll      header: take output or leave a waker    forward: the handle goes home as an event, the result comes back
+//!  drop      detach                                  an event that detaches
+//!  abort     header: ABORTED, scheduled              an event that aborts
+//! ```
+#![expect(unsafe_code, reason = "a handle is a counted pointer to a task's header")]
+
+use super::{
+    header::{Header, Released},
+    home::Home,
+    remote::AbortFlag,
+    state::{DONE, HANDLE, OUTPUT},
+    waker::{Errand, send_home},
+};
+use crate::inbox::Event;
+use futures::channel::oneshot;
+use std::{
+    any::Any,
+    fmt,
+    marker::PhantomData,
+    mem::{self, MaybeUninit},
+    pin::Pin,
+    ptr::NonNull,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Why a task gave no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The task panicked; its panic is inside, to look at or to resume.
+    Panicked(Panic),
+    /// The task was aborted, or its core ended before it did.
+    Cancelled,
+    /// The task's core is gone: it will neither run nor answer.
+    CoreGone,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(panic) => write!(f, "the task panicked: {}", panic.message()),
+            Self::Cancelled => f.write_str("the task was aborted or its core ended before it finished"),
+            Self::CoreGone => f.write_str("the task's core is gone: its runtime has shut down"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+impl JoinError {
+    /// Goes on with the task's panic here, or returns the error if it was none.
+    pub fn resume_panic(self) -> Self {
+        match self {
+            Self::Panicked(panic) => std::panic::resume_unwind(panic.into_payload()),
+            other => other,
+        }
+    }
+}
+
+/// What a task panicked with.
+pub struct Panic(Box<dyn Any + Send>);
+
+// SAFETY: by reference only `message` reaches the payload, and it looks at nothing but `&str` and `String`, which are `Sync`.
+unsafe impl Sync for Panic {}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self(payload)
+    }
+
+    /// The panic's message, if it was a string.
+    pub fn message(&self) -> &str {
+        let payload = &*self.0;
+        (payload.downcast_ref::<&'static str>().copied())
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("(a payload that is not a string)")
+    }
+
+    /// The payload, as `std::panic::catch_unwind` gives it.
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Panic").field(&self.message()).finish()
+    }
+}
+
+/// Awaits a task's result.
+///
+/// Dropping the handle detaches the task, which goes on; [`abort`](Self::abort) and [`abort_on_drop`](Self::abort_on_drop) end it.
+/// A handle whose result is `Send` may be awaited on any core or thread: it then has the result sent over.
+#[must_use = "a dropped handle detaches its task: await it, or say `drop` or `detach`"]
+pub struct JoinHandle<T> {
+    inner: Inner<T>,
+}
+
+enum Inner<T> {
+    /// Holds a local reference and the `HANDLE` bit.
+    Task(TaskPointer<T>),
+    /// The result comes through a channel: this thread is not the task's core.
+    Channel(oneshot::Receiver<Result<T, JoinError>>, AbortHandle),
+    Failed(JoinError),
+    Taken,
+}
+
+struct TaskPointer<T>(NonNull<Header>, PhantomData<T>);
+
+// SAFETY: away from its core a handle only sends events; the result crosses threads, so it must be `Send`.
+unsafe impl<T: Send> Send for TaskPointer<T> {}
+// SAFETY: `&JoinHandle` offers nothing but `abort` and `is_finished`, which are safe from any thread.
+unsafe impl<T: Send> Sync for TaskPointer<T> {}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T: 'static> JoinHandle<T> {
+    /// # Safety
+    /// `task`'s output is a `Result<T, JoinError>`; a local reference and the `HANDLE` bit become the handle's. On the owner.
+    pub(super) unsafe fn from_task(task: NonNull<Header>) -> Self {
+        Self { inner: Inner::Task(TaskPointer(task, PhantomData)) }
+    }
+
+    pub(super) fn from_channel(receiver: oneshot::Receiver<Result<T, JoinError>>, abort: Arc<AbortFlag>) -> Self {
+        Self { inner: Inner::Channel(receiver, AbortHandle(Target::Flag(abort))) }
+    }
+
+    pub(crate) fn failed(error: JoinError) -> Self {
+        Self { inner: Inner::Failed(error) }
+    }
+
+    /// Has the task dropped at its next turn instead of polled; the handle then says [`JoinError::Cancelled`], unless the task
+    /// finished first. On another core the abort travels as an event. Work that the task has handed to a device goes on there.
+    pub fn abort(&self) {
+        match &self.inner {
+            // SAFETY: the handle's reference.
+            Inner::Task(task) => unsafe { abort(task.0) },
+            Inner::Channel(_, handle) => handle.abort(),
+            Inner::Failed(_) | Inner::Taken => {}
+        }
+    }
+
+    /// A handle that aborts the task when it is dropped.
+    pub fn abort_on_drop(self) -> AbortOnDrop<T> {
+        AbortOnDrop { handle: self }
+    }
+
+    /// Lets the task run on its own, as dropping the handle does, and says so.
+    pub fn detach(self) {}
+
+    /// Something that aborts the task from anywhere, as often as one likes; `None` once the result was taken.
+    pub fn abort_handle(&self) -> Option<AbortHandle> {
+        match &self.inner {
+            Inner::Task(task) => {
+                // SAFETY: the handle's reference.
+                unsafe { task.0.as_ref() }.retain_shared();
+                Some(AbortHandle(Target::Header(task.0)))
+            }
+            Inner::Channel(_, handle) => Some(handle.clone()),
+            Inner::Failed(_) | Inner::Taken => None,
+        }
+    }
+
+    /// Away from the task's core: asks it to send the result.
+    #[cold]
+    fn forward(&mut self) {
+        let Inner::Task(TaskPointer(task, _)) = mem::replace(&mut self.inner, Inner::Taken) else { return };
+        // SAFETY: the handle's reference keeps the header, and the header its home.
+        let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
+        header.retain_shared();
+        let abort = AbortHandle(Target::Header(task));
+        let (sender, receiver) = oneshot::channel();
+        // SAFETY: the reference and the bit that were this handle's.
+        let moving = Moving(unsafe { Self::from_task(task) }, sender);
+        let sent = home.send(Event::new(move || moving.answer()));
+        self.inner = match sent {
+            Ok(()) => Inner::Channel(receiver, abort),
+            // Dropping the event drops the handle in it.
+            Err(_) => Inner::Failed(JoinError::CoreGone),
+        };
+    }
+}
+
+/// A handle on its way home, to have its result sent back.
+struct Moving<T>(JoinHandle<T>, oneshot::Sender<Result<T, JoinError>>);
+
+// SAFETY: the handle is polled away from home. Either it was sent, so `T: Send`; or this thread is the owner between two turns,
+// and the result never leaves the thread.
+unsafe impl<T> Send for Moving<T> {}
+
+impl<T: 'static> Moving<T> {
+    fn answer(self) {
+        Home::with_current(|home, local| {
+            local.spawn_polled(home, async move {
+                let Self(handle, sender) = self;
+                // Nobody listening means that the handle was dropped meanwhile: the result is not wanted.
+                let _unwanted = sender.send(handle.await);
+            });
+        });
+    }
+}
+
+impl<T: 'static> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Inner::Task(TaskPointer(task, _)) = self.inner {
+            // SAFETY: the handle's reference keeps the header, and the header its home.
+            let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
+            if let Some(local) = home.local() {
+                if header.state() & OUTPUT == 0 {
+                    if header.state() & DONE != 0 {
+                        // Only while the core ends.
+                        return Poll::Ready(Err(JoinError::Cancelled));
+                    }
+                    drop(header.set_join_waker(cx.waker()));
+                    return Poll::Pending;
+                }
+                let mut output = MaybeUninit::<Self::Output>::uninit();
+                // SAFETY: on the owner, the output is in place, and it is a `Result<T, JoinError>`.
+                unsafe { (header.vtable.take_output)(task, NonNull::from(&mut output).cast()) };
+                self.inner = Inner::Taken;
+                header.change_state(HANDLE, 0);
+                local.release(task);
+                // SAFETY: `take_output` has written it.
+                return Poll::Ready(unsafe { output.assume_init() });
+            }
+            self.forward();
+        }
+        match mem::replace(&mut self.inner, Inner::Taken) {
+            Inner::Channel(mut receiver, abort) => match Pin::new(&mut receiver).poll(cx) {
+                Poll::Ready(result) => Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled))),
+                Poll::Pending => {
+                    self.inner = Inner::Channel(receiver, abort);
+                    Poll::Pending
+                }
+            },
+            Inner::Failed(error) => Poll::Ready(Err(error)),
+            Inner::Task(_) | Inner::Taken => panic!("a JoinHandle was polled after it gave its result"),
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        let Inner::Task(TaskPointer(task, _)) = self.inner else { return };
+        // SAFETY: the handle's reference keeps the header, and the header its home.
+        match unsafe { task.as_ref().home.as_ref() }.local() {
+            Some(local) => local.detach(task),
+            None => send_home(task, Errand::Detach),
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").finish_non_exhaustive()
+    }
+}
+
+/// A [`JoinHandle`] that aborts its task when it is dropped.
+#[must_use = "dropping it aborts the task"]
+#[derive(Debug)]
+pub struct AbortOnDrop<T: 'static> {
+    handle: JoinHandle<T>,
+}
+
+impl<T: 'static> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.handle).poll(cx)
+    }
+}
+
+impl<T: 'static> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+/// Aborts a task from any thread.
+pub struct AbortHandle(Target);
+
+enum Target {
+    /// Holds a shared reference.
+    Header(NonNull<Header>),
+    Flag(Arc<AbortFlag>),
+}
+
+// SAFETY: holds a shared reference, counted atomically, and only sends events with it.
+unsafe impl Send for AbortHandle {}
+// SAFETY: as above.
+unsafe impl Sync for AbortHandle {}
+
+impl AbortHandle {
+    /// See [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        match &self.0 {
+            // SAFETY: the handle's reference.
+            Target::Header(task) => unsafe { abort(*task) },
+            Target::Flag(flag) => flag.raise(),
+        }
+    }
+}
+
+impl Clone for AbortHandle {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Target::Header(task) => {
+                // SAFETY: the handle's reference.
+                unsafe { task.as_ref() }.retain_shared();
+                Target::Header(*task)
+            }
+            Target::Flag(flag) => Target::Flag(flag.clone()),
+        })
+    }
+}
+
+impl Drop for AbortHandle {
+    fn drop(&mut self) {
+        if let Target::Header(task) = self.0 {
+            // SAFETY: the handle's reference, which ends here.
+            unsafe { release_shared(task) };
+        }
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle").finish_non_exhaustive()
+    }
+}
+
+/// Aborts, on the owner or by an event.
+///
+/// # Safety
+/// The caller holds a reference.
+unsafe fn abort(task: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
+    match home.local() {
+        // SAFETY: on the owner.
+        Some(local) => unsafe { (header.vtable.abort)(task, local) },
+        None => {
+            header.retain_shared();
+            send_home(task, Errand::Abort);
+        }
+    }
+}
+
+/// Ends a shared reference, on any thread.
+///
+/// # Safety
+/// The reference is the caller's to end.
+pub(super) unsafe fn release_shared(task: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home) };
+    if header.release_shared() == Released::StillReferenced {
+        return;
+    }
+    // SAFETY: the last reference was ours, so the header and with it its home are there until we free it.
+    match unsafe { home.as_ref() }.local() {
+        Some(local) => local.free(task),
+        None => send_home(task, Errand::Free),
+    }
+}

@@ -1,0 +1,28 @@
+//! Tasks: futures that live on one core, their wakers, and the handles that await them.
+//!
+//! A task is one allocation (header, future or result) in its core's [`arena`]; [`header`] says who may touch which part,
+//! [`state`] draws its life, [`raw`] is the part that knows the future's type. [`home`] is the core as tasks see it: the inbox
+//! that anyone may send to, and the run queue and live list that only the owner touches. Nothing here knows a reactor.
+//! See "Tasks and wakers" in ARCHITECTURE.md.
+
+mod arena;
+pub(crate) mod budget;
+mod header;
+mod home;
+mod join;
+mod list;
+mod raw;
+mod remote;
+mod spawn;
+mod state;
+mod waker;
+
+pub(crate) use home::{Entered, Home, Local};
+pub use join::{AbortHandle, AbortOnDrop, JoinError, JoinHandle, Panic};
+pub(crate) use remote::{call_remote, spawn_foreign};
+pub(crate) use spawn::{Named, Plain};
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;

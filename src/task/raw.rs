@@ -1,0 +1,205 @@
+//! The part of a task that knows its future's type, behind a table of functions.
+#![expect(unsafe_code, reason = "type erasure: one allocation holds header, future and output")]
+
+use super::{
+    JoinError, Local,
+    header::Header,
+    state::{FUTURE_DROPPED, OUTPUT, RUNNING},
+    waker,
+};
+use crate::sys::sync::UnsafeCell;
+use std::{
+    alloc::Layout,
+    borrow::Cow,
+    mem::ManuallyDrop,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context, Poll},
+};
+
+/// A task's allocation.
+///
+/// # Invariants
+/// `stage` holds the future until `FUTURE_DROPPED` is set, the output while `OUTPUT` is set, and nothing otherwise. It is never
+/// moved, and touched by the owning core only.
+#[repr(C)]
+struct Task<F: Future> {
+    header: Header,
+    stage: UnsafeCell<Stage<F>>,
+}
+
+union Stage<F: Future> {
+    future: ManuallyDrop<F>,
+    output: ManuallyDrop<Result<F::Output, JoinError>>,
+}
+
+/// What the owner does with a task whose future it does not know. Each takes the task's header, on the owner.
+pub(super) struct VTable {
+    /// Polls the future; when ready, drops it and puts its output in place. Unwinds if the future does.
+    pub(super) poll: unsafe fn(NonNull<Header>) -> Poll<()>,
+    /// Drops the future, if that has not begun yet.
+    pub(super) drop_future: unsafe fn(NonNull<Header>),
+    /// Puts an error in the output's place. The future is gone.
+    pub(super) fail: unsafe fn(NonNull<Header>, JoinError),
+    /// Moves the output, which is in place, to a `Result<F::Output, JoinError>`.
+    pub(super) take_output: unsafe fn(NonNull<Header>, NonNull<()>),
+    /// Drops the output, if it is in place.
+    pub(super) drop_output: unsafe fn(NonNull<Header>),
+    /// Sees to it that the future is dropped instead of polled, here or where it runs.
+    pub(super) abort: unsafe fn(NonNull<Header>, &Local),
+    /// What people call the task: its name, or the type of its future.
+    pub(super) name: unsafe fn(NonNull<Header>) -> Cow<'static, str>,
+    pub(super) layout: Layout,
+}
+
+/// A future as a task keeps it: plain, named, or standing for one elsewhere.
+pub(super) trait Run: Future + Sized + 'static {
+    /// What people call it.
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(std::any::type_name::<Self>())
+    }
+
+    /// Sees to it that it ends.
+    fn abort(&self, task: NonNull<Header>, local: &Local) {
+        local.abort(task);
+    }
+
+    /// The table of functions for tasks of this type.
+    const VTABLE: &'static VTable = &VTable {
+        poll: poll::<Self>,
+        drop_future: drop_future::<Self>,
+        fail: fail::<Self>,
+        take_output: move_output::<Self>,
+        drop_output: drop_output::<Self>,
+        abort: abort::<Self>,
+        name: name::<Self>,
+        layout: Layout::new::<Task<Self>>(),
+    };
+}
+
+/// Fills a block of `F::VTABLE.layout`.
+///
+/// # Safety
+/// `block` is free memory of that layout.
+#[inline]
+pub(super) unsafe fn write<F: Run>(block: NonNull<u8>, header: Header, future: F) -> NonNull<Header> {
+    let task = block.cast::<Task<F>>();
+    let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
+    // SAFETY: the caller's promise.
+    unsafe { task.write(Task { header, stage }) };
+    task.cast()
+}
+
+/// # Safety
+/// On the owner; `task` is a task of `F`, and its `OUTPUT` bit is set.
+#[inline]
+unsafe fn take_output<F: Future>(task: NonNull<Header>) -> Result<F::Output, JoinError> {
+    // SAFETY: the caller's promise.
+    let task = unsafe { task.cast::<Task<F>>().as_ref() };
+    task.header.change_state(OUTPUT, 0);
+    // SAFETY: the output was in place, and nobody will take it again: its bit is cleared.
+    task.stage.with_mut(|stage| unsafe { ManuallyDrop::take(&mut (*stage).output) })
+}
+
+/// Puts an output in place.
+///
+/// # Safety
+/// On the owner; the future is gone and there is no output yet.
+#[inline]
+pub(super) unsafe fn put_output<F: Future>(task: NonNull<Header>, output: Result<F::Output, JoinError>) {
+    // SAFETY: the caller's promise.
+    let task = unsafe { task.cast::<Task<F>>().as_ref() };
+    task.stage.with_mut(|stage| {
+        // SAFETY: the stage is ours and empty.
+        unsafe { (*stage).output = ManuallyDrop::new(output) }
+    });
+    task.header.change_state(0, OUTPUT);
+}
+
+/// Puts the output of a task whose future has nothing to drop in place.
+///
+/// # Safety
+/// On the owner; the future is in place and there is no output yet.
+#[inline]
+pub(super) unsafe fn replace_future<F: Future>(task: NonNull<Header>, output: Result<F::Output, JoinError>) {
+    const { assert!(!std::mem::needs_drop::<F>()) };
+    // SAFETY: the caller's promise.
+    unsafe { task.as_ref() }.change_state(0, FUTURE_DROPPED);
+    // SAFETY: the future is gone.
+    unsafe { put_output::<F>(task, output) };
+}
+
+unsafe fn poll<F: Future>(task: NonNull<Header>) -> Poll<()> {
+    // SAFETY: the caller's promise: a task of `F`, on its owner.
+    let this = unsafe { task.cast::<Task<F>>().as_ref() };
+    // SAFETY: the run loop's reference keeps the task during the poll.
+    let waker = unsafe { waker::lent(task) };
+    let mut cx = Context::from_waker(&waker);
+    let polled = this.stage.with_mut(|stage| {
+        // SAFETY: not `FUTURE_DROPPED`, so the future is there; it never moves; `RUNNING` keeps others away.
+        unsafe { Pin::new_unchecked(&mut *(*stage).future).poll(&mut cx) }
+    });
+    match polled {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(output) => {
+            // SAFETY: as above.
+            unsafe { drop_future::<F>(task) };
+            // SAFETY: the future is gone, and this is its one output.
+            unsafe { put_output::<F>(task, Ok(output)) };
+            Poll::Ready(())
+        }
+    }
+}
+
+unsafe fn drop_future<F: Future>(task: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { task.cast::<Task<F>>().as_ref() };
+    if this.header.state() & FUTURE_DROPPED == 0 {
+        // Before the drop, which may unwind: a future is not dropped twice.
+        this.header.change_state(0, FUTURE_DROPPED);
+        this.stage.with_mut(|stage| {
+            // SAFETY: the bit was clear, so the future is there; nobody looks at it again.
+            unsafe { ManuallyDrop::drop(&mut (*stage).future) }
+        });
+    }
+}
+
+unsafe fn fail<F: Future>(task: NonNull<Header>, error: JoinError) {
+    // SAFETY: the caller's promise.
+    unsafe { put_output::<F>(task, Err(error)) };
+}
+
+unsafe fn move_output<F: Future>(task: NonNull<Header>, to: NonNull<()>) {
+    // SAFETY: the caller's promise.
+    unsafe { to.cast::<Result<F::Output, JoinError>>().write(take_output::<F>(task)) };
+}
+
+unsafe fn drop_output<F: Future>(task: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    if unsafe { task.as_ref() }.state() & OUTPUT != 0 {
+        // SAFETY: as above; the bit is set.
+        drop(unsafe { take_output::<F>(task) });
+    }
+}
+
+unsafe fn abort<F: Run>(task: NonNull<Header>, local: &Local) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { task.cast::<Task<F>>().as_ref() };
+    if this.header.state() & (FUTURE_DROPPED | RUNNING) == 0 {
+        // SAFETY: the future is there, and nobody is polling it.
+        this.stage.with(|stage| unsafe { (*stage).future.abort(task, local) });
+    } else {
+        // Finished, or aborting itself: `step` sees the mark after the poll.
+        local.abort(task);
+    }
+}
+
+unsafe fn name<F: Run>(task: NonNull<Header>) -> Cow<'static, str> {
+    // SAFETY: the caller's promise.
+    let this = unsafe { task.cast::<Task<F>>().as_ref() };
+    if this.header.state() & (FUTURE_DROPPED | RUNNING) != 0 {
+        return Cow::Borrowed(std::any::type_name::<F>());
+    }
+    // SAFETY: the future is there, and nobody is polling it.
+    this.stage.with(|stage| unsafe { (*stage).future.name() })
+}

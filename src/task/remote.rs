@@ -1,0 +1,307 @@
+//! Tasks that one core starts on another: the task runs there, its result slot stays here.
+//!
+//! ```text
+//!   home core                                     target core
+//!   proxy ── event: future + answer ────────────► task, polled at once
+//!     ▲                                             │ ready, panicked, dropped
+//!     └───── event: result ◄────────────────────────┘
+//! ```
+//!
+//! The proxy is a task header without a future, in the home core's memory: the handle awaits it like any task, and neither side
+//! touches the other's cache lines but through the two inboxes. A caller that is no reactor gets a channel instead of a proxy.
+#![expect(unsafe_code, reason = "the answer carries a counted pointer to the proxy")]
+
+use super::{
+    JoinError, JoinHandle, Panic,
+    header::{Header, Released},
+    home::{Home, Local, free_orphan},
+    raw::{self, Run},
+    state::DONE,
+};
+use crate::inbox::Event;
+use futures::{channel::oneshot, task::AtomicWaker};
+use pin_project_lite::pin_project;
+use std::{
+    borrow::Cow,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+    task::{Context, Poll},
+};
+
+/// Runs `make()` on `target`, from the core `home`.
+///
+/// # Safety
+/// `target` outlives `home`'s run (both belong to one runtime, which keeps its cores until the last has ended).
+#[inline]
+pub(crate) unsafe fn call_remote<M, F, T>(home: &Home, local: &Local, target: &Home, make: M) -> JoinHandle<T>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let Some(proxy) = local.create_proxy(home, Proxy::<T> { target: NonNull::from(target), output: PhantomData }) else {
+        return JoinHandle::failed(JoinError::Cancelled);
+    };
+    // SAFETY: a fresh task with `T` as output, a reference and the bit for its handle; the other reference is the answer's.
+    let handle = unsafe { JoinHandle::from_task(proxy) };
+    let answer = Answer { proxy, output: PhantomData::<T> };
+    // A refused event is dropped, and with it the answer, which then says so.
+    drop(target.send(Event::new(move || {
+        Home::with_current(|home, local| {
+            local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
+        });
+    })));
+    handle
+}
+
+/// Stands for a task on another core.
+struct Proxy<T> {
+    target: NonNull<Home>,
+    output: PhantomData<T>,
+}
+
+impl<T> Future for Proxy<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        unreachable!("a proxy is never scheduled")
+    }
+}
+
+impl<T: 'static> Run for Proxy<T> {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed("(a task on another core)")
+    }
+
+    fn abort(&self, task: NonNull<Header>, _: &Local) {
+        let ticket = Ticket(task.as_ptr() as usize);
+        // SAFETY: `call_remote`'s promise.
+        let target = unsafe { self.target.as_ref() };
+        // Refused: the core is gone, and the answer says so already.
+        drop(target.send(Event::new(move || {
+            Home::with_current(|_, local| local.abort_listed(ticket));
+        })));
+    }
+}
+
+/// Names a task on the core where it runs: the address of its proxy, which stands until the answer has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ticket(usize);
+
+/// The one answer that a proxy gets. Dropped without a result it says that the task was cancelled.
+struct Answer<T: Send + 'static> {
+    /// With a local reference of the proxy's.
+    proxy: NonNull<Header>,
+    output: PhantomData<T>,
+}
+
+// SAFETY: the proxy is touched at home only; what travels is its address and a `T: Send`.
+unsafe impl<T: Send + 'static> Send for Answer<T> {}
+
+impl<T: Send + 'static> Answer<T> {
+    fn ticket(&self) -> Ticket {
+        Ticket(self.proxy.as_ptr() as usize)
+    }
+
+    #[inline]
+    fn send(self, result: Result<T, JoinError>) {
+        let proxy = self.proxy;
+        std::mem::forget(self);
+        deliver(proxy, result);
+    }
+}
+
+impl<T: Send + 'static> Drop for Answer<T> {
+    fn drop(&mut self) {
+        // The task was dropped: aborted there, or its core has ended.
+        let is_gone = Home::with_current(|_, local| local.is_closing()).unwrap_or(true);
+        deliver::<T>(self.proxy, Err(if is_gone { JoinError::CoreGone } else { JoinError::Cancelled }));
+    }
+}
+
+#[inline]
+fn deliver<T: Send + 'static>(proxy: NonNull<Header>, result: Result<T, JoinError>) {
+    // SAFETY: the answer's reference keeps the proxy, and the proxy its home, until the event has been taken.
+    let home = unsafe { proxy.as_ref().home.as_ref() };
+    let delivery = Delivery { proxy, result: Some(result) };
+    if home.local().is_some() {
+        // The event to another core was refused, or a task of this core was awaited through its own inbox.
+        return delivery.arrive();
+    }
+    // Refused: the home core is gone; dropping the event ends the reference.
+    drop(home.send(Event::new(move || delivery.arrive())));
+}
+
+/// A result on its way to the proxy.
+struct Delivery<T> {
+    proxy: NonNull<Header>,
+    result: Option<Result<T, JoinError>>,
+}
+
+// SAFETY: see `Answer`.
+unsafe impl<T: Send> Send for Delivery<T> {}
+
+impl<T: 'static> Delivery<T> {
+    #[inline]
+    fn arrive(mut self) {
+        let result = self.result.take().expect("a delivery arrives once");
+        let proxy = self.proxy;
+        std::mem::forget(self);
+        Home::with_current(|_, local| {
+            // SAFETY: the delivery's reference; on the owner.
+            if unsafe { proxy.as_ref() }.state() & DONE == 0 {
+                // SAFETY: a proxy has no future to drop, and no output yet.
+                unsafe { raw::replace_future::<Proxy<T>>(proxy, result) };
+                local.finish_elsewhere(proxy);
+            } else {
+                // The home core is ending and has answered for it.
+                local.release(proxy);
+                drop(result);
+            }
+        });
+    }
+}
+
+impl<T> Drop for Delivery<T> {
+    fn drop(&mut self) {
+        // SAFETY: the delivery's reference.
+        let (header, home) = unsafe { (self.proxy.as_ref(), self.proxy.as_ref().home.as_ref()) };
+        match home.local() {
+            Some(local) => local.release(self.proxy),
+            // The inbox was closed, so local references count as shared ones.
+            None => {
+                if header.release_shared() == Released::Last {
+                    // SAFETY: that was the last one.
+                    unsafe { free_orphan(self.proxy) };
+                }
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// The task on the target: runs the future, sends the answer.
+    struct Remote<F, T: Send> where T: 'static {
+        #[pin]
+        future: F,
+        answer: Option<Answer<T>>,
+        // Whether an abort can find the task: only needed from the first time that it waits.
+        is_listed: bool,
+    }
+
+    impl<F, T: Send> PinnedDrop for Remote<F, T> where T: 'static {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (true, Some(answer)) = (*this.is_listed, &*this.answer) {
+                let ticket = answer.ticket();
+                Home::with_current(|_, local| local.unlist(ticket));
+            }
+        }
+    }
+}
+
+impl<F: Future<Output = T>, T: Send + 'static> Future for Remote<F, T> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+            Ok(Poll::Pending) => {
+                if let (false, Some(answer)) = (*this.is_listed, &*this.answer) {
+                    let ticket = answer.ticket();
+                    *this.is_listed = true;
+                    Home::with_current(|_, local| local.list_polled(ticket));
+                }
+                return Poll::Pending;
+            }
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
+        };
+        if let Some(answer) = this.answer.take() {
+            if *this.is_listed {
+                let ticket = answer.ticket();
+                Home::with_current(|_, local| local.unlist(ticket));
+            }
+            answer.send(result);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Tells a task whose result goes through a channel that it is aborted.
+pub(super) struct AbortFlag {
+    is_raised: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl AbortFlag {
+    pub(super) fn raise(&self) {
+        // Release: pairs with the Acquire in `Foreign::poll`.
+        self.is_raised.store(true, Release);
+        self.waker.wake();
+    }
+}
+
+/// Runs `make()` on `target`, from a thread that is no reactor, or that of another runtime.
+pub(crate) fn spawn_foreign<M, F, T>(target: &Home, make: M) -> JoinHandle<T>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let flag = Arc::new(AbortFlag { is_raised: AtomicBool::new(false), waker: AtomicWaker::new() });
+    let abort = flag.clone();
+    let sent = target.send(Event::new(move || {
+        Home::with_current(|home, local| {
+            local.spawn_polled(home, Foreign { future: make(), sender: Some(sender), flag: abort });
+        });
+    }));
+    match sent {
+        Ok(()) => JoinHandle::from_channel(receiver, flag),
+        Err(_) => JoinHandle::failed(JoinError::CoreGone),
+    }
+}
+
+pin_project! {
+    struct Foreign<F, T> {
+        #[pin]
+        future: F,
+        sender: Option<oneshot::Sender<Result<T, JoinError>>>,
+        flag: Arc<AbortFlag>,
+    }
+}
+
+impl<F: Future<Output = T>, T> Future for Foreign<F, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        this.flag.waker.register(cx.waker());
+        // Acquire: pairs with the Release in `raise`.
+        let result = if this.flag.is_raised.load(Acquire) {
+            Err(JoinError::Cancelled)
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(value)) => Ok(value),
+                Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
+            }
+        };
+        if let Some(sender) = this.sender.take() {
+            // Nobody listening: the handle was dropped, which detaches.
+            let _detached = sender.send(result);
+        }
+        Poll::Ready(())
+    }
+}
