@@ -1,11 +1,20 @@
 //! A thread-per-core async runtime for storage.
 
 pub mod bdev;
+mod error;
 mod inbox;
 pub mod inflight;
-pub mod reactor;
+mod reactor;
 pub mod sync;
 pub mod sys;
 mod task;
+mod thread;
 pub mod time;
 pub mod uring;
+
+pub use error::{Error, NotOnReactor, Result};
+pub use reactor::{
+    Core, Cores, ExecutorError, Handle, LocalExecutor, Mode, PollFuture, Poller, PollerStats, Stats, TaskScope, Turn, Work,
+    YieldNow, call_on, cores, on_every_core, poll_every_turn, post, spawn_local, spawn_named, spawn_on, yield_now,
+};
+pub use task::{AbortHandle, AbortOnDrop, JoinError, JoinHandle, Panic};

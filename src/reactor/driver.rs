@@ -1,6 +1,6 @@
 //! What the run loop asks of a driver: a ring or a queue pair that completes operations.
 
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// A source of completions that the turn polls, flushes and may sleep on.
 pub(crate) trait Driver {
@@ -12,7 +12,7 @@ pub(crate) trait Driver {
     fn flush(&self);
 
     /// Becomes readable when `poll` has something to do; registered with the core's epoll set once.
-    fn fd(&self) -> RawFd;
+    fn fd(&self) -> BorrowedFd<'_>;
 
     /// Operations the device has not answered yet, orphans included.
     fn in_flight(&self) -> usize;

@@ -1,4 +1,33 @@
 //! The run loop and what stands on it.
+//!
+//! [`turn`] is the loop, one page; [`run`] repeats it until a future is done, spinning or sleeping by [`Mode`]; [`executor`] is the
+//! core that turns. [`spawn`] and [`handle`] are how tasks and events get here, [`poller`] what is called every turn, [`driver`]
+//! what completes operations. [`context`] finds the core that the calling thread is turning.
 
 pub(crate) mod context;
+mod core;
+mod critical;
 pub(crate) mod driver;
+mod executor;
+mod group;
+mod handle;
+mod park;
+mod poller;
+mod run;
+mod scope;
+mod spawn;
+mod stats;
+mod turn;
+
+pub use self::{
+    core::{Core, Cores, cores},
+    executor::{ExecutorError, LocalExecutor},
+    handle::Handle,
+    poller::{PollFuture, Poller, PollerStats, Work, poll_every_turn},
+    run::Mode,
+    scope::TaskScope,
+    spawn::{YieldNow, call_on, on_every_core, post, spawn_local, spawn_named, spawn_on, yield_now},
+    stats::Stats,
+    turn::Turn,
+};
+pub(crate) use self::{executor::Inner, group::Group};

@@ -25,6 +25,7 @@ use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::{NonNull, null},
+    rc::Rc,
 };
 
 crate::sys::sync::thread_local_cell! {
@@ -52,6 +53,8 @@ pub(crate) struct Local {
     live: LiveList,
     arena: Arena,
     consumer: Consumer,
+    /// The cores of the runtime, in order, this one included; from `connect` to `close`.
+    peers: RefCell<Rc<[Arc<Home>]>>,
     /// The task being polled, for who catches its panic.
     polling: Cell<Option<NonNull<Header>>>,
     /// Tasks started from elsewhere that have waited at least once, for aborts that come from there.
@@ -82,6 +85,7 @@ impl Home {
             live: LiveList::default(),
             arena: Arena::new(),
             consumer,
+            peers: RefCell::new(Rc::new([])),
             polling: Cell::new(None),
             listed: RefCell::default(),
             group: Cell::new(0),
@@ -185,6 +189,20 @@ impl Local {
         if header.state() & (SCHEDULED | DONE | PROXY) == 0 {
             header.change_state(0, SCHEDULED);
             self.queue.push(task);
+        }
+    }
+
+    /// Makes the cores of the runtime known.
+    pub(crate) fn connect(&self, peers: impl Iterator<Item = Arc<Home>>) {
+        self.peers.replace(peers.collect());
+    }
+
+    /// Sends an event to the `index`-th core of the runtime. Hands it back if that is gone.
+    #[inline]
+    pub(super) fn send_to_peer(&self, index: usize, event: Event) -> Result<(), Event> {
+        match self.peers.borrow().get(index) {
+            Some(peer) => peer.send(event),
+            None => Err(event),
         }
     }
 
@@ -442,8 +460,8 @@ impl Local {
 
 /// The end of a core.
 impl Local {
-    /// Drops every future, refuses all events from now on, and lets go of the tasks that others still refer to.
-    pub(crate) fn close(&self, home: &Arc<Home>) {
+    /// Drops every future; from now on no task starts.
+    pub(crate) fn cancel_all(&self) {
         self.is_closing.set(true);
         self.for_each_live(|task| {
             self.cancel(task);
@@ -458,11 +476,18 @@ impl Local {
             unsafe { task.as_ref() }.change_state(SCHEDULED, 0);
             self.release(task);
         }
+    }
+
+    /// Refuses all events from now on, and lets go of the tasks that others still refer to. Follows `cancel_all`; afterwards this
+    /// thread is no longer the owner.
+    pub(crate) fn close(&self, home: &Arc<Home>) {
         self.for_each_live(|task| {
             // SAFETY: in the live list.
             unsafe { task.as_ref() }.begin_counting()
         });
         self.consumer.close(&home.inbox);
+        // They hold each other.
+        self.peers.replace(Rc::new([]));
         while let Some(event) = self.consumer.pop_closed(&home.inbox) {
             self.guarded_once(|| drop(event));
         }

@@ -146,6 +146,29 @@ impl<T: 'static> JoinHandle<T> {
         }
     }
 
+    /// Waits for the result by blocking: for threads that are no reactors.
+    ///
+    /// # Errors
+    /// As awaiting does.
+    ///
+    /// # Panics
+    /// On a reactor, which must not wait for itself: await instead.
+    #[track_caller]
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        assert!(
+            Home::with_current(|_, _| ()).is_none(),
+            "`JoinHandle::wait` would block this core, and the task may need this core to go on: await the handle instead"
+        );
+        let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut cx) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
     /// A handle that aborts the task when it is dropped.
     pub fn abort_on_drop(self) -> AbortOnDrop<T> {
         AbortOnDrop { handle: self }
@@ -184,6 +207,15 @@ impl<T: 'static> JoinHandle<T> {
             // Dropping the event drops the handle in it.
             Err(_) => Inner::Failed(JoinError::CoreGone),
         };
+    }
+}
+
+/// Wakes a thread that waits by blocking.
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

@@ -37,25 +37,22 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Runs `make()` on `target`, from the core `home`.
-///
-/// # Safety
-/// `target` outlives `home`'s run (both belong to one runtime, which keeps its cores until the last has ended).
+/// Runs `make()` on the core's `target`-th peer, from the core `home`.
 #[inline]
-pub(crate) unsafe fn call_remote<M, F, T>(home: &Home, local: &Local, target: &Home, make: M) -> JoinHandle<T>
+pub(crate) fn call_remote<M, F, T>(home: &Home, local: &Local, target: usize, make: M) -> JoinHandle<T>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
-    let Some(proxy) = local.create_proxy(home, Proxy::<T> { target: NonNull::from(target), output: PhantomData }) else {
+    let Some(proxy) = local.create_proxy(home, Proxy::<T> { target, output: PhantomData }) else {
         return JoinHandle::failed(JoinError::Cancelled);
     };
     // SAFETY: a fresh task with `T` as output, a reference and the bit for its handle; the other reference is the answer's.
     let handle = unsafe { JoinHandle::from_task(proxy) };
     let answer = Answer { proxy, output: PhantomData::<T> };
     // A refused event is dropped, and with it the answer, which then says so.
-    drop(target.send(Event::new(move || {
+    drop(local.send_to_peer(target, Event::new(move || {
         Home::with_current(|home, local| {
             local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
         });
@@ -65,7 +62,7 @@ where
 
 /// Stands for a task on another core.
 struct Proxy<T> {
-    target: NonNull<Home>,
+    target: usize,
     output: PhantomData<T>,
 }
 
@@ -82,14 +79,13 @@ impl<T: 'static> Run for Proxy<T> {
         Cow::Borrowed("(a task on another core)")
     }
 
-    fn abort(&self, task: NonNull<Header>, _: &Local) {
+    fn abort(&self, task: NonNull<Header>, local: &Local) {
         let ticket = Ticket(task.as_ptr() as usize);
-        // SAFETY: `call_remote`'s promise.
-        let target = unsafe { self.target.as_ref() };
-        // Refused: the core is gone, and the answer says so already.
-        drop(target.send(Event::new(move || {
+        let event = Event::new(move || {
             Home::with_current(|_, local| local.abort_listed(ticket));
-        })));
+        });
+        // Refused: the core is gone, and the answer says so already.
+        drop(local.send_to_peer(self.target, event));
     }
 }
 

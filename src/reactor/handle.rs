@@ -1,0 +1,130 @@
+//! A runtime as other threads see it: what foreign threads and signal handlers may ask of its cores.
+
+use super::{Core, Mode, context, group::Group};
+use crate::{
+    inbox::Event,
+    task::{JoinError, JoinHandle, call_remote, spawn_foreign},
+};
+use std::{fmt, future::Future, sync::Arc};
+
+/// Sends work to a runtime's cores from any thread. Cheap to clone; outlives the runtime, and then says that its cores are gone.
+///
+/// ```
+/// let executor = reactor::LocalExecutor::new()?;
+/// let handle = executor.handle();
+/// let core = handle.cores()[0];
+/// let asker = std::thread::spawn(move || handle.spawn_on(core, async { 6 * 7 }).wait());
+/// while !asker.is_finished() {
+///     executor.turn();
+/// }
+/// assert_eq!(asker.join().unwrap()?, 42);
+/// # Ok::<(), reactor::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    group: Arc<Group>,
+}
+
+impl Handle {
+    pub(crate) fn new(group: Arc<Group>) -> Self {
+        Self { group }
+    }
+
+    /// The runtime of the calling reactor.
+    ///
+    /// # Panics
+    /// With [`NotOnReactor`](crate::NotOnReactor) elsewhere.
+    #[track_caller]
+    pub fn current() -> Self {
+        context::with("Handle::current", |core| Self::new(core.group.clone()))
+    }
+
+    /// Its cores, in order.
+    pub fn cores(&self) -> Box<[Core]> {
+        self.group.cores()
+    }
+
+    /// Runs `future` on `core`; see [`spawn_on`](crate::spawn_on). A foreign thread waits for the answer by
+    /// [`JoinHandle::wait`] or on an executor of its own.
+    pub fn spawn_on<F>(&self, core: Core, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.call(core, move || future)
+    }
+
+    /// Runs an async closure on `core`; see [`call_on`](crate::call_on).
+    pub fn call_on<F, T>(&self, core: Core, closure: F) -> JoinHandle<T>
+    where
+        F: AsyncFnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.call(core, move || async move { closure().await })
+    }
+
+    fn call<M, F, T>(&self, core: Core, make: M) -> JoinHandle<T>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+        T: Send + 'static,
+    {
+        let Some(peer) = self.group.peer(core) else { return JoinHandle::failed(JoinError::CoreGone) };
+        // Only a core of the same runtime may leave a proxy behind: it outlives neither.
+        let mut make = Some(make);
+        context::try_with(|current| {
+            if !Arc::ptr_eq(&current.group, &self.group) {
+                return None;
+            }
+            let home = &**current.home();
+            Some(call_remote(home, home.local()?, peer.core.index(), make.take()?))
+        })
+        .flatten()
+        .unwrap_or_else(|| match make {
+            Some(make) => spawn_foreign(&peer.home, make),
+            None => JoinHandle::failed(JoinError::CoreGone),
+        })
+    }
+
+    /// Runs `f` on `core`, fire and forget; see [`post`](crate::post).
+    ///
+    /// # Errors
+    /// [`JoinError::CoreGone`] if the core has ended; `f` is dropped.
+    pub fn post(&self, core: Core, f: impl FnOnce() + Send + 'static) -> Result<(), JoinError> {
+        match self.group.peer(core) {
+            Some(peer) => peer.home.send(Event::new(f)).map_err(|_refused| JoinError::CoreGone),
+            None => Err(JoinError::CoreGone),
+        }
+    }
+
+    /// Has `core` call `function` first thing in its next turn. Async-signal-safe: the one event that a signal handler may send.
+    ///
+    /// Returns `false` if one is waiting on that core already, or if the core is none of this runtime's.
+    pub fn critical(&self, core: Core, function: fn()) -> bool {
+        let Some(peer) = self.group.peer(core) else { return false };
+        let is_sent = peer.control.critical.send(function);
+        peer.home.poke();
+        is_sent
+    }
+
+    /// Switches how `core` waits for work, while it runs; `false` if the core is none of this runtime's.
+    pub fn set_mode(&self, core: Core, mode: Mode) -> bool {
+        self.group.peer(core).map(|peer| peer.set_mode(mode)).is_some()
+    }
+
+    /// How `core` waits for work.
+    pub fn mode(&self, core: Core) -> Option<Mode> {
+        self.group.peer(core).map(super::group::Peer::mode)
+    }
+
+    /// Whether `core` has ended.
+    pub fn is_gone(&self, core: Core) -> bool {
+        self.group.peer(core).is_none_or(|peer| peer.home.is_closed())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("cores", &self.group.cores()).finish()
+    }
+}

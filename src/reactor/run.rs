@@ -1,0 +1,186 @@
+//! Turning until a future is done: when to go round again, spin or sleep; and the end of a core.
+
+use super::{Inner, context::Turning};
+use crate::task::Home;
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+/// How a core waits when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Mode {
+    /// Never sleeps: the lowest latency, a whole processor.
+    Poll = 0,
+    /// Spins for a set time, 50 µs unless set otherwise, then sleeps.
+    #[default]
+    Adaptive = 1,
+    /// Sleeps at once.
+    Interrupt = 2,
+}
+
+impl Mode {
+    /// Longer than it takes to wake a sleeping core here (17 to 21 µs one way): a request that comes back within that time is
+    /// answered without a system call on either side.
+    pub(crate) const DEFAULT_SPIN: Duration = Duration::from_micros(50);
+
+    /// All modes.
+    pub const ALL: [Self; 3] = [Self::Poll, Self::Adaptive, Self::Interrupt];
+
+    pub(super) fn from_u8(mode: u8) -> Self {
+        Self::ALL[usize::from(mode) % Self::ALL.len()]
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "poll" => Ok(Self::Poll),
+            "adaptive" => Ok(Self::Adaptive),
+            "interrupt" => Ok(Self::Interrupt),
+            _ => Err(format!("`{text}` is no mode: write poll, adaptive or interrupt")),
+        }
+    }
+}
+
+impl Inner {
+    /// Turns until `future` is done. Its waker is that of a task of this core, so that waking it is as cheap as any wake.
+    pub(super) fn run_until<F: Future>(&self, future: F) -> F::Output {
+        let root = Root::start(self.home());
+        let mut future = pin!(future);
+        loop {
+            if root.is_woken.replace(false) {
+                let waker = root.waker();
+                if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    return output;
+                }
+            }
+            if !self.turn().is_busy() && !root.is_woken.get() {
+                self.idle();
+            }
+        }
+    }
+
+    /// Nothing to do: spins, or sleeps.
+    #[inline]
+    fn idle(&self) {
+        let spin_ticks = match self.peer().mode() {
+            Mode::Poll => return,
+            Mode::Adaptive => self.spin_ticks.get(),
+            Mode::Interrupt => 0,
+        };
+        if self.counters.idle_ticks() >= spin_ticks {
+            self.sleep();
+        }
+    }
+
+    /// Whether the core may sleep; from then on senders wake it.
+    pub(super) fn prepare_to_sleep(&self) -> bool {
+        let (peer, home) = (self.peer(), &**self.home());
+        let local = home.local().expect("the core is entered");
+        if self.pollers.keep_awake() || !self.parker.may_sleep() || !local.park(home) {
+            return false;
+        }
+        self.parker.set_parked();
+        // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
+        // here, or it comes after and rings.
+        if peer.control.critical.is_waiting() {
+            self.parker.woken(self);
+            return false;
+        }
+        true
+    }
+
+    #[cold]
+    fn sleep(&self) {
+        if self.clock().is_virtual() && self.timers.next_deadline_us().is_some() {
+            // A virtual clock does not move while the core sleeps; whoever moves it is another thread, and rings no bell.
+            return std::thread::yield_now();
+        }
+        if self.prepare_to_sleep() {
+            self.parker.wait(self.timers.time_to_next_deadline());
+            self.parker.woken(self);
+            self.counters.slept(self.clock().now_ticks());
+        }
+    }
+
+    /// The end of the core: futures, pollers, what devices still hold, per-core objects, inbox; in this order.
+    pub(super) fn end(&self, turning: Turning) {
+        let home = self.home().clone();
+        let local = home.local().expect("the core is entered");
+        local.cancel_all();
+        self.pollers.clear();
+        self.drain_drivers();
+        // Newest first, and one at a time: dropping one may look for another.
+        while let Some(newest) = { let last = self.singletons.borrow_mut().pop(); last } {
+            drop(newest);
+        }
+        self.drivers.replace(Rc::new([]));
+        local.close(&home);
+        // Only now: references to tasks that end on this thread from here on are counted with atomics, as anywhere else.
+        drop(turning);
+    }
+
+    /// Waits until the devices have answered everything: buffers are theirs until then.
+    fn drain_drivers(&self) {
+        let drivers = self.drivers.borrow().clone();
+        drivers.iter().for_each(|driver| driver.cancel_all());
+        while drivers.iter().any(|driver| driver.in_flight() > 0) {
+            let completed: usize = drivers.iter().map(|driver| {
+                driver.flush();
+                driver.poll()
+            }).sum();
+            if completed == 0 {
+                self.parker.wait(Some(Duration::from_millis(1)));
+            }
+        }
+    }
+}
+
+/// A task that stands for a future that is not one: it passes on the wakes.
+struct Root {
+    is_woken: Rc<Cell<bool>>,
+    waker: Rc<Cell<Option<Waker>>>,
+    task: Option<crate::JoinHandle<()>>,
+}
+
+impl Root {
+    fn start(home: &Home) -> Self {
+        let is_woken = Rc::new(Cell::new(true));
+        let waker = Rc::new(Cell::new(None));
+        let (woken, own_waker) = (is_woken.clone(), waker.clone());
+        let future = poll_fn(move |cx| {
+            own_waker.set(Some(cx.waker().clone()));
+            woken.set(true);
+            Poll::<()>::Pending
+        });
+        let local = home.local().expect("the core is entered");
+        let task = local.spawn(home, crate::task::Plain { future });
+        // Polled once, so that it has a waker to lend.
+        local.run_batch(usize::MAX, |_| ());
+        Self { is_woken, waker, task: Some(task) }
+    }
+
+    fn waker(&self) -> Waker {
+        let waker = self.waker.take().expect("the root task left its waker");
+        self.waker.set(Some(waker.clone()));
+        waker
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        // It waits for ever; this ends it.
+        self.waker.take();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}

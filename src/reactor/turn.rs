@@ -1,0 +1,115 @@
+//! One turn of the run loop. This page is the runtime.
+
+use super::{Inner, stats::add};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Events run per turn: a flood from other cores leaves the pollers waiting for some 10 µs at most.
+const EVENTS_MAX: usize = 512;
+/// Tasks polled per turn, likewise.
+const TASKS_MAX: usize = 512;
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Events run: messages, spawns, wake-ups and results from other threads.
+    pub events: usize,
+    /// Pollers that found something to do.
+    pub polled: usize,
+    /// Operations that drivers completed.
+    pub completions: usize,
+    /// Timers that fired.
+    pub timers: usize,
+    /// Tasks polled.
+    pub tasks: usize,
+}
+
+impl Turn {
+    /// Whether the turn did anything.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.events + self.polled + self.completions + self.timers + self.tasks > 0
+    }
+}
+
+impl Inner {
+    /// Inbox, pollers, drivers, timers, one batch of tasks, submission. Tasks woken here run in the next turn's batch.
+    #[inline]
+    pub(super) fn turn(&self) -> Turn {
+        assert!(!self.is_turning.replace(true), "a core cannot turn inside of its own turn: await instead (rule 1)");
+        self.parker.woken(self);
+        let peer = self.peer();
+        let home = &*peer.home;
+        let local = home.local().expect("the core is entered");
+
+        if peer.control.critical.is_waiting() {
+            self.run_critical();
+        }
+        let mut turn = Turn { events: local.run_events(home, EVENTS_MAX), ..Turn::default() };
+        turn.polled = self.pollers.run(self);
+        turn.completions = self.poll_drivers();
+        turn.timers = self.fire_timers();
+        turn.tasks = local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
+        self.groups.charge(crate::thread::NO_GROUP, self);
+        self.flush_drivers();
+
+        let is_busy = turn.is_busy();
+        if is_busy {
+            self.count(&turn);
+        }
+        self.counters.turn_ended(is_busy, self.clock());
+        self.is_turning.set(false);
+        turn
+    }
+
+    #[inline]
+    fn fire_timers(&self) -> usize {
+        let Some(next) = self.timers.next_deadline_us() else { return 0 };
+        let now = self.timers.now_us();
+        if now < next {
+            return 0;
+        }
+        let mut fired = 0;
+        // Wakers may be a stranger's: one that panics has been reported, and the next call goes on behind it.
+        while catch_unwind(AssertUnwindSafe(|| fired += self.timers.fire(now))).is_err() {
+            fired += 1;
+        }
+        fired
+    }
+
+    #[inline]
+    fn poll_drivers(&self) -> usize {
+        let drivers = self.drivers.borrow();
+        if drivers.is_empty() {
+            return 0;
+        }
+        let drivers = (*drivers).clone();
+        drivers.iter().map(|driver| driver.poll()).sum()
+    }
+
+    #[inline]
+    fn flush_drivers(&self) {
+        let drivers = self.drivers.borrow();
+        if !drivers.is_empty() {
+            let drivers = (*drivers).clone();
+            drivers.iter().for_each(|driver| driver.flush());
+        }
+    }
+
+    #[cold]
+    fn run_critical(&self) {
+        if let Some(function) = self.peer().control.critical.take() {
+            // A panic has been reported by the hook; the core goes on.
+            let _reported = catch_unwind(function);
+        }
+    }
+
+    fn count(&self, turn: &Turn) {
+        let counters = &self.counters;
+        add(&counters.events, turn.events);
+        add(&counters.polled, turn.polled);
+        add(&counters.completions, turn.completions);
+        add(&counters.timers, turn.timers);
+        add(&counters.tasks, turn.tasks);
+    }
+}
