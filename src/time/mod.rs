@@ -1,5 +1,7 @@
 //! Time: a microsecond wheel, the clock it follows, and the futures that wait on it.
 
+mod wheel;
+
 /// Placeholder.
 pub(crate) struct Clock;
 impl Clock { pub(crate) fn tsc() -> Self { Self } }
