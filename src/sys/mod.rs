@@ -1,4 +1,6 @@
 //! The operating system and the machine: the only loom switch, DMA memory, CPU topology, eventfds.
 
+pub mod cpu;
 pub mod dma;
+pub mod eventfd;
 pub(crate) mod sync;
