@@ -18,3 +18,4 @@ pub use reactor::{
     YieldNow, call_on, cores, on_every_core, poll_every_turn, post, spawn_local, spawn_named, spawn_on, yield_now,
 };
 pub use task::{AbortHandle, AbortOnDrop, JoinError, JoinHandle, Panic};
+pub use reactor_macros::{main, test};

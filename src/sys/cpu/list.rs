@@ -1,7 +1,7 @@
 //! The grammar of core lists: `0-3,8`, `[0-3]` and the mask `0x10f`.
 //!
 //! It knows no machine, only text. `macros/src/cores.rs` is a link to this file, so that `#[reactor::main]` refuses at
-//! compile time exactly what [`CpuSet`](super::CpuSet) would refuse at start-up.
+//! compile time exactly what `CpuSet` would refuse at start-up.
 
 /// The highest core number that a list may name: what the kernel's fixed-size affinity mask holds.
 pub const CPU_MAX: usize = 1023;

@@ -1,0 +1,1 @@
+../../src/sys/cpu/list.rs
