@@ -160,7 +160,7 @@ impl LocalExecutor {
 
     /// When the next timer is due, if any: the host should turn by then.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.core.timers.next_deadline()
+        self.core.timers.time_to_next_deadline().map(|left| self.core.clock().now() + left)
     }
 
     /// Announces that the host is about to wait for [`fd`](Self::fd). `false` if there is something to do first: turn instead.

@@ -137,8 +137,7 @@ impl Poller {
         let entry = Entry::new(name.into(), Some(period), Box::new(move || call().into()));
         context::with("Poller::every", |core| core.pollers.timed.borrow_mut().push(entry.clone()));
         let timed = entry.clone();
-        let mut ticks = interval(period);
-        ticks.set_missed_ticks(MissedTicks::Skip);
+        let mut ticks = interval(period).on_missed(MissedTicks::Skip);
         let timer = super::spawn_local(async move {
             // The first tick comes at once.
             ticks.tick().await;

@@ -460,17 +460,26 @@ impl Local {
 
 /// The end of a core.
 impl Local {
-    /// Drops every future; from now on no task starts.
+    /// Drops every future, and the outputs that nobody has taken; from now on no task starts.
     pub(crate) fn cancel_all(&self) {
         self.is_closing.set(true);
-        self.for_each_live(|task| {
-            self.cancel(task);
+        let mut next = self.live.first();
+        while let Some(task) = next {
             // SAFETY: in the live list.
             let header = unsafe { task.as_ref() };
-            // An output left for a handle that is elsewhere: it ends on its core.
+            let state = header.state();
+            if state & DONE != 0 && state & OUTPUT == 0 {
+                next = header.live_links().1;
+                continue;
+            }
+            // The run loop or the handle holds a local reference; this one keeps the link until it has been read.
+            header.retain_local();
+            self.cancel(task);
             // SAFETY: on the owner, done.
             self.guarded_once(|| unsafe { (header.vtable.drop_output)(task) });
-        });
+            next = header.live_links().1;
+            self.release(task);
+        }
         while let Some(task) = self.queue.pop() {
             // SAFETY: the queue's reference: everything is done by now.
             unsafe { task.as_ref() }.change_state(SCHEDULED, 0);
@@ -481,17 +490,20 @@ impl Local {
     /// Refuses all events from now on, and lets go of the tasks that others still refer to. Follows `cancel_all`; afterwards this
     /// thread is no longer the owner.
     pub(crate) fn close(&self, home: &Arc<Home>) {
-        self.for_each_live(|task| {
+        let mut next = self.live.first();
+        while let Some(task) = next {
             // SAFETY: in the live list.
-            unsafe { task.as_ref() }.begin_counting()
-        });
+            let header = unsafe { task.as_ref() };
+            header.begin_counting();
+            next = header.live_links().1;
+        }
         self.consumer.close(&home.inbox);
         // They hold each other.
         self.peers.replace(Rc::new([]));
         while let Some(event) = self.consumer.pop_closed(&home.inbox) {
             self.guarded_once(|| drop(event));
         }
-        self.for_each_live(|task| {
+        while let Some(task) = self.live.first() {
             self.live.remove(task);
             // The reference to the home that its tasks did without while the owner held one.
             let _kept_by_the_task: *const Home = Arc::into_raw(home.clone());
@@ -500,19 +512,6 @@ impl Local {
                 // SAFETY: nobody refers to it; the home's reference just made goes with it.
                 unsafe { free_orphan(task) };
             }
-        });
-    }
-
-    /// Visits every task, which stays in the list while it is visited.
-    fn for_each_live(&self, mut f: impl FnMut(NonNull<Header>)) {
-        let mut next = self.live.first();
-        while let Some(task) = next {
-            // SAFETY: in the live list, which holds on to it until the link has been read.
-            let header = unsafe { task.as_ref() };
-            header.retain_local();
-            f(task);
-            next = header.live_links().1;
-            self.release(task);
         }
     }
 }

@@ -50,9 +50,10 @@ where
     };
     // SAFETY: a fresh task with `T` as output, a reference and the bit for its handle; the other reference is the answer's.
     let handle = unsafe { JoinHandle::from_task(proxy) };
-    let answer = Answer { proxy, output: PhantomData::<T> };
+    let mut answer = Answer { proxy, is_started: false, output: PhantomData::<T> };
     // A refused event is dropped, and with it the answer, which then says so.
     drop(local.send_to_peer(target, Event::new(move || {
+        answer.is_started = true;
         Home::with_current(|home, local| {
             local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
         });
@@ -97,6 +98,8 @@ pub(super) struct Ticket(usize);
 struct Answer<T: Send + 'static> {
     /// With a local reference of the proxy's.
     proxy: NonNull<Header>,
+    /// Whether the target has taken the event.
+    is_started: bool,
     output: PhantomData<T>,
 }
 
@@ -118,8 +121,8 @@ impl<T: Send + 'static> Answer<T> {
 
 impl<T: Send + 'static> Drop for Answer<T> {
     fn drop(&mut self) {
-        // The task was dropped: aborted there, or its core has ended.
-        let is_gone = Home::with_current(|_, local| local.is_closing()).unwrap_or(true);
+        // The task was dropped: its core has ended, or refused it to begin with, or it was aborted there.
+        let is_gone = !self.is_started || Home::with_current(|_, local| local.is_closing()).unwrap_or(true);
         deliver::<T>(self.proxy, Err(if is_gone { JoinError::CoreGone } else { JoinError::Cancelled }));
     }
 }
