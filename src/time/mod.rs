@@ -1,10 +1,18 @@
 //! Time: a microsecond wheel, the clock it follows, and the futures that wait on it.
+//!
+//! The core's turn reads its [`Clock`] once and fires what is due. A core on a [`VirtualClock`] runs the same
+//! code at the pace of a test.
+//!
+//! Everything here keeps one promise: **nothing ends early**. A deadline is rounded up to the wheel's
+//! microsecond, the clock's reading is rounded down, and lateness is what the turn adds.
 
+mod clock;
+mod instant;
+mod timers;
+mod tsc;
 mod wheel;
 
-/// Placeholder.
-pub(crate) struct Clock;
-impl Clock { pub(crate) fn tsc() -> Self { Self } }
-/// Placeholder.
-pub(crate) struct Timers;
-impl Timers { pub(crate) fn new(_clock: Clock) -> Self { Self } }
+pub use clock::{Clock, VirtualClock};
+pub use instant::Instant;
+
+pub(crate) use timers::Timers;
