@@ -206,7 +206,7 @@ impl Inner {
         self.group.get(self.index).expect("a core is of its group")
     }
 
-    pub(super) fn home(&self) -> &Arc<Home> {
+    pub(super) fn home(&self) -> &crate::sys::sync::Arc<Home> {
         &self.peer().home
     }
 

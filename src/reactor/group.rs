@@ -2,7 +2,10 @@
 
 use super::{Core, Mode, critical::Critical};
 use crate::{
-    sys::{eventfd::EventFd, sync::CachePadded},
+    sys::{
+        eventfd::EventFd,
+        sync::{self, CachePadded},
+    },
     task::Home,
 };
 use std::sync::{
@@ -18,7 +21,7 @@ pub(crate) struct Group {
 /// One core, seen from any thread.
 pub(crate) struct Peer {
     pub(crate) core: Core,
-    pub(crate) home: Arc<Home>,
+    pub(crate) home: sync::Arc<Home>,
     /// Rings when the core sleeps.
     pub(crate) doorbell: Arc<EventFd>,
     /// Read by the core in every turn, written when somebody wants something else of it.

@@ -1,0 +1,197 @@
+//! Tasks under loom: wakes, drops and aborts from another thread against polls and the end of the core.
+//!
+//! Each was seen to fail once. `begin_waking` answering `false` always: a lost wake-up. `release_local` not looking at `shared`:
+//! memory freed under a foreign waker. `begin_counting` left out: memory freed twice. `Inbox::push` publishing Relaxed: a race.
+
+use super::*;
+use crate::sys::sync::{Arc, UnsafeCell, atomic::{AtomicBool, Ordering::Relaxed}};
+use loom::{sync::Notify, thread};
+use std::{
+    cell::RefCell,
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// A home turned by the model's main thread, and the bell that its senders ring.
+struct Core {
+    home: Arc<Home>,
+    bell: Arc<Notify>,
+    entered: Option<Entered>,
+}
+
+#[expect(unsafe_code, reason = "a model's main thread is the owner of its home")]
+fn core() -> Core {
+    let bell = Arc::new(Notify::new());
+    let ring = bell.clone();
+    let home = Home::new(2, Box::new(move || ring.notify()));
+    // SAFETY: entered once, left in `end`, on this thread.
+    let entered = Some(unsafe { home.enter() });
+    home.local().unwrap().connect([home.clone()].into_iter());
+    Core { home, bell, entered }
+}
+
+impl Core {
+    fn local(&self) -> &Local {
+        self.home.local().expect("entered")
+    }
+
+    fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.local().spawn(&self.home, Plain { future })
+    }
+
+    /// Turns and sleeps until the handle is done.
+    fn run<T: 'static>(&self, handle: JoinHandle<T>) -> Result<T, JoinError> {
+        let mut handle = pin!(handle);
+        loop {
+            if let Poll::Ready(result) = handle.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return result;
+            }
+            let local = self.local();
+            if local.run_events(&self.home, 8) + local.run_batch(8, |_| ()) == 0 {
+                if local.park(&self.home) {
+                    self.bell.wait();
+                    local.unpark(&self.home);
+                } else {
+                    thread::yield_now();
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.local().cancel_all();
+        self.local().close(&self.home);
+        self.entered = None;
+    }
+}
+
+/// A future that hands its waker out and waits for the flag that whoever wakes it has set before.
+fn waiting(flag: Arc<AtomicBool>, out: Rc<RefCell<Option<Waker>>>, value: Arc<UnsafeCell<u32>>) -> impl Future<Output = u32> {
+    poll_fn(move |cx| {
+        if flag.load(Relaxed) {
+            // loom sees it if the wake did not carry the write along.
+            #[expect(unsafe_code, reason = "loom's cell, which checks the access")]
+            // SAFETY: written before the wake that has brought us here.
+            return Poll::Ready(value.with(|value| unsafe { *value }));
+        }
+        out.borrow_mut().get_or_insert_with(|| cx.waker().clone());
+        Poll::Pending
+    })
+}
+
+fn wake_model(wake: fn(Waker)) {
+    loom::model(move || {
+        let mut core = core();
+        let (flag, value) = (Arc::new(AtomicBool::new(false)), Arc::new(UnsafeCell::new(0)));
+        let out = Rc::new(RefCell::new(None));
+        let handle = core.spawn(waiting(flag.clone(), out.clone(), value.clone()));
+        core.local().run_batch(1, |_| ());
+        let waker = out.take().unwrap();
+        let abroad = thread::spawn(move || {
+            #[expect(unsafe_code, reason = "loom's cell, which checks the access")]
+            // SAFETY: before the wake, nobody else touches it.
+            value.with_mut(|value| unsafe { *value = 42 });
+            flag.store(true, Relaxed);
+            wake(waker);
+        });
+        assert_eq!(core.run(handle).unwrap(), 42);
+        abroad.join().unwrap();
+        core.end();
+        assert_eq!(Arc::strong_count(&core.home), 1, "nothing of the task is left");
+    });
+}
+
+#[test]
+fn loom_task_woken_by_value() {
+    wake_model(Waker::wake);
+}
+
+#[test]
+fn loom_task_woken_by_reference() {
+    wake_model(|waker| {
+        waker.wake_by_ref();
+        drop(waker);
+    });
+}
+
+#[test]
+fn loom_task_woken_by_a_clone_made_abroad() {
+    wake_model(|waker| {
+        let clone = waker.clone();
+        drop(waker);
+        clone.wake();
+    });
+}
+
+/// The core ends while a foreign thread uses and drops the wakers.
+fn end_model(abroad: fn(Waker)) {
+    loom::model(move || {
+        let mut core = core();
+        let out = Rc::new(RefCell::new(None));
+        let keep = out.clone();
+        let handle = core.spawn(poll_fn(move |cx| {
+            keep.replace(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        }));
+        core.local().run_batch(1, |_| ());
+        let waker = out.take().unwrap();
+        let thread = thread::spawn(move || abroad(waker));
+        core.end();
+        drop(handle);
+        thread.join().unwrap();
+        assert_eq!(Arc::strong_count(&core.home), 1, "nothing of the task is left");
+    });
+}
+
+#[test]
+fn loom_task_core_ends_against_wake() {
+    end_model(Waker::wake);
+}
+
+#[test]
+fn loom_task_core_ends_against_clone_and_wake_by_reference() {
+    end_model(|waker| {
+        let clone = waker.clone();
+        clone.wake_by_ref();
+    });
+}
+
+/// The task finishes and its memory is reused while a foreign thread lets go of its waker.
+#[test]
+fn loom_task_finishes_against_a_dropped_waker() {
+    loom::model(|| {
+        let mut core = core();
+        let out = Rc::new(RefCell::new(None));
+        let keep = out.clone();
+        let handle = core.spawn(poll_fn(move |cx| {
+            keep.replace(Some(cx.waker().clone()));
+            Poll::Ready(())
+        }));
+        core.local().run_batch(1, |_| ());
+        let waker = out.take().unwrap();
+        let thread = thread::spawn(move || drop(waker.clone()));
+        core.run(handle).unwrap();
+        let next = core.spawn(async { 1 });
+        assert_eq!(core.run(next).unwrap(), 1);
+        thread.join().unwrap();
+        core.end();
+        assert_eq!(Arc::strong_count(&core.home), 1);
+    });
+}
+
+/// An abort from another thread against the end of the task.
+#[test]
+fn loom_task_aborted_from_abroad() {
+    loom::model(|| {
+        let mut core = core();
+        let handle = core.spawn(pending::<()>());
+        let abort = handle.abort_handle().unwrap();
+        let thread = thread::spawn(move || abort.abort());
+        assert!(matches!(core.run(handle), Err(JoinError::Cancelled)));
+        thread.join().unwrap();
+        core.end();
+        assert_eq!(Arc::strong_count(&core.home), 1);
+    });
+}
