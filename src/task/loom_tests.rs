@@ -171,7 +171,11 @@ fn loom_task_finishes_against_a_dropped_waker() {
         }));
         core.local().run_batch(1, |_| ());
         let waker = out.take().unwrap();
-        let thread = thread::spawn(move || drop(waker.clone()));
+        let thread = thread::spawn(move || {
+            let clone = waker.clone();
+            drop(waker);
+            drop(clone);
+        });
         core.run(handle).unwrap();
         let next = core.spawn(async { 1 });
         assert_eq!(core.run(next).unwrap(), 1);
