@@ -183,6 +183,8 @@ fn loom_task_finishes_against_a_dropped_waker() {
             assert_eq!(core.run(next).unwrap(), n);
         }
         thread.join().unwrap();
+        core.local().run_events(&core.home, 8);
+        assert_eq!(core.local().live(), 0, "freed once each");
         core.end();
         assert_eq!(Arc::strong_count(&core.home), 1);
     });
