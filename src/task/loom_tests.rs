@@ -21,8 +21,19 @@ struct Core {
     entered: Option<Entered>,
 }
 
+/// Events swallow panics, failed assertions among them; the hook does not.
+static HAS_PANICKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
 #[expect(unsafe_code, reason = "a model's main thread is the owner of its home")]
 fn core() -> Core {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            HAS_PANICKED.store(true, std::sync::atomic::Ordering::Relaxed);
+            report(info);
+        }));
+    });
     let bell = Arc::new(Notify::new());
     let ring = bell.clone();
     let home = Home::new(2, Box::new(move || ring.notify()));
@@ -185,6 +196,7 @@ fn loom_task_finishes_against_a_dropped_waker() {
         thread.join().unwrap();
         core.local().run_events(&core.home, 8);
         assert_eq!(core.local().live(), 0, "freed once each");
+        assert!(!HAS_PANICKED.load(std::sync::atomic::Ordering::Relaxed), "an event panicked");
         core.end();
         assert_eq!(Arc::strong_count(&core.home), 1);
     });
