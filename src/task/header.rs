@@ -37,6 +37,9 @@ pub(crate) struct Header {
     pub(super) home: NonNull<Home>,
     own: UnsafeCell<Own>,
     shared: AtomicU32,
+    /// Lets loom see that the memory goes back after every use of `shared`.
+    #[cfg(all(test, loom))]
+    pub(super) memory: UnsafeCell<()>,
 }
 
 /// What only the owning core touches.
@@ -91,6 +94,8 @@ impl Header {
                 state,
             }),
             shared: AtomicU32::new(ONE),
+            #[cfg(all(test, loom))]
+            memory: UnsafeCell::new(()),
         }
     }
 
@@ -175,39 +180,47 @@ impl Header {
             return Released::StillReferenced;
         }
         // Acquire: pairs with the AcqRel of the last foreign release. With no other reference nobody can make one.
-        if self.shared.load(Acquire) == ONE {
+        if self.shared().load(Acquire) == ONE {
             return Released::Last;
         }
         self.release_shared()
     }
 
+    /// `shared`, from any thread.
+    #[inline]
+    fn shared(&self) -> &AtomicU32 {
+        #[cfg(all(test, loom))]
+        self.memory.with(|_| ());
+        &self.shared
+    }
+
     /// Any thread: one more shared reference.
     pub(super) fn retain_shared(&self) {
         // Relaxed would do, as in `Arc`: the caller holds a reference already.
-        let before = self.shared.fetch_add(ONE, AcqRel);
+        let before = self.shared().fetch_add(ONE, AcqRel);
         assert!(before < BIAS * 3, "too many wakers of one task");
     }
 
     /// Any thread: one shared reference less.
     pub(super) fn release_shared(&self) -> Released {
         // AcqRel: what holders did before they let go is seen by who frees.
-        Released::when(self.shared.fetch_sub(ONE, AcqRel) == ONE)
+        Released::when(self.shared().fetch_sub(ONE, AcqRel) == ONE)
     }
 
     /// Any thread: `true` if the caller must tell the owner, `false` if somebody's news is still under way.
     pub(super) fn begin_waking(&self) -> bool {
         // AcqRel even where the bit stands already: what this waker's caller wrote is seen by the poll that follows.
-        self.shared.fetch_or(WAKING, AcqRel) & WAKING == 0
+        self.shared().fetch_or(WAKING, AcqRel) & WAKING == 0
     }
 
     /// The news has arrived (or cannot arrive any more).
     pub(super) fn end_waking(&self) -> Released {
-        Released::when(self.shared.fetch_and(!WAKING, AcqRel) == WAKING)
+        Released::when(self.shared().fetch_and(!WAKING, AcqRel) == WAKING)
     }
 
     /// The core ends, part one: until `end_counting` nobody frees this task.
     pub(super) fn begin_counting(&self) {
-        self.shared.fetch_add(BIAS, AcqRel);
+        self.shared().fetch_add(BIAS, AcqRel);
     }
 
     /// The core ends, part two: local references become shared ones, which end wherever they are.
@@ -216,6 +229,6 @@ impl Header {
         // With local references left, their common unit is still in the word. Wrapping: the sum is what counts.
         let gained = if local > 0 { local.wrapping_mul(ONE).wrapping_sub(ONE) } else { 0 };
         let change = gained.wrapping_sub(BIAS);
-        Released::when(self.shared.fetch_add(change, AcqRel).wrapping_add(change) == 0)
+        Released::when(self.shared().fetch_add(change, AcqRel).wrapping_add(change) == 0)
     }
 }

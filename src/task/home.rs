@@ -536,6 +536,9 @@ pub(super) unsafe fn free_orphan(task: NonNull<Header>) {
 unsafe fn drop_header(task: NonNull<Header>) -> std::alloc::Layout {
     // SAFETY: the caller's promise.
     let vtable: &'static VTable = unsafe { task.as_ref() }.vtable;
+    #[cfg(all(test, loom))]
+    // SAFETY: as above.
+    unsafe { task.as_ref() }.memory.with_mut(|_| ());
     // SAFETY: as above.
     unsafe { task.drop_in_place() };
     vtable.layout
