@@ -127,7 +127,7 @@ fn mode(value: &Lit) -> syn::Result<TokenStream> {
         return Err(Error::new(value.span(), "`mode` is one of \"poll\", \"adaptive\" and \"interrupt\""));
     };
     let variant = Ident::new(variant, value.span());
-    Ok(quote_spanned!(value.span()=> .mode(::reactor::app::Mode::#variant)))
+    Ok(quote_spanned!(value.span()=> .mode(::reactor::Mode::#variant)))
 }
 
 fn name(value: &Lit) -> syn::Result<TokenStream> {
