@@ -3,7 +3,7 @@
 pub mod bdev;
 mod error;
 mod inbox;
-pub mod inflight;
+mod inflight;
 mod reactor;
 pub mod sync;
 pub mod sys;

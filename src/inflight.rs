@@ -1,1 +1,0 @@
-//! The slab of submitted operations.
