@@ -11,8 +11,13 @@ pub(crate) trait Driver {
     /// Hands over what was queued since the last flush: at most one system call or one doorbell per queue.
     fn flush(&self);
 
-    /// Becomes readable when `poll` has something to do; registered with the core's epoll set once.
+    /// Becomes readable when `poll` has something to do, while [armed](Self::arm); registered with the core's epoll set once,
+    /// level-triggered.
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Called before the core sleeps, after the last flush: from now until the next `poll`, `fd` becomes readable when there
+    /// is something to do. True if there is something already: then the core must not sleep but turn again.
+    fn arm(&self) -> bool;
 
     /// Operations the device has not answered yet, orphans included.
     fn in_flight(&self) -> usize;

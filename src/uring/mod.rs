@@ -1,1 +1,39 @@
-//! The io_uring driver.
+//! The io_uring driver: one ring per core, operations as futures, buffers kept until the kernel has answered.
+//!
+//! [`Ring`] is what a core polls and flushes once per turn; its methods make the operations' futures (`ops`), which put
+//! what the kernel may touch into a slot of `inflight`. Knows no block device.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use reactor::uring::{Fd, Ring};
+//! let ring = Ring::current()?;
+//! let file = Fd::from(std::fs::File::open("data")?);
+//! let (read, page) = ring.read_at(&file, vec![0; 4096], 0).await;
+//! println!("{:?}", &page[..read?]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod buf;
+mod config;
+mod error;
+mod fd;
+mod files;
+mod op;
+mod ops;
+mod probe;
+mod queues;
+mod ring;
+mod signal;
+mod workers;
+
+pub use buf::{BufResult, IoBuf, IoBufMut};
+pub use config::{Config, Setup};
+pub use error::Error;
+pub use fd::Fd;
+pub use probe::Probe;
+pub use queues::Counters;
+pub use ring::Ring;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

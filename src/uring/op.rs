@@ -1,0 +1,106 @@
+//! The future of one operation: given to the kernel on first poll, ready with its answer, kept from harm when dropped.
+//!
+//! Which operations there are stands in `ops`; what becomes of the slot in [`inflight`](crate::inflight).
+
+#![expect(unsafe_code, reason = "the trait promises that entries point only into what the slot keeps")]
+
+use super::Ring;
+use super::queues::Completion;
+use crate::inflight::{Id, Orphan, Parcel, Payload, Polled};
+use io_uring::squeue::Entry;
+use rustix::io::Errno;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// One kind of operation.
+///
+/// # Safety
+/// All memory that the entry from [`prepare`](Self::prepare) points to is owned by the `Held` beside it, stays where it is
+/// when that moves, and is touched by nobody else while that exists.
+pub(super) unsafe trait Operation: 'static {
+    /// What the kernel may use until it has answered: buffer, path, file. At most five words, or each operation allocates.
+    type Held: Payload<Completion>;
+    /// What awaiting yields.
+    type Output;
+    /// Whether dropping the future asks the kernel to give up the operation.
+    const CANCELLED_BY_DROP: bool = true;
+
+    /// Describes the operation to the kernel on `ring`, or says why it cannot be asked.
+    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self::Held);
+
+    /// Makes the output of the answer.
+    fn finish(held: Self::Held, completion: Completion) -> Self::Output;
+}
+
+/// An operation on a [`Ring`] as a future.
+#[must_use = "operations start when first polled"]
+pub(super) struct Op<T: Operation> {
+    ring: Rc<Ring>,
+    state: State<T>,
+}
+
+enum State<T> {
+    New(T),
+    Submitted(Id),
+    Done,
+}
+
+impl<T: Operation> Op<T> {
+    pub(super) fn new(ring: &Rc<Ring>, operation: T) -> Self {
+        Self { ring: ring.clone(), state: State::New(operation) }
+    }
+
+    fn submit(&mut self, operation: T, cx: &Context<'_>) -> Poll<T::Output> {
+        let (entry, held) = operation.prepare(&self.ring);
+        match entry {
+            Ok(entry) => {
+                // Cloning a waker may run anything, so it comes before the borrow.
+                let waker = cx.waker().clone();
+                // SAFETY: `Operation` promises that `entry` points only into `held`, which moves into the parcel.
+                let id = unsafe { self.ring.queues().start(entry, Parcel::new(held), waker) };
+                self.state = State::Submitted(id);
+                Poll::Pending
+            }
+            Err(errno) => Poll::Ready(T::finish(held, Completion::refused(errno))),
+        }
+    }
+}
+
+/// Nothing is pinned: what the kernel points to is in the slot or behind it.
+impl<T: Operation> Unpin for Op<T> {}
+
+impl<T: Operation> Future for Op<T> {
+    type Output = T::Output;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        if let State::Submitted(id) = self.state {
+            let polled = self.ring.queues().ops().poll(id, cx.waker());
+            return match polled {
+                Polled::Ready(parcel, completion) => {
+                    self.state = State::Done;
+                    Poll::Ready(T::finish(parcel.take(), completion))
+                }
+                Polled::Pending(_displaced) => Poll::Pending,
+            };
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::New(operation) => self.submit(operation, cx),
+            _ => panic!("an operation was polled after it had finished"),
+        }
+    }
+}
+
+impl<T: Operation> Drop for Op<T> {
+    fn drop(&mut self) {
+        let State::Submitted(id) = self.state else { return };
+        let orphan = self.ring.queues().give_up(id, T::CANCELLED_BY_DROP);
+        match orphan {
+            Orphan::Unsubmitted(parcel, waker) => drop((parcel, waker)),
+            Orphan::InFlight(waker) => drop(waker),
+            Orphan::Answered(parcel, completion) => parcel.abandon(completion),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The operations, each as a method of [`Ring`](super::Ring) that makes its future.
+
+mod nop;
+mod open;
+mod rw;
+mod statx;
+mod sync;

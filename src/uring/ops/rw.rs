@@ -1,0 +1,113 @@
+//! Reading and writing at an offset, with one owned buffer.
+
+#![expect(unsafe_code, reason = "vouches for entries that point into owned buffers")]
+
+use crate::inflight::Payload;
+use crate::uring::op::{Op, Operation};
+use crate::uring::queues::Completion;
+use crate::uring::{BufResult, Fd, IoBuf, IoBufMut, Ring};
+use io_uring::{opcode, squeue::Entry};
+use rustix::io::Errno;
+use std::future::Future;
+use std::rc::Rc;
+
+/// The kernel's own bound (`MAX_RW_COUNT`): the largest multiple of 4 KiB below 2 GiB. It would cut longer requests to this.
+const LEN_MAX: usize = 0x7fff_f000;
+
+struct Read<B>(Transfer<B>, u64);
+struct Write<B>(Transfer<B>, u64);
+
+/// What the slot keeps: the buffer, and the file so that its number keeps naming it.
+struct Transfer<B> {
+    buf: B,
+    fd: Fd,
+}
+
+impl<B: 'static> Payload<Completion> for Transfer<B> {}
+
+impl<B> Transfer<B> {
+    #[inline]
+    fn finish(self, completion: Completion) -> BufResult<B> {
+        (completion.into_result(), self.buf)
+    }
+}
+
+/// The offset as the kernel takes it, which reads −1 as "at the file's own position".
+#[inline]
+fn checked(offset: u64) -> Result<u64, Errno> {
+    if offset <= i64::MAX as u64 { Ok(offset) } else { Err(Errno::INVAL) }
+}
+
+// SAFETY: the entry points to the buffer's bytes, which `IoBufMut` keeps in place, and ours alone while `Held` has it.
+unsafe impl<B: IoBufMut> Operation for Read<B> {
+    type Held = Transfer<B>;
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {
+        let Self(mut held, offset) = self;
+        let (len, to) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_mut_ptr());
+        let (fd, flags) = held.fd.target(ring);
+        let entry = |offset| opcode::Read::new(fd, to, len).offset(offset).build().flags(flags);
+        (checked(offset).map(entry), held)
+    }
+
+    #[inline]
+    fn finish(held: Transfer<B>, completion: Completion) -> BufResult<B> {
+        held.finish(completion)
+    }
+}
+
+// SAFETY: the entry points to the buffer's bytes, which `IoBuf` keeps in place and unchanged; the kernel only reads them.
+unsafe impl<B: IoBuf> Operation for Write<B> {
+    type Held = Transfer<B>;
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {
+        let Self(held, offset) = self;
+        let (len, from) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_ptr());
+        let (fd, flags) = held.fd.target(ring);
+        let entry = |offset| opcode::Write::new(fd, from, len).offset(offset).build().flags(flags);
+        (checked(offset).map(entry), held)
+    }
+
+    #[inline]
+    fn finish(held: Transfer<B>, completion: Completion) -> BufResult<B> {
+        held.finish(completion)
+    }
+}
+
+impl Ring {
+    /// Reads at byte `offset` into `buf`, at most its whole length, and yields how many bytes came: fewer at the end of the
+    /// file, or as the kernel likes; never more than 2 GiB − 4 KiB at once.
+    ///
+    /// Dropping the future keeps the buffer until the kernel has answered.
+    ///
+    /// # Errors
+    /// Those of `pread(2)`, with their OS code and the buffer; `EINVAL` also for an offset beyond `i64::MAX`.
+    pub fn read_at<B: IoBufMut>(
+        self: &Rc<Self>,
+        fd: &Fd,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<B>> + use<B> {
+        Op::new(self, Read(Transfer { buf, fd: fd.clone() }, offset))
+    }
+
+    /// Writes `buf` at byte `offset` and yields how many bytes went: possibly fewer than all, never more than 2 GiB − 4 KiB
+    /// at once.
+    ///
+    /// Dropping the future keeps the buffer until the kernel has answered; whether anything was written is then unknown.
+    ///
+    /// # Errors
+    /// Those of `pwrite(2)`, with their OS code and the buffer; `EINVAL` also for an offset beyond `i64::MAX`.
+    pub fn write_at<B: IoBuf>(
+        self: &Rc<Self>,
+        fd: &Fd,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<B>> + use<B> {
+        Op::new(self, Write(Transfer { buf, fd: fd.clone() }, offset))
+    }
+}

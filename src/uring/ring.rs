@@ -1,0 +1,152 @@
+//! A core's ring: what the turn polls and flushes, and what operations are asked of.
+//!
+//! The queues themselves are in `queues`, the operations' futures in `op`. This file sees to it that wakers, buffers and
+//! whatever they run when woken or dropped never meet a borrowed ring.
+
+use super::queues::{Queues, Reaped};
+use super::{Config, Counters, Error, Setup};
+use crate::reactor::{context, driver::Driver};
+use std::cell::{RefCell, RefMut};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// One io_uring, used by one thread.
+///
+/// Its methods return futures that yield result and buffer. Dropping such a future asks the kernel to give the operation
+/// up; what it reads or writes is kept until the kernel has answered. A forgotten future loses its buffer, never more.
+///
+/// Operations start when first polled, and are handed over when the turn ends. What finds no room waits, in order.
+pub struct Ring {
+    queues: RefCell<Queues>,
+    event: Rc<OwnedFd>,
+}
+
+impl Ring {
+    /// The ring of the core that the calling thread turns, made on first use.
+    ///
+    /// # Errors
+    /// Whatever keeps a ring from being made.
+    ///
+    /// # Panics
+    /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    pub fn current() -> Result<Rc<Self>, Error> {
+        context::singleton(|| {
+            let ring = Self::new(&Config::default())?;
+            context::add_driver(ring.clone());
+            Ok(ring)
+        })
+    }
+
+    /// Makes a ring for the calling thread, which steps it by hand or hands it to its core.
+    ///
+    /// # Errors
+    /// If the kernel has no io_uring, forbids it, or lacks memory or descriptors for it. A kernel without a feature is no
+    /// error: see [`setup`](Self::setup).
+    pub fn new(config: &Config) -> Result<Rc<Self>, Error> {
+        let queues = Queues::new(config)?;
+        let event = queues.event().clone();
+        Ok(Rc::new(Self { queues: RefCell::new(queues), event }))
+    }
+
+    /// What the kernel agreed to.
+    pub fn setup(&self) -> Setup {
+        self.queues.borrow().setup()
+    }
+
+    /// What this ring has done so far.
+    pub fn counters(&self) -> Counters {
+        self.queues.borrow().counters()
+    }
+
+    #[inline]
+    pub(super) fn queues(&self) -> RefMut<'_, Queues> {
+        self.queues.borrow_mut()
+    }
+
+    /// Does what a completion asks for, with nothing borrowed.
+    #[inline]
+    fn settle(reaped: Reaped) {
+        match reaped {
+            Reaped::Wake(waker) => waker.wake(),
+            Reaped::Abandon(parcel, completion) => parcel.abandon(completion),
+            Reaped::Nothing => {}
+        }
+    }
+
+    /// Reaps what was there at the beginning: what the woken submit meanwhile belongs to the next turn.
+    #[inline]
+    fn reap(&self) -> usize {
+        let ready = self.queues().ready();
+        for _ in 0..ready {
+            let Some(reaped) = self.queues().reap() else { break };
+            Self::settle(reaped);
+        }
+        ready
+    }
+}
+
+impl Driver for Ring {
+    #[inline]
+    fn poll(&self) -> usize {
+        let mut queues = self.queues();
+        queues.disarm();
+        if queues.outstanding() == 0 {
+            return 0;
+        }
+        queues.fetch();
+        drop(queues);
+        self.reap()
+    }
+
+    #[inline]
+    fn flush(&self) {
+        let mut queues = self.queues();
+        if queues.outstanding() > 0 {
+            queues.flush();
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    fn arm(&self) -> bool {
+        self.queues().arm()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queues().outstanding()
+    }
+
+    fn cancel_all(&self) {
+        loop {
+            let Some(reaped) = self.queues().refuse_one() else { break };
+            Self::settle(reaped);
+        }
+        self.queues().cancel_all();
+    }
+}
+
+impl Drop for Ring {
+    /// Waits until the kernel has answered everything, so that no buffer goes before its operation and no result is lost.
+    fn drop(&mut self) {
+        self.cancel_all();
+        while self.in_flight() > 0 {
+            if self.reap() == 0 {
+                self.queues().wait();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queues = self.queues.borrow();
+        f.debug_struct("Ring")
+            .field("setup", &queues.setup())
+            .field("outstanding", &queues.outstanding())
+            .field("counters", &queues.counters())
+            .finish()
+    }
+}

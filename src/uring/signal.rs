@@ -1,0 +1,89 @@
+//! The event that wakes a core which sleeps: an eventfd that the kernel signals when the ring has something to fetch.
+//!
+//! The ring's own descriptor will not do: with `DEFER_TASKRUN` nothing wakes a thread that already sleeps on it.
+
+use super::Error;
+use crate::sys::sync::atomic::{Ordering, fence};
+use io_uring::IoUring;
+use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+/// The event and whether the kernel signals it.
+pub(super) struct Signal {
+    event: Rc<OwnedFd>,
+    state: State,
+}
+
+enum State {
+    /// The kernel does not know the event. The state of cores that do not sleep: knowing of it costs the kernel 22 ns of the
+    /// 250 of a system call with one operation, even while it has nothing to signal.
+    Off,
+    /// The core sleeps or is about to.
+    Armed,
+    /// The core woke up that many polls ago; the kernel is told to keep quiet.
+    Resting { polls: u32 },
+}
+
+/// A core that polls this often without going to sleep is busy.
+const POLLS_AWAKE: u32 = 1024;
+
+impl Signal {
+    pub(super) fn new() -> Result<Self, Error> {
+        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| Error::from_setup(errno.into()))?;
+        Ok(Self { event: Rc::new(event), state: State::Off })
+    }
+
+    /// The event itself, to sleep on.
+    pub(super) fn event(&self) -> &Rc<OwnedFd> {
+        &self.event
+    }
+
+    /// Has the kernel signal the event from now on; the caller then looks once more whether something came before. False if
+    /// the kernel will not.
+    pub(super) fn arm(&mut self, uring: &mut IoUring) -> bool {
+        match self.state {
+            State::Armed => {}
+            State::Resting { .. } => uring.completion().enable_eventfd(),
+            State::Off => {
+                if uring.submitter().register_eventfd(self.event.as_raw_fd()).is_err() {
+                    return false;
+                }
+                uring.completion().enable_eventfd();
+            }
+        }
+        self.state = State::Armed;
+        // SeqCst: the kernel publishes what it has and then looks whether to signal; we do it the other way round, so that at
+        // least one of the two sees the other.
+        fence(Ordering::SeqCst);
+        true
+    }
+
+    /// Ends the signals.
+    #[inline]
+    pub(super) fn disarm(&mut self, uring: &mut IoUring) {
+        if !matches!(self.state, State::Off) {
+            self.rest(uring);
+        }
+    }
+
+    fn rest(&mut self, uring: &mut IoUring) {
+        match self.state {
+            State::Armed => {
+                uring.completion().disable_eventfd();
+                // Takes the signal that may have come.
+                let _ = rustix::io::read(&self.event, &mut [0; 8]);
+                self.state = State::Resting { polls: 0 };
+            }
+            State::Resting { polls: POLLS_AWAKE } => {
+                self.state = match uring.submitter().unregister_eventfd() {
+                    Ok(()) => State::Off,
+                    Err(_) => State::Resting { polls: 0 },
+                };
+            }
+            State::Resting { ref mut polls } => *polls += 1,
+            State::Off => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Rings stepped by hand, on real files.
+
+mod cancel;
+mod core;
+mod errors;
+mod files;
+mod quarantine;
+mod sleep;
+mod turns;
+
+use super::{Config, Fd, Ring, Setup};
+use crate::reactor::driver::Driver;
+use rustix::fs::{Mode, OFlags};
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+const SETUPS: [Setup; 3] = [Setup::Deferred, Setup::Cooperative, Setup::Plain];
+
+/// A ring that asks for at most `setup`, with room for `entries` per submission and `in_flight_max` at the kernel.
+fn ring(setup: Setup, entries: u32, in_flight_max: u32) -> Rc<Ring> {
+    Ring::new(&Config { setup, entries, in_flight_max, ..Config::default() }).unwrap()
+}
+
+/// One turn of the ring alone.
+fn turn(ring: &Ring) -> usize {
+    ring.flush();
+    ring.poll()
+}
+
+fn block_on<F: Future>(ring: &Ring, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        turn(ring);
+    }
+}
+
+/// Turns until the kernel has answered everything.
+fn settle(ring: &Ring) {
+    while ring.in_flight() > 0 {
+        turn(ring);
+    }
+}
+
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// An empty pipe: reads from it last until something is written, or until they are cancelled.
+fn pipe() -> (Fd, std::os::fd::OwnedFd) {
+    let (read, write) = rustix::pipe::pipe().unwrap();
+    (Fd::from(read), write)
+}
+
+/// Opens with O_DIRECT where the file system has it, and says so where it has not.
+fn open_direct(path: &Path) -> Fd {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
+        Ok(fd) => fd.into(),
+        Err(error) => {
+            println!("without O_DIRECT: {}: {error}", path.display());
+            rustix::fs::open(path, flags, Mode::empty()).unwrap().into()
+        }
+    }
+}
+
+/// Open descriptors of this process that point to something under `dir`.
+fn descriptors_under(dir: &Path) -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.starts_with(dir))
+        .count()
+}
