@@ -91,7 +91,7 @@ impl Inner {
         self.parker.set_parked();
         // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
         // here, or it comes after and rings.
-        if peer.control.critical.is_waiting() {
+        if peer.control.critical.is_waiting() || self.drivers.borrow().iter().any(|driver| driver.arm()) {
             self.parker.woken(self);
             return false;
         }
