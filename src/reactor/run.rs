@@ -62,7 +62,7 @@ impl Inner {
                     return output;
                 }
             }
-            if !self.turn().is_busy() && !root.is_woken.get() {
+            if !self.quick_turn().is_busy() && !root.is_woken.get() {
                 self.idle();
             }
         }

@@ -14,6 +14,7 @@ use std::{
 const GRAIN: usize = 16;
 /// Larger tasks go to the global allocator each time.
 const LARGEST: usize = 2048;
+const _: () = assert!(LARGEST / GRAIN <= u8::MAX as usize);
 const CLASSES: usize = LARGEST / GRAIN + 1;
 /// A class keeps at most this many bytes of free blocks: enough for the working set of a busy core, not for a burst.
 const KEPT_BYTES_MAX: usize = 4 << 20;
@@ -43,9 +44,20 @@ const fn block_layout(wanted: Layout) -> Layout {
     }
 }
 
-/// The free list for `wanted`, if it has one.
-const fn class_of(wanted: Layout) -> Option<usize> {
-    if wanted.size() > LARGEST || wanted.align() > GRAIN { None } else { Some(wanted.size().div_ceil(GRAIN)) }
+/// A layout and the free list that serves it, worked out at compile time.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    layout: Layout,
+    class: Option<u8>,
+}
+
+impl Block {
+    /// For values of `T`.
+    pub(super) const fn of<T>() -> Self {
+        let layout = Layout::new::<T>();
+        let is_small = layout.size() <= LARGEST && layout.align() <= GRAIN;
+        Self { layout, class: if is_small { Some(layout.size().div_ceil(GRAIN) as u8) } else { None } }
+    }
 }
 
 impl Arena {
@@ -54,11 +66,11 @@ impl Arena {
         Self { classes: (0..CLASSES).map(class).collect() }
     }
 
-    /// A block for `layout`, which is not zero-sized.
+    /// Memory for `wanted`, which is not zero-sized.
     #[inline]
-    pub(super) fn alloc(&self, layout: Layout) -> NonNull<u8> {
-        if let Some(class) = class_of(layout) {
-            let class = &self.classes[class];
+    pub(super) fn alloc(&self, wanted: Block) -> NonNull<u8> {
+        if let Some(class) = wanted.class {
+            let class = &self.classes[usize::from(class)];
             if let Some(block) = NonNull::new(class.first.get()) {
                 // SAFETY: blocks in the list are free and ours; `free` wrote the link.
                 class.first.set(unsafe { block.read().next });
@@ -66,19 +78,19 @@ impl Arena {
                 return block.cast();
             }
         }
-        alloc_block(layout)
+        alloc_block(wanted.layout)
     }
 
-    /// Takes back a block that `alloc` (of this or any arena) gave for `layout`.
+    /// Takes back what `alloc` (of this or any arena) gave for `wanted`.
     ///
     /// # Safety
     /// The block is not used afterwards.
     #[inline]
-    pub(super) unsafe fn free(&self, block: NonNull<u8>, layout: Layout) {
-        if let Some(index) = class_of(layout) {
-            let class = &self.classes[index];
+    pub(super) unsafe fn free(&self, block: NonNull<u8>, wanted: Block) {
+        if let Some(index) = wanted.class {
+            let class = &self.classes[usize::from(index)];
             let count = class.count.get();
-            if count * index * GRAIN < KEPT_BYTES_MAX {
+            if count * usize::from(index) * GRAIN < KEPT_BYTES_MAX {
                 let block = block.cast::<FreeBlock>();
                 // SAFETY: the block is free, at least `GRAIN` long and aligned to it.
                 unsafe { block.write(FreeBlock { next: class.first.get() }) };
@@ -88,7 +100,7 @@ impl Arena {
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { free_block(block, layout) };
+        unsafe { free_block(block, wanted) };
     }
 }
 
@@ -102,10 +114,10 @@ fn alloc_block(layout: Layout) -> NonNull<u8> {
 /// Gives a block back to the global allocator, on any thread.
 ///
 /// # Safety
-/// `block` came from an arena's `alloc(layout)` and is not used afterwards.
-pub(super) unsafe fn free_block(block: NonNull<u8>, layout: Layout) {
+/// `block` came from an arena's `alloc(wanted)` and is not used afterwards.
+pub(super) unsafe fn free_block(block: NonNull<u8>, wanted: Block) {
     // SAFETY: the caller's promise; `alloc_block` used the same layout.
-    unsafe { dealloc(block.as_ptr(), block_layout(layout)) };
+    unsafe { dealloc(block.as_ptr(), block_layout(wanted.layout)) };
 }
 
 impl Drop for Arena {
@@ -117,7 +129,7 @@ impl Drop for Arena {
                 // SAFETY: the list owns its blocks; each has its class's layout.
                 next = unsafe { block.read().next };
                 // SAFETY: as above.
-                unsafe { free_block(block.cast(), layout) };
+                unsafe { dealloc(block.as_ptr().cast(), layout) };
             }
         }
     }

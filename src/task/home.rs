@@ -6,7 +6,7 @@
 
 use super::{
     JoinError, JoinHandle, Panic,
-    arena::{Arena, free_block},
+    arena::{Arena, Block, free_block},
     budget,
     header::{Header, Released},
     list::{LiveList, RunQueue},
@@ -173,9 +173,9 @@ impl Local {
 
     #[inline]
     fn create<F: Run>(&self, home: &Home, state: u8, refs: u32, future: F) -> NonNull<Header> {
-        let block = self.arena.alloc(F::VTABLE.layout);
+        let block = self.arena.alloc(F::VTABLE.block);
         let header = Header::new(F::VTABLE, NonNull::from(home), state, refs, self.group.get());
-        // SAFETY: a fresh block of the table's layout.
+        // SAFETY: a fresh block, as the table wants it.
         let task = unsafe { raw::write(block, header, future) };
         self.live.insert(task);
         task
@@ -452,9 +452,9 @@ impl Local {
         });
         self.live.remove(task);
         // SAFETY: nobody else is left; the stage is empty and the join waker was taken or never set.
-        let layout = unsafe { drop_header(task) };
-        // SAFETY: the block came from `alloc` of this layout.
-        unsafe { self.arena.free(task.cast(), layout) };
+        let block = unsafe { drop_header(task) };
+        // SAFETY: the memory came from `alloc` of this block.
+        unsafe { self.arena.free(task.cast(), block) };
     }
 }
 
@@ -524,16 +524,16 @@ pub(super) unsafe fn free_orphan(task: NonNull<Header>) {
     // SAFETY: not freed yet.
     let home = unsafe { task.as_ref() }.home;
     // SAFETY: the caller's promise.
-    let layout = unsafe { drop_header(task) };
+    let block = unsafe { drop_header(task) };
     // SAFETY: the caller's promise: a reference made by `Arc::into_raw` in `close`.
     drop(unsafe { Arc::from_raw(home.as_ptr().cast_const()) });
-    // SAFETY: the block came from an arena's `alloc` of this layout.
-    unsafe { free_block(task.cast(), layout) };
+    // SAFETY: the memory came from an arena's `alloc` of this block.
+    unsafe { free_block(task.cast(), block) };
 }
 
 /// # Safety
 /// No reference is left.
-unsafe fn drop_header(task: NonNull<Header>) -> std::alloc::Layout {
+unsafe fn drop_header(task: NonNull<Header>) -> Block {
     // SAFETY: the caller's promise.
     let vtable: &'static VTable = unsafe { task.as_ref() }.vtable;
     #[cfg(all(test, loom))]
@@ -541,7 +541,7 @@ unsafe fn drop_header(task: NonNull<Header>) -> std::alloc::Layout {
     unsafe { task.as_ref() }.memory.with_mut(|_| ());
     // SAFETY: as above.
     unsafe { task.drop_in_place() };
-    vtable.layout
+    vtable.block
 }
 
 /// Drops a panic's payload, whose own drop may panic once more.

@@ -106,9 +106,15 @@ enum Inner<T> {
     /// Holds a local reference and the `HANDLE` bit.
     Task(TaskPointer<T>),
     /// The result comes through a channel: this thread is not the task's core.
-    Channel(oneshot::Receiver<Result<T, JoinError>>, AbortHandle),
+    /// Boxed, as it is rare: the handle stays two words, which every awaiting future holds.
+    Channel(Box<Channel<T>>),
     Failed(JoinError),
     Taken,
+}
+
+struct Channel<T> {
+    receiver: oneshot::Receiver<Result<T, JoinError>>,
+    abort: AbortHandle,
 }
 
 struct TaskPointer<T>(NonNull<Header>, PhantomData<T>);
@@ -128,7 +134,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     pub(super) fn from_channel(receiver: oneshot::Receiver<Result<T, JoinError>>, abort: Arc<AbortFlag>) -> Self {
-        Self { inner: Inner::Channel(receiver, AbortHandle(Target::Flag(abort))) }
+        Self { inner: Inner::Channel(Box::new(Channel { receiver, abort: AbortHandle(Target::Flag(abort)) })) }
     }
 
     pub(crate) fn failed(error: JoinError) -> Self {
@@ -141,7 +147,7 @@ impl<T: 'static> JoinHandle<T> {
         match &self.inner {
             // SAFETY: the handle's reference.
             Inner::Task(task) => unsafe { abort(task.0) },
-            Inner::Channel(_, handle) => handle.abort(),
+            Inner::Channel(channel) => channel.abort.abort(),
             Inner::Failed(_) | Inner::Taken => {}
         }
     }
@@ -185,15 +191,15 @@ impl<T: 'static> JoinHandle<T> {
                 unsafe { task.0.as_ref() }.retain_shared();
                 Some(AbortHandle(Target::Header(task.0)))
             }
-            Inner::Channel(_, handle) => Some(handle.clone()),
+            Inner::Channel(channel) => Some(channel.abort.clone()),
             Inner::Failed(_) | Inner::Taken => None,
         }
     }
 
     /// Away from the task's core: asks it to send the result.
-    #[cold]
     fn forward(&mut self) {
-        let Inner::Task(TaskPointer(task, _)) = mem::replace(&mut self.inner, Inner::Taken) else { return };
+        let Inner::Task(TaskPointer(task, _)) = self.inner else { return };
+        mem::forget(mem::replace(&mut self.inner, Inner::Taken));
         // SAFETY: the handle's reference keeps the header, and the header its home.
         let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
         header.retain_shared();
@@ -203,7 +209,7 @@ impl<T: 'static> JoinHandle<T> {
         let moving = Moving(unsafe { Self::from_task(task) }, sender);
         let sent = home.send(Event::new(move || moving.answer()));
         self.inner = match sent {
-            Ok(()) => Inner::Channel(receiver, abort),
+            Ok(()) => Inner::Channel(Box::new(Channel { receiver, abort })),
             // Dropping the event drops the handle in it.
             Err(_) => Inner::Failed(JoinError::CoreGone),
         };
@@ -248,33 +254,50 @@ impl<T: 'static> Future for JoinHandle<T> {
             let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
             if let Some(local) = home.local() {
                 if header.state() & OUTPUT == 0 {
-                    if header.state() & DONE != 0 {
-                        // Only while the core ends.
-                        return Poll::Ready(Err(JoinError::Cancelled));
-                    }
-                    drop(header.set_join_waker(cx.waker()));
-                    return Poll::Pending;
+                    return Self::wait_for(header, cx);
                 }
+                // Forgotten: the pointer has nothing to drop, and its reference ends below.
+                mem::forget(mem::replace(&mut self.inner, Inner::Taken));
                 let mut output = MaybeUninit::<Self::Output>::uninit();
                 // SAFETY: on the owner, the output is in place, and it is a `Result<T, JoinError>`.
                 unsafe { (header.vtable.take_output)(task, NonNull::from(&mut output).cast()) };
-                self.inner = Inner::Taken;
                 header.change_state(HANDLE, 0);
                 local.release(task);
                 // SAFETY: `take_output` has written it.
                 return Poll::Ready(unsafe { output.assume_init() });
             }
-            self.forward();
         }
-        match mem::replace(&mut self.inner, Inner::Taken) {
-            Inner::Channel(mut receiver, abort) => match Pin::new(&mut receiver).poll(cx) {
-                Poll::Ready(result) => Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled))),
-                Poll::Pending => {
-                    self.inner = Inner::Channel(receiver, abort);
-                    Poll::Pending
+        self.poll_elsewhere(cx)
+    }
+}
+
+impl<T: 'static> JoinHandle<T> {
+    /// On the task's core: it has not finished.
+    #[inline]
+    fn wait_for(header: &Header, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        if header.state() & DONE != 0 {
+            // Only while the core ends.
+            return Poll::Ready(Err(JoinError::Cancelled));
+        }
+        drop(header.set_join_waker(cx.waker()));
+        Poll::Pending
+    }
+
+    #[cold]
+    fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        self.forward();
+        match &mut self.inner {
+            Inner::Channel(channel) => match Pin::new(&mut channel.receiver).poll(cx) {
+                Poll::Ready(result) => {
+                    self.inner = Inner::Taken;
+                    Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled)))
                 }
+                Poll::Pending => Poll::Pending,
             },
-            Inner::Failed(error) => Poll::Ready(Err(error)),
+            Inner::Failed(_) => match mem::replace(&mut self.inner, Inner::Taken) {
+                Inner::Failed(error) => Poll::Ready(Err(error)),
+                _ => unreachable!("just matched"),
+            },
             Inner::Task(_) | Inner::Taken => panic!("a JoinHandle was polled after it gave its result"),
         }
     }

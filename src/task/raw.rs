@@ -3,13 +3,13 @@
 
 use super::{
     JoinError, Local,
+    arena::Block,
     header::Header,
     state::{FUTURE_DROPPED, OUTPUT, RUNNING},
     waker,
 };
 use crate::sys::sync::UnsafeCell;
 use std::{
-    alloc::Layout,
     borrow::Cow,
     mem::ManuallyDrop,
     pin::Pin,
@@ -49,7 +49,7 @@ pub(super) struct VTable {
     pub(super) abort: unsafe fn(NonNull<Header>, &Local),
     /// What people call the task: its name, or the type of its future.
     pub(super) name: unsafe fn(NonNull<Header>) -> Cow<'static, str>,
-    pub(super) layout: Layout,
+    pub(super) block: Block,
 }
 
 /// A future as a task keeps it: plain, named, or standing for one elsewhere.
@@ -73,14 +73,14 @@ pub(super) trait Run: Future + Sized + 'static {
         drop_output: drop_output::<Self>,
         abort: abort::<Self>,
         name: name::<Self>,
-        layout: Layout::new::<Task<Self>>(),
+        block: Block::of::<Task<Self>>(),
     };
 }
 
-/// Fills a block of `F::VTABLE.layout`.
+/// Fills a block of `F::VTABLE.block`.
 ///
 /// # Safety
-/// `block` is free memory of that layout.
+/// `block` is free memory for that.
 #[inline]
 pub(super) unsafe fn write<F: Run>(block: NonNull<u8>, header: Header, future: F) -> NonNull<Header> {
     let task = block.cast::<Task<F>>();
