@@ -89,6 +89,26 @@ fn a_dropped_open_closes_what_it_opened() {
     }
 }
 
+/// The kernel has opened the file, and the core has not seen the answer when the future goes.
+#[test]
+fn an_open_dropped_too_late_closes_what_it_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "x").unwrap();
+    for setup in SETUPS {
+        let ring = ring(setup, 8, 8);
+        let mut open = Box::pin(ring.open(&path, OFlags::RDONLY, Mode::empty()));
+        assert!(poll_once(&mut open).is_pending());
+        ring.flush();
+        while descriptors_under(dir.path()) == 0 {
+            std::thread::yield_now();
+        }
+        drop(open);
+        settle(&ring);
+        assert_eq!(descriptors_under(dir.path()), 0, "{setup:?}");
+    }
+}
+
 #[test]
 fn a_dropped_close_closes() {
     let dir = tempfile::tempdir().unwrap();
