@@ -99,7 +99,11 @@ mod tests {
                     Event::new(move || assert_eq!(Arc::strong_count(&held), 2))
                 };
                 assert_eq!(Arc::strong_count(&witness), 2);
-                if run { event.run() } else { drop(event) }
+                if run {
+                    event.run()
+                } else {
+                    drop(event)
+                }
                 assert_eq!(Arc::strong_count(&witness), 1, "run={run} large={large}");
             }
         }

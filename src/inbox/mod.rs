@@ -4,7 +4,11 @@
 //! it once per turn, and remote wakers, `spawn_on` and `post` push. See "Inbox" in ARCHITECTURE.md.
 
 mod event;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod ring;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub(crate) use event::Event;
 pub(crate) use ring::{Consumer, Inbox, Pushed};

@@ -44,7 +44,7 @@ const FLAGS: u64 = ONE - 1;
 
 /// The owner looks for `SPILLING` after a ring's worth of events, or after this many polls that found nothing. Looking costs
 /// the senders a cache miss, and a sender spills only when the ring is full: a ring's worth of events comes first.
-const EMPTY_POLLS_PER_LOOK: u32 = 64;
+pub(super) const EMPTY_POLLS_PER_LOOK: u32 = 64;
 
 #[repr(C, align(64))]
 struct Slot {
@@ -88,18 +88,18 @@ pub(crate) struct Consumer {
 impl Inbox {
     /// An inbox whose ring holds `capacity` events (a power of two) before it spills.
     pub(crate) fn new(capacity: usize) -> (Self, Consumer) {
-        assert!(capacity.is_power_of_two() && capacity > 1, "inbox capacity {capacity} is not a power of two");
+        assert!(
+            capacity.is_power_of_two() && capacity > 1,
+            "inbox capacity {capacity} is not a power of two"
+        );
         let slots = (0..capacity as u64)
             .map(|position| Slot {
                 sequence: AtomicU64::new(position),
                 event: UnsafeCell::new(MaybeUninit::uninit()),
             })
             .collect();
-        let inbox = Self {
-            tail: CachePadded(AtomicU64::new(0)),
-            slots,
-            spilled: Mutex::new(VecDeque::new()),
-        };
+        let inbox =
+            Self { tail: CachePadded(AtomicU64::new(0)), slots, spilled: Mutex::new(VecDeque::new()) };
         let consumer = Consumer { head: Cell::new(0), backlog: RefCell::default(), since_look: Cell::new(0) };
         (inbox, consumer)
     }
@@ -123,7 +123,8 @@ impl Inbox {
             let sequence = slot.sequence.load(Acquire);
             if sequence == position {
                 // Relaxed would do for the data, which `sequence` publishes. AcqRel: chains with `park` and `poke`.
-                match self.tail.compare_exchange_weak(tail, (position + 1) << POSITION_SHIFT, AcqRel, Relaxed) {
+                match self.tail.compare_exchange_weak(tail, (position + 1) << POSITION_SHIFT, AcqRel, Relaxed)
+                {
                     Ok(_) => {
                         slot.event.with_mut(|cell| {
                             // SAFETY: the exchange made this position ours alone, and its sequence says it is free.
@@ -217,7 +218,7 @@ impl Consumer {
     }
 
     /// The next `pop` that finds the ring empty looks for a spill list.
-    fn look_next(&self, inbox: &Inbox) {
+    pub(super) fn look_next(&self, inbox: &Inbox) {
         self.since_look.set(inbox.slots.len() as u32);
     }
 
@@ -289,202 +290,5 @@ impl Drop for Inbox {
                 });
             }
         }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::rc::Rc;
-
-    thread_local!(static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
-
-    fn numbered(n: u32) -> Event {
-        Event::new(move || LOG.with_borrow_mut(|log| log.push(n)))
-    }
-
-    fn run_all(inbox: &Inbox, consumer: &Consumer) -> Vec<u32> {
-        consumer.look_next(inbox);
-        while let Some(event) = consumer.pop(inbox) {
-            event.run();
-            consumer.look_next(inbox);
-        }
-        LOG.take()
-    }
-
-    #[test]
-    fn a_full_ring_spills_and_keeps_the_order() {
-        let (inbox, consumer) = Inbox::new(4);
-        for n in 0..100 {
-            assert_eq!(inbox.push(numbered(n)).ok(), Some(Pushed::Delivered));
-        }
-        assert_eq!(run_all(&inbox, &consumer), (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn an_idle_owner_finds_the_spill_list_without_being_told() {
-        let (inbox, consumer) = Inbox::new(2);
-        for n in 0..3 {
-            assert!(inbox.push(numbered(n)).is_ok());
-        }
-        let mut taken = 0;
-        for _ in 0..3 + 2 * EMPTY_POLLS_PER_LOOK {
-            taken += u32::from(consumer.pop(&inbox).is_some());
-        }
-        assert_eq!(taken, 3);
-    }
-
-    #[test]
-    fn exactly_one_sender_wakes_a_parked_owner() {
-        let (inbox, consumer) = Inbox::new(4);
-        assert!(consumer.park(&inbox));
-        assert_eq!(inbox.push(numbered(0)).ok(), Some(Pushed::WakeOwner));
-        assert_eq!(inbox.push(numbered(1)).ok(), Some(Pushed::Delivered));
-        assert_eq!(inbox.poke(), Pushed::Delivered);
-        assert!(!consumer.park(&inbox), "there is something to take");
-        assert_eq!(run_all(&inbox, &consumer), [0, 1]);
-        assert!(consumer.park(&inbox));
-        assert_eq!(inbox.poke(), Pushed::WakeOwner);
-    }
-
-    #[test]
-    fn a_closed_inbox_hands_the_event_back_and_keeps_what_it_had() {
-        let (inbox, consumer) = Inbox::new(2);
-        for n in 0..5 {
-            assert!(inbox.push(numbered(n)).is_ok());
-        }
-        consumer.close(&inbox);
-        assert!(inbox.is_closed());
-        assert!(inbox.push(numbered(9)).is_err());
-        while let Some(event) = consumer.pop_closed(&inbox) {
-            event.run();
-        }
-        assert_eq!(LOG.take(), [0, 1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn an_inbox_dropped_full_drops_its_events() {
-        let witness = std::sync::Arc::new(());
-        let (inbox, consumer) = Inbox::new(4);
-        for _ in 0..7 {
-            let held = witness.clone();
-            assert!(inbox.push(Event::new(move || drop(held))).is_ok());
-        }
-        drop(consumer.pop(&inbox));
-        drop((inbox, consumer));
-        assert_eq!(std::sync::Arc::strong_count(&witness), 1);
-    }
-
-    proptest! {
-        /// Against a `VecDeque`: whatever the interleaving of pushes, pops and parks, and however small the ring.
-        #[test]
-        fn behaves_as_a_queue(capacity in 1u32..4, ops in proptest::collection::vec(0u8..3, 0..200)) {
-            let (inbox, consumer) = Inbox::new(1 << capacity);
-            let model = Rc::new(RefCell::new(VecDeque::new()));
-            let mut next = 0;
-            for op in ops {
-                match op {
-                    0 => {
-                        prop_assert!(inbox.push(numbered(next)).is_ok());
-                        model.borrow_mut().push_back(next);
-                        next += 1;
-                    }
-                    1 => {
-                        consumer.look_next(&inbox);
-                        let popped = consumer.pop(&inbox).map(|event| {
-                            event.run();
-                            LOG.take()[0]
-                        });
-                        prop_assert_eq!(popped, model.borrow_mut().pop_front());
-                    }
-                    _ => {
-                        prop_assert_eq!(consumer.park(&inbox), model.borrow().is_empty());
-                        consumer.unpark(&inbox);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Each model was seen to fail once: with the publishing store or the freeing store Relaxed (a race on the event's cell),
-/// with the pusher not clearing `PARKED` (deadlock), with `SPILLING` not kept by later senders (order).
-#[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use loom::{sync::Arc, sync::Notify, thread};
-
-    /// Runs `senders` and collects `total` events on the owner, which parks when it finds nothing.
-    fn model(capacity: usize, senders: usize, each: usize) {
-        loom::model(move || {
-            let (inbox, consumer) = Inbox::new(capacity);
-            let (inbox, bell, log) = (Arc::new(inbox), Arc::new(Notify::new()), Arc::new(Mutex::new(Vec::new())));
-            let threads: Vec<_> = (0..senders)
-                .map(|sender| {
-                    let (inbox, bell, log) = (inbox.clone(), bell.clone(), log.clone());
-                    thread::spawn(move || {
-                        for n in 0..each {
-                            let log = log.clone();
-                            let event = Event::new(move || log.lock().unwrap().push((sender, n)));
-                            if inbox.push(event).ok().unwrap() == Pushed::WakeOwner {
-                                bell.notify();
-                            }
-                        }
-                    })
-                })
-                .collect();
-            let mut taken = 0;
-            while taken < senders * each {
-                consumer.look_next(&inbox);
-                if let Some(event) = consumer.pop(&inbox) {
-                    event.run();
-                    taken += 1;
-                } else if consumer.park(&inbox) {
-                    bell.wait();
-                    consumer.unpark(&inbox);
-                } else {
-                    thread::yield_now();
-                }
-            }
-            for thread in threads {
-                thread.join().unwrap();
-            }
-            let log = log.lock().unwrap();
-            for sender in 0..senders {
-                let seen: Vec<_> = log.iter().filter(|(s, _)| *s == sender).map(|(_, n)| *n).collect();
-                assert_eq!(seen, (0..each).collect::<Vec<_>>(), "order of sender {sender}");
-            }
-        });
-    }
-
-    #[test]
-    fn loom_inbox_two_senders_lose_nothing_and_no_wake_up() {
-        model(2, 2, 1);
-    }
-
-    #[test]
-    fn loom_inbox_one_sender_through_the_spill_list_keeps_order() {
-        model(2, 1, 4);
-    }
-
-    /// What is accepted is taken, what is refused comes back, and nothing is in between.
-    #[test]
-    fn loom_inbox_close_loses_nothing() {
-        loom::model(|| {
-            let (inbox, consumer) = Inbox::new(2);
-            let inbox = Arc::new(inbox);
-            let sender = {
-                let inbox = inbox.clone();
-                thread::spawn(move || (0..3).filter(|_| inbox.push(Event::new(|| ())).is_ok()).count())
-            };
-            consumer.close(&inbox);
-            let mut taken = 0;
-            while let Some(event) = consumer.pop_closed(&inbox) {
-                event.run();
-                taken += 1;
-            }
-            assert_eq!(sender.join().unwrap(), taken);
-        });
     }
 }

@@ -32,7 +32,9 @@ pub enum ExecutorError {
     #[error(transparent)]
     EventFd(#[from] crate::sys::eventfd::Error),
     /// No epoll set to sleep on.
-    #[error("cannot make an epoll set for the core to sleep on (raise `ulimit -n` if it says too many open files): {0}")]
+    #[error(
+        "cannot make an epoll set for the core to sleep on (raise `ulimit -n` if it says too many open files): {0}"
+    )]
     Epoll(#[source] io::Error),
 }
 
@@ -93,7 +95,8 @@ impl LocalExecutor {
 
     /// The `index`-th core of a group, on the calling thread, which from now on is its only owner.
     pub(crate) fn of_group(group: Arc<Group>, index: usize, clock: Clock) -> Result<Self, ExecutorError> {
-        let parker = Parker::new(&group.get(index).expect("a core of the group").doorbell).map_err(ExecutorError::Epoll)?;
+        let parker = Parker::new(&group.get(index).expect("a core of the group").doorbell)
+            .map_err(ExecutorError::Epoll)?;
         let core = Inner {
             index,
             pollers: Pollers::default(),

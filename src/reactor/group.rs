@@ -40,7 +40,10 @@ const INBOX_CAPACITY: usize = 1024;
 
 impl Group {
     /// One core per id, in this order.
-    pub(crate) fn new(ids: impl IntoIterator<Item = usize>, mode: Mode) -> Result<Arc<Self>, crate::sys::eventfd::Error> {
+    pub(crate) fn new(
+        ids: impl IntoIterator<Item = usize>,
+        mode: Mode,
+    ) -> Result<Arc<Self>, crate::sys::eventfd::Error> {
         let peer = |(index, id)| -> Result<Peer, crate::sys::eventfd::Error> {
             let doorbell = Arc::new(EventFd::new()?);
             let bell = doorbell.clone();

@@ -30,7 +30,12 @@ impl Parker {
     pub(super) fn new(doorbell: &Arc<EventFd>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, doorbell.as_fd(), epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, doorbell: doorbell.clone(), is_parked: Cell::new(false), is_blind: Cell::new(false) })
+        Ok(Self {
+            epoll,
+            doorbell: doorbell.clone(),
+            is_parked: Cell::new(false),
+            is_blind: Cell::new(false),
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

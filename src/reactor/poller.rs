@@ -116,7 +116,10 @@ impl Poller {
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     #[track_caller]
-    pub fn register<W: Into<Work>>(name: impl Into<Cow<'static, str>>, mut call: impl FnMut() -> W + 'static) -> Self {
+    pub fn register<W: Into<Work>>(
+        name: impl Into<Cow<'static, str>>,
+        mut call: impl FnMut() -> W + 'static,
+    ) -> Self {
         let entry = Entry::new(name.into(), None, Box::new(move || call().into()));
         context::with("Poller::register", |core| core.pollers.insert(entry.clone()));
         Self { entry, timer: None }
@@ -133,7 +136,10 @@ impl Poller {
         period: Duration,
         mut call: impl FnMut() -> W + 'static,
     ) -> Self {
-        assert!(!period.is_zero(), "a timed poller needs a period: use `Poller::register` to be called every turn");
+        assert!(
+            !period.is_zero(),
+            "a timed poller needs a period: use `Poller::register` to be called every turn"
+        );
         let entry = Entry::new(name.into(), Some(period), Box::new(move || call().into()));
         context::with("Poller::every", |core| core.pollers.timed.borrow_mut().push(entry.clone()));
         let timed = entry.clone();
@@ -202,7 +208,10 @@ impl Drop for Poller {
 
 impl fmt::Debug for Poller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Poller").field("name", &self.entry.name).field("period", &self.entry.period).finish_non_exhaustive()
+        f.debug_struct("Poller")
+            .field("name", &self.entry.name)
+            .field("period", &self.entry.period)
+            .finish_non_exhaustive()
     }
 }
 
@@ -294,13 +303,15 @@ impl Pollers {
             self.timed.borrow_mut().retain(|other| !Rc::ptr_eq(other, entry));
             return;
         }
-        let entries = self.every_turn.borrow().iter().filter(|other| !Rc::ptr_eq(other, entry)).cloned().collect();
+        let entries =
+            self.every_turn.borrow().iter().filter(|other| !Rc::ptr_eq(other, entry)).cloned().collect();
         self.every_turn.replace(entries);
         self.count_active();
     }
 
     fn count_active(&self) {
-        let active = self.every_turn.borrow().iter().filter(|entry| entry.state.get() == State::Active).count();
+        let active =
+            self.every_turn.borrow().iter().filter(|entry| entry.state.get() == State::Active).count();
         self.active.set(active);
     }
 

@@ -119,7 +119,10 @@ impl Inner {
         self.pollers.clear();
         self.drain_drivers();
         // Newest first, and one at a time: dropping one may look for another.
-        while let Some(newest) = { let last = self.singletons.borrow_mut().pop(); last } {
+        while let Some(newest) = {
+            let last = self.singletons.borrow_mut().pop();
+            last
+        } {
             drop(newest);
         }
         self.drivers.replace(Rc::new([]));
@@ -133,10 +136,13 @@ impl Inner {
         let drivers = self.drivers.borrow().clone();
         drivers.iter().for_each(|driver| driver.cancel_all());
         while drivers.iter().any(|driver| driver.in_flight() > 0) {
-            let completed: usize = drivers.iter().map(|driver| {
-                driver.flush();
-                driver.poll()
-            }).sum();
+            let completed: usize = drivers
+                .iter()
+                .map(|driver| {
+                    driver.flush();
+                    driver.poll()
+                })
+                .sum();
             if completed == 0 {
                 self.parker.wait(Some(Duration::from_millis(1)));
             }

@@ -85,7 +85,8 @@ impl TaskScope {
     }
 
     fn abort_all(&self) {
-        let handles: Vec<_> = self.shared.tasks.borrow().iter().filter_map(|(_, handle)| handle.clone()).collect();
+        let handles: Vec<_> =
+            self.shared.tasks.borrow().iter().filter_map(|(_, handle)| handle.clone()).collect();
         for handle in handles {
             handle.abort();
         }

@@ -30,7 +30,10 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 /// # Panics
 /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
 #[track_caller]
-pub fn spawn_named<F: Future + 'static>(name: impl Into<Cow<'static, str>>, future: F) -> JoinHandle<F::Output> {
+pub fn spawn_named<F: Future + 'static>(
+    name: impl Into<Cow<'static, str>>,
+    future: F,
+) -> JoinHandle<F::Output> {
     let name = name.into();
     context::with_local("spawn_named", |_, home, local| local.spawn(home, Named { name, future }))
 }

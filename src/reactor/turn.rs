@@ -50,7 +50,10 @@ impl Inner {
     /// Inbox, pollers, drivers, timers, batches of tasks until `polls` are reached or none is left, submission.
     #[inline]
     fn turn_of(&self, polls: usize) -> Turn {
-        assert!(!self.is_turning.replace(true), "a core cannot turn inside of its own turn: await instead (rule 1)");
+        assert!(
+            !self.is_turning.replace(true),
+            "a core cannot turn inside of its own turn: await instead (rule 1)"
+        );
         self.parker.woken(self);
         let peer = self.peer();
         let home = &*peer.home;

@@ -80,7 +80,13 @@ macro_rules! own {
 
 /// Owner only, except where said.
 impl Header {
-    pub(super) fn new(vtable: &'static VTable, home: NonNull<Home>, state: u8, local_refs: u32, group: u16) -> Self {
+    pub(super) fn new(
+        vtable: &'static VTable,
+        home: NonNull<Home>,
+        state: u8,
+        local_refs: u32,
+        group: u16,
+    ) -> Self {
         Self {
             vtable,
             home,

@@ -4,7 +4,10 @@
 //! memory freed under a foreign waker. `begin_counting` left out: memory freed twice. `Inbox::push` publishing Relaxed: a race.
 
 use super::*;
-use crate::sys::sync::{Arc, UnsafeCell, atomic::{AtomicBool, Ordering::Relaxed}};
+use crate::sys::sync::{
+    Arc, UnsafeCell,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use loom::{sync::Notify, thread};
 use std::{
     cell::RefCell,
@@ -82,7 +85,11 @@ impl Core {
 }
 
 /// A future that hands its waker out and waits for the flag that whoever wakes it has set before.
-fn waiting(flag: Arc<AtomicBool>, out: Rc<RefCell<Option<Waker>>>, value: Arc<UnsafeCell<u32>>) -> impl Future<Output = u32> {
+fn waiting(
+    flag: Arc<AtomicBool>,
+    out: Rc<RefCell<Option<Waker>>>,
+    value: Arc<UnsafeCell<u32>>,
+) -> impl Future<Output = u32> {
     poll_fn(move |cx| {
         if flag.load(Relaxed) {
             // loom sees it if the wake did not carry the write along.

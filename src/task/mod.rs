@@ -2,23 +2,28 @@
 //!
 //! A task is one allocation (header, future or result) in its core's [`arena`]; [`header`] says who may touch which part,
 //! [`state`] draws its life, [`raw`] is the part that knows the future's type. [`home`] is the core as tasks see it: the inbox
-//! that anyone may send to, and the run queue and live list that only the owner touches. Nothing here knows a reactor.
+//! that anyone may send to; [`local`] is the half that only the owner touches, [`end`] how it ends. Nothing here knows a reactor.
 //! See "Tasks and wakers" in ARCHITECTURE.md.
 
+mod abort;
 mod arena;
 pub(crate) mod budget;
+mod end;
 mod header;
 mod home;
 mod join;
 mod list;
+mod local;
 mod raw;
 mod remote;
 mod spawn;
 mod state;
 mod waker;
 
-pub(crate) use home::{Entered, Home, Local};
-pub use join::{AbortHandle, AbortOnDrop, JoinError, JoinHandle, Panic};
+pub use abort::AbortHandle;
+pub(crate) use home::{Entered, Home};
+pub use join::{AbortOnDrop, JoinError, JoinHandle, Panic};
+pub(crate) use local::Local;
 pub(crate) use remote::{call_remote, spawn_foreign};
 pub(crate) use spawn::{Named, Plain};
 

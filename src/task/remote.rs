@@ -13,8 +13,10 @@
 
 use super::{
     JoinError, JoinHandle, Panic,
+    end::free_orphan,
     header::{Header, Released},
-    home::{Home, Local, free_orphan},
+    home::Home,
+    local::Local,
     raw::{self, Run},
     state::DONE,
 };
@@ -52,12 +54,15 @@ where
     let handle = unsafe { JoinHandle::from_task(proxy) };
     let mut answer = Answer { proxy, is_started: false, output: PhantomData::<T> };
     // A refused event is dropped, and with it the answer, which then says so.
-    drop(local.send_to_peer(target, Event::new(move || {
-        answer.is_started = true;
-        Home::with_current(|home, local| {
-            local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
-        });
-    })));
+    drop(local.send_to_peer(
+        target,
+        Event::new(move || {
+            answer.is_started = true;
+            Home::with_current(|home, local| {
+                local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
+            });
+        }),
+    ));
     handle
 }
 

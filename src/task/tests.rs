@@ -264,7 +264,9 @@ fn wakers_outlive_their_core_and_free_what_they_hold() {
                 bench.turn();
                 let (one, two) = (probe.waker.take().unwrap(), handle.as_ref().unwrap().abort_handle());
                 let other = one.clone();
-                let abroad = |waker, f: Use| std::thread::scope(|scope| drop(scope.spawn(move || f(waker)).join().unwrap()));
+                let abroad = |waker, f: Use| {
+                    std::thread::scope(|scope| drop(scope.spawn(move || f(waker)).join().unwrap()))
+                };
                 if dead == 0 {
                     bench.end();
                 }

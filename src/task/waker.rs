@@ -12,9 +12,10 @@
 #![expect(unsafe_code, reason = "RawWaker vtables")]
 
 use super::{
+    abort::release_shared,
+    end::free_orphan,
     header::{Header, Released},
-    home::{Local, free_orphan},
-    join::release_shared,
+    local::Local,
 };
 use crate::inbox::Event;
 use std::{
@@ -111,7 +112,9 @@ pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
         let released = match errand {
             Errand::Wake => header.end_waking(),
             // A local reference counts as a shared one once the core has ended.
-            Errand::WakeAndRelease | Errand::Release | Errand::Detach | Errand::Abort => header.release_shared(),
+            Errand::WakeAndRelease | Errand::Release | Errand::Detach | Errand::Abort => {
+                header.release_shared()
+            }
             Errand::Free => Released::Last,
         };
         if released == Released::Last {

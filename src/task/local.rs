@@ -1,0 +1,384 @@
+//! The owner's half of a core: run queue, live list, memory; and the steps of a task's life.
+//!
+//! All of it is plain memory: [`Home::local`] hands it out on the owning thread only.
+#![expect(unsafe_code, reason = "task headers are reached through counted pointers")]
+
+use super::{
+    JoinError, JoinHandle, Panic,
+    arena::Arena,
+    budget,
+    end::drop_header,
+    header::{Header, Released},
+    home::Home,
+    list::{LiveList, RunQueue},
+    raw::{self, Run},
+    remote::Ticket,
+    spawn::Plain,
+    state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, RUNNING, SCHEDULED},
+};
+use crate::{
+    inbox::{Consumer, Event},
+    sys::sync::Arc,
+};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+    rc::Rc,
+};
+
+/// The owner's half.
+pub(crate) struct Local {
+    pub(super) queue: RunQueue,
+    pub(super) live: LiveList,
+    pub(super) arena: Arena,
+    pub(super) consumer: Consumer,
+    /// The cores of the runtime, in order, this one included; from `connect` to `close`.
+    pub(super) peers: RefCell<Rc<[Arc<Home>]>>,
+    /// The task being polled, for who catches its panic.
+    polling: Cell<Option<NonNull<Header>>>,
+    /// Tasks started from elsewhere that have waited at least once, for aborts that come from there.
+    listed: RefCell<HashMap<Ticket, NonNull<Header>>>,
+    /// The light thread that new tasks belong to: that of the task being polled.
+    group: Cell<u16>,
+    pub(super) is_closing: Cell<bool>,
+}
+
+impl Local {
+    pub(super) fn new(consumer: Consumer) -> Self {
+        Self {
+            queue: RunQueue::default(),
+            live: LiveList::default(),
+            arena: Arena::new(),
+            consumer,
+            peers: RefCell::new(Rc::new([])),
+            polling: Cell::new(None),
+            listed: RefCell::default(),
+            group: Cell::new(0),
+            is_closing: Cell::new(false),
+        }
+    }
+
+    /// Starts `future` as a task of this core: it runs in a later batch. On a core that is ending it is dropped instead, and
+    /// the handle says [`JoinError::Cancelled`].
+    #[inline]
+    pub(crate) fn spawn<F: Run>(&self, home: &Home, future: F) -> JoinHandle<F::Output> {
+        if self.is_closing.get() {
+            return JoinHandle::failed(JoinError::Cancelled);
+        }
+        let task = self.create(home, HANDLE, 2, future);
+        self.schedule(task);
+        // SAFETY: a fresh task of `F`, with a reference and the bit for its handle.
+        unsafe { JoinHandle::from_task(task) }
+    }
+
+    /// Starts `future` and polls it at once; nobody awaits it.
+    #[inline]
+    pub(crate) fn spawn_polled<F: Future<Output = ()> + 'static>(&self, home: &Home, future: F) {
+        if !self.is_closing.get() {
+            let task = self.create(home, SCHEDULED, 1, Plain { future });
+            self.step(task);
+        }
+    }
+
+    /// A task that is polled nowhere: it stands for one elsewhere until its output is put in place. `None` on a core that ends.
+    #[inline]
+    pub(super) fn create_proxy<F: Run>(&self, home: &Home, future: F) -> Option<NonNull<Header>> {
+        (!self.is_closing.get()).then(|| self.create(home, HANDLE | PROXY, 2, future))
+    }
+
+    #[inline]
+    fn create<F: Run>(&self, home: &Home, state: u8, refs: u32, future: F) -> NonNull<Header> {
+        let block = self.arena.alloc(F::VTABLE.block);
+        let header = Header::new(F::VTABLE, NonNull::from(home), state, refs, self.group.get());
+        // SAFETY: a fresh block, as the table wants it.
+        let task = unsafe { raw::write(block, header, future) };
+        self.live.insert(task);
+        task
+    }
+
+    /// Puts the task in the run queue, unless it is there or done.
+    #[inline]
+    pub(super) fn schedule(&self, task: NonNull<Header>) {
+        // SAFETY: the caller holds a reference.
+        let header = unsafe { task.as_ref() };
+        if header.state() & (SCHEDULED | DONE | PROXY) == 0 {
+            header.change_state(0, SCHEDULED);
+            self.queue.push(task);
+        }
+    }
+
+    /// Makes the cores of the runtime known.
+    pub(crate) fn connect(&self, peers: impl Iterator<Item = Arc<Home>>) {
+        self.peers.replace(peers.collect());
+    }
+
+    /// Sends an event to the `index`-th core of the runtime. Hands it back if that is gone.
+    #[inline]
+    pub(super) fn send_to_peer(&self, index: usize, event: Event) -> Result<(), Event> {
+        match self.peers.borrow().get(index) {
+            Some(peer) => peer.send(event),
+            None => Err(event),
+        }
+    }
+
+    /// Tasks waiting to be polled.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Tasks whose memory is in use, proxies of tasks elsewhere included.
+    pub(crate) fn live(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Polls the tasks that are in the queue now, at most `max`, oldest first. What they wake waits for the next batch.
+    #[inline]
+    pub(crate) fn run_batch(&self, max: usize, mut on_group: impl FnMut(u16)) -> usize {
+        let count = self.queue.len().min(max);
+        let mut left = count;
+        self.guarded(|| {
+            while left > 0 {
+                left -= 1;
+                let Some(task) = self.queue.pop() else { return };
+                // SAFETY: the queue keeps its tasks.
+                on_group(unsafe { task.as_ref() }.group());
+                self.step(task);
+            }
+        });
+        count
+    }
+
+    /// Runs events, oldest first, at most `max`.
+    #[inline]
+    pub(crate) fn run_events(&self, home: &Home, max: usize) -> usize {
+        let mut count = 0;
+        self.guarded(|| {
+            while count < max {
+                let Some(event) = self.consumer.pop(&home.inbox) else { return };
+                count += 1;
+                event.run();
+            }
+        });
+        count
+    }
+
+    /// Announces that the owner is about to sleep; `false` if it must not.
+    pub(crate) fn park(&self, home: &Home) -> bool {
+        self.queue.len() == 0 && self.consumer.park(&home.inbox)
+    }
+
+    /// The owner is awake.
+    pub(crate) fn unpark(&self, home: &Home) {
+        self.consumer.unpark(&home.inbox);
+    }
+
+    /// Runs `f` again and again until it returns instead of unwinding. A panic of a task goes to who awaits it; any other
+    /// has been reported by the panic hook and ends here.
+    #[inline]
+    fn guarded(&self, mut f: impl FnMut()) {
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(&mut f)) {
+            match self.polling.take() {
+                Some(task) => self.step_panicked(task, payload),
+                None => drop_quietly(payload),
+            }
+        }
+    }
+
+    /// Polls a task taken from the queue (its `SCHEDULED` bit set).
+    #[inline]
+    fn step(&self, task: NonNull<Header>) {
+        // SAFETY: the queue's reference.
+        let header = unsafe { task.as_ref() };
+        let state = header.change_state(SCHEDULED, RUNNING);
+        if state & (DONE | ABORTED) != 0 {
+            return self.step_ended(task, state);
+        }
+        budget::refill();
+        let (group, polling) = (self.group.replace(header.group()), self.polling.replace(Some(task)));
+        // SAFETY: on the owner, not done.
+        let is_ready = unsafe { (header.vtable.poll)(task) }.is_ready();
+        if is_ready {
+            self.announce(task);
+            self.end_run(task);
+        } else {
+            header.change_state(RUNNING, 0);
+        }
+        self.polling.set(polling);
+        self.group.set(group);
+    }
+
+    #[cold]
+    fn step_ended(&self, task: NonNull<Header>, state: u8) {
+        // SAFETY: as in `step`.
+        unsafe { task.as_ref() }.change_state(RUNNING, 0);
+        if state & DONE != 0 {
+            self.release(task);
+        } else {
+            let polling = self.polling.replace(Some(task));
+            self.cancel(task);
+            self.polling.set(polling);
+        }
+    }
+
+    /// A panic came out of `step`: of the future's poll or drop, of a dropped output, or of the waker of who awaits it.
+    #[cold]
+    fn step_panicked(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) {
+        self.group.set(0);
+        // SAFETY: `step` did not get to release the run loop's reference.
+        let header = unsafe { task.as_ref() };
+        let state = header.state();
+        if state & DONE != 0 {
+            drop_quietly(payload);
+            return self.end_run(task);
+        }
+        self.guarded_once(|| {
+            // SAFETY: on the owner, outside of the poll that unwound.
+            unsafe { (header.vtable.drop_future)(task) }
+        });
+        if header.state() & OUTPUT == 0 {
+            // SAFETY: on the owner; the future is gone, and it left no output.
+            unsafe { (header.vtable.fail)(task, JoinError::Panicked(Panic::new(payload))) };
+        }
+        self.guarded_once(|| self.announce(task));
+        self.end_run(task);
+    }
+
+    pub(super) fn guarded_once(&self, f: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            drop_quietly(payload);
+        }
+    }
+
+    /// Drops the future of a task that is not being polled, and tells who awaits it.
+    pub(super) fn cancel(&self, task: NonNull<Header>) {
+        // SAFETY: the caller holds a reference.
+        let header = unsafe { task.as_ref() };
+        if header.state() & (DONE | FUTURE_DROPPED) != 0 {
+            return;
+        }
+        // SAFETY: on the owner, not being polled.
+        self.guarded_once(|| unsafe { (header.vtable.drop_future)(task) });
+        let error = if header.state() & PROXY != 0 { JoinError::CoreGone } else { JoinError::Cancelled };
+        // SAFETY: on the owner; the future is gone, and an unfinished task has no output.
+        unsafe { (header.vtable.fail)(task, error) };
+        self.guarded_once(|| self.announce(task));
+        if header.state() & PROXY == 0 {
+            self.end_run(task);
+        }
+    }
+
+    /// Marks the task done and tells who awaits it, or drops what nobody wants.
+    #[inline]
+    fn announce(&self, task: NonNull<Header>) {
+        // SAFETY: the run loop's reference.
+        let header = unsafe { task.as_ref() };
+        if header.change_state(RUNNING, DONE) & HANDLE == 0 {
+            // SAFETY: on the owner, done.
+            unsafe { (header.vtable.drop_output)(task) };
+        } else if let Some(waker) = header.take_join_waker() {
+            waker.wake();
+        }
+    }
+
+    /// Gives up the run loop's reference to a task that is done, or leaves it to the queue.
+    #[inline]
+    fn end_run(&self, task: NonNull<Header>) {
+        // SAFETY: the reference that ends here, or in `step`.
+        if unsafe { task.as_ref() }.state() & SCHEDULED == 0 {
+            self.release(task);
+        }
+    }
+
+    /// The output of a proxy, just put in place, has come from elsewhere.
+    #[inline]
+    pub(super) fn finish_elsewhere(&self, task: NonNull<Header>) {
+        // Should the waker of who awaits it unwind, the proxy's reference ends all the same.
+        self.guarded_once(|| self.announce(task));
+        self.end_run(task);
+    }
+
+    /// Lets the task that is being polled be found by `abort_listed`.
+    pub(super) fn list_polled(&self, ticket: Ticket) {
+        if let Some(task) = self.polling.get() {
+            self.listed.borrow_mut().insert(ticket, task);
+        }
+    }
+
+    /// The ticket's task has ended.
+    pub(super) fn unlist(&self, ticket: Ticket) {
+        self.listed.borrow_mut().remove(&ticket);
+    }
+
+    /// Aborts the ticket's task, if it has not ended.
+    pub(super) fn abort_listed(&self, ticket: Ticket) {
+        let task = self.listed.borrow().get(&ticket).copied();
+        if let Some(task) = task {
+            self.abort(task);
+        }
+    }
+
+    /// Whether the core is ending.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    /// Has the task dropped instead of polled.
+    pub(super) fn abort(&self, task: NonNull<Header>) {
+        // SAFETY: the caller holds a reference.
+        if unsafe { task.as_ref() }.state() & DONE == 0 {
+            // SAFETY: as above.
+            unsafe { task.as_ref() }.change_state(0, ABORTED);
+            self.schedule(task);
+        }
+    }
+
+    /// The handle is dropped: the task goes on, and nobody wants its output.
+    pub(super) fn detach(&self, task: NonNull<Header>) {
+        // SAFETY: the handle's reference.
+        let header = unsafe { task.as_ref() };
+        header.change_state(HANDLE, 0);
+        let waker = header.take_join_waker();
+        // Both may run a stranger's code and unwind; the reference ends first where that is possible.
+        if header.state() & OUTPUT != 0 {
+            self.guarded_once(|| {
+                // SAFETY: on the owner, done.
+                unsafe { (header.vtable.drop_output)(task) }
+            });
+        }
+        self.release(task);
+        drop(waker);
+    }
+
+    /// Gives up one local reference.
+    #[inline]
+    pub(super) fn release(&self, task: NonNull<Header>) {
+        // SAFETY: the reference that ends.
+        if unsafe { task.as_ref() }.release_local() == Released::Last {
+            self.free(task);
+        }
+    }
+
+    /// Takes back the memory of a task without references.
+    pub(super) fn free(&self, task: NonNull<Header>) {
+        debug_assert!({
+            // SAFETY: not freed yet.
+            let state = unsafe { task.as_ref() }.state();
+            state & DONE != 0 && state & OUTPUT == 0
+        });
+        self.live.remove(task);
+        // SAFETY: nobody else is left; the stage is empty and the join waker was taken or never set.
+        let block = unsafe { drop_header(task) };
+        // SAFETY: the memory came from `alloc` of this block.
+        unsafe { self.arena.free(task.cast(), block) };
+    }
+}
+
+/// Drops a panic's payload, whose own drop may panic once more.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
