@@ -18,6 +18,8 @@ mod scope;
 mod spawn;
 mod stats;
 mod turn;
+#[cfg(test)]
+mod wip_cross;
 
 pub use self::{
     core::{Core, Cores, cores},
