@@ -33,15 +33,29 @@ impl Event {
     /// Wraps `f`; allocates only if it is larger than 48 bytes.
     #[inline]
     pub(crate) fn new<F: FnOnce() + Send + 'static>(f: F) -> Self {
-        let mut payload = Payload::uninit();
+        let mut event = MaybeUninit::uninit();
+        Self::write(&mut event, f);
+        // SAFETY: just written.
+        unsafe { event.assume_init() }
+    }
+
+    /// Writes an event that wraps `f` straight to where it goes, field by field: a copy of the whole would have to wait for its
+    /// parts to be stored.
+    #[inline(always)]
+    pub(super) fn write<F: FnOnce() + Send + 'static>(place: &mut MaybeUninit<Self>, f: F) {
+        let event = place.as_mut_ptr();
+        // SAFETY: a pointer into a place for an event.
+        let (act, payload) = unsafe { (&raw mut (*event).act, &raw mut (*event).payload) };
         if const { size_of::<F>() <= size_of::<Payload>() && align_of::<F>() <= align_of::<Payload>() } {
             // SAFETY: the closure fits by size and alignment, as just checked.
-            unsafe { payload.as_mut_ptr().cast::<F>().write(f) };
-            Self { act: act_inline::<F>, payload }
+            unsafe { payload.cast::<F>().write(f) };
+            // SAFETY: as above.
+            unsafe { act.write(act_inline::<F>) };
         } else {
             // SAFETY: a thin box is one word.
-            unsafe { payload.as_mut_ptr().cast::<Box<F>>().write(Box::new(f)) };
-            Self { act: act_boxed::<F>, payload }
+            unsafe { payload.cast::<Box<F>>().write(Box::new(f)) };
+            // SAFETY: as above.
+            unsafe { act.write(act_boxed::<F>) };
         }
     }
 

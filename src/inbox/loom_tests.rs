@@ -3,7 +3,7 @@
 //! Each model was seen to fail once: with the publishing store or the freeing store Relaxed (a race on the event's cell),
 //! with the pusher not clearing `PARKED` (deadlock), with `SPILLING` not kept by later senders (order).
 
-use super::{Event, ring::*};
+use super::ring::*;
 use crate::sys::sync::Mutex;
 use loom::{sync::Arc, sync::Notify, thread};
 
@@ -18,7 +18,7 @@ fn model(capacity: usize, senders: usize, each: usize) {
                 thread::spawn(move || {
                     for n in 0..each {
                         let log = log.clone();
-                        let event = Event::new(move || log.lock().unwrap().push((sender, n)));
+                        let event = move || log.lock().unwrap().push((sender, n));
                         if inbox.push(event).ok().unwrap() == Pushed::WakeOwner {
                             bell.notify();
                         }
@@ -68,7 +68,7 @@ fn loom_inbox_close_loses_nothing() {
         let inbox = Arc::new(inbox);
         let sender = {
             let inbox = inbox.clone();
-            thread::spawn(move || (0..3).filter(|_| inbox.push(Event::new(|| ())).is_ok()).count())
+            thread::spawn(move || (0..3).filter(|_| inbox.push(|| ()).is_ok()).count())
         };
         consumer.close(&inbox);
         let mut taken = 0;

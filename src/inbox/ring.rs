@@ -109,13 +109,13 @@ impl Inbox {
         &self.slots[position as usize & (self.slots.len() - 1)]
     }
 
-    /// Appends `event`. Hands it back if the core is gone.
+    /// Appends an event that runs `f`. Hands it back if the core is gone.
     #[inline]
-    pub(crate) fn push(&self, event: Event) -> Result<Pushed, Event> {
+    pub(crate) fn push<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<Pushed, F> {
         let mut tail = self.tail.load(Relaxed);
         loop {
             if tail & (SPILLING | CLOSED) != 0 {
-                return self.spill(event);
+                return self.spill(f);
             }
             let position = tail >> POSITION_SHIFT;
             let slot = self.slot(position);
@@ -128,7 +128,7 @@ impl Inbox {
                     Ok(_) => {
                         slot.event.with_mut(|cell| {
                             // SAFETY: the exchange made this position ours alone, and its sequence says it is free.
-                            unsafe { (*cell).write(event) };
+                            Event::write(unsafe { &mut *cell }, f);
                         });
                         // Release: publishes the event to the Acquire in `Consumer::pop`.
                         slot.sequence.store(position + 1, Release);
@@ -137,7 +137,7 @@ impl Inbox {
                     Err(now) => tail = now,
                 }
             } else if sequence < position {
-                return self.spill(event);
+                return self.spill(f);
             } else {
                 tail = self.tail.load(Relaxed);
             }
@@ -146,17 +146,17 @@ impl Inbox {
 
     /// The slow path: the ring is full, was full, or the core is gone.
     #[cold]
-    fn spill(&self, event: Event) -> Result<Pushed, Event> {
+    fn spill<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<Pushed, F> {
         let mut spilled = self.spilled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tail = self.tail.load(Relaxed);
         loop {
             if tail & CLOSED != 0 {
-                return Err(event);
+                return Err(f);
             }
             // The lock is held, so the owner cannot take the list (and clear the bit) between here and the push below.
             match self.tail.compare_exchange_weak(tail, (tail | SPILLING) & !PARKED, AcqRel, Relaxed) {
                 Ok(_) => {
-                    spilled.push_back(event);
+                    spilled.push_back(Event::new(f));
                     return Ok(wake_if(tail & PARKED != 0));
                 }
                 Err(now) => tail = now,

@@ -1,9 +1,6 @@
 //! The inbox against a `VecDeque`, alone on one thread.
 
-use super::{
-    Event,
-    ring::{EMPTY_POLLS_PER_LOOK, *},
-};
+use super::ring::{EMPTY_POLLS_PER_LOOK, *};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,8 +8,8 @@ use std::rc::Rc;
 
 thread_local!(static LOG: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
 
-fn numbered(n: u32) -> Event {
-    Event::new(move || LOG.with_borrow_mut(|log| log.push(n)))
+fn numbered(n: u32) -> impl FnOnce() + Send {
+    move || LOG.with_borrow_mut(|log| log.push(n))
 }
 
 fn run_all(inbox: &Inbox, consumer: &Consumer) -> Vec<u32> {
@@ -80,7 +77,7 @@ fn an_inbox_dropped_full_drops_its_events() {
     let (inbox, consumer) = Inbox::new(4);
     for _ in 0..7 {
         let held = witness.clone();
-        assert!(inbox.push(Event::new(move || drop(held))).is_ok());
+        assert!(inbox.push(move || drop(held)).is_ok());
     }
     drop(consumer.pop(&inbox));
     drop((inbox, consumer));

@@ -1,10 +1,7 @@
 //! A runtime as other threads see it: what foreign threads and signal handlers may ask of its cores.
 
 use super::{Core, Mode, context, group::Group};
-use crate::{
-    inbox::Event,
-    task::{JoinError, JoinHandle, call_remote, spawn_foreign},
-};
+use crate::task::{JoinError, JoinHandle, call_remote, spawn_foreign};
 use std::{fmt, future::Future, sync::Arc};
 
 /// Sends work to a runtime's cores from any thread. Cheap to clone; outlives the runtime, and then says that its cores are gone.
@@ -92,7 +89,7 @@ impl Handle {
     /// [`JoinError::CoreGone`] if the core has ended; `f` is dropped.
     pub fn post(&self, core: Core, f: impl FnOnce() + Send + 'static) -> Result<(), JoinError> {
         match self.group.peer(core) {
-            Some(peer) => peer.home.send(Event::new(f)).map_err(|_refused| JoinError::CoreGone),
+            Some(peer) => peer.home.send(f).map_err(|_refused| JoinError::CoreGone),
             None => Err(JoinError::CoreGone),
         }
     }

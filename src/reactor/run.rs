@@ -33,7 +33,11 @@ impl Mode {
     pub const ALL: [Self; 3] = [Self::Poll, Self::Adaptive, Self::Interrupt];
 
     pub(super) fn from_u8(mode: u8) -> Self {
-        Self::ALL[usize::from(mode) % Self::ALL.len()]
+        match mode {
+            0 => Self::Poll,
+            1 => Self::Adaptive,
+            _ => Self::Interrupt,
+        }
     }
 }
 
@@ -62,7 +66,7 @@ impl Inner {
                     return output;
                 }
             }
-            if !self.quick_turn().is_busy() && !root.is_woken.get() {
+            if !self.quick_turn() && !root.is_woken.get() {
                 self.idle();
             }
         }

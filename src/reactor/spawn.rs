@@ -1,10 +1,7 @@
 //! Starting tasks and sending events, from a reactor.
 
 use super::{Core, context};
-use crate::{
-    inbox::Event,
-    task::{JoinError, JoinHandle, Named, Plain, call_remote},
-};
+use crate::task::{JoinError, JoinHandle, Named, Plain, call_remote};
 use std::{
     borrow::Cow,
     future::Future,
@@ -110,7 +107,7 @@ where
 #[track_caller]
 pub fn post(core: Core, f: impl FnOnce() + Send + 'static) -> Result<(), JoinError> {
     context::with("post", |current| match current.group.peer(core) {
-        Some(peer) => peer.home.send(Event::new(f)).map_err(|_refused| JoinError::CoreGone),
+        Some(peer) => peer.home.send(f).map_err(|_refused| JoinError::CoreGone),
         None => Err(JoinError::CoreGone),
     })
 }

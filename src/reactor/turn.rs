@@ -8,8 +8,8 @@ const EVENTS_MAX: usize = 512;
 /// Tasks polled per batch, likewise.
 const TASKS_MAX: usize = 512;
 /// The run loop goes on with the next batch at once, up to so many polls in a turn: looking at everything else costs as much as two
-/// polls, and is put off by less than a microsecond.
-const POLLS_PER_LOOK: usize = 32;
+/// polls, and is put off by some 50 ns.
+const POLLS_PER_LOOK: usize = 8;
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,18 +38,18 @@ impl Turn {
 impl Inner {
     /// One turn with one batch of tasks: those woken by it run in the next turn.
     pub(super) fn turn(&self) -> Turn {
-        self.turn_of(1)
+        self.turn_of(1).0
     }
 
-    /// One turn of the run loop itself: small batches follow each other.
+    /// One turn of the run loop itself, where small batches follow each other. Whether there was anything to do.
     #[inline]
-    pub(super) fn quick_turn(&self) -> Turn {
-        self.turn_of(POLLS_PER_LOOK)
+    pub(super) fn quick_turn(&self) -> bool {
+        self.turn_of(POLLS_PER_LOOK).1
     }
 
     /// Inbox, pollers, drivers, timers, batches of tasks until `polls` are reached or none is left, submission.
     #[inline]
-    fn turn_of(&self, polls: usize) -> Turn {
+    fn turn_of(&self, polls: usize) -> (Turn, bool) {
         assert!(
             !self.is_turning.replace(true),
             "a core cannot turn inside of its own turn: await instead (rule 1)"
@@ -62,23 +62,26 @@ impl Inner {
         if peer.control.critical.is_waiting() {
             self.run_critical();
         }
-        let mut turn = Turn { events: local.run_events(home, EVENTS_MAX), ..Turn::default() };
-        turn.polled = self.pollers.run(self);
-        turn.completions = self.poll_drivers();
-        turn.timers = self.fire_timers();
-        while turn.tasks < polls && local.queued() > 0 {
-            turn.tasks += local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
+        let events = local.run_events(home, EVENTS_MAX);
+        let polled = self.pollers.run(self);
+        let completions = self.poll_drivers();
+        let timers = self.fire_timers();
+        let mut tasks = 0;
+        while tasks < polls && local.queued() > 0 {
+            tasks += local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
         }
         self.groups.charge(crate::thread::NO_GROUP, self);
         self.flush_drivers();
 
-        let is_busy = turn.is_busy();
+        let turn = Turn { events, polled, completions, timers, tasks };
+        // Over the variables, not the structure: summed in memory they would wait for their own stores.
+        let is_busy = (events | polled | completions | timers | tasks) != 0;
         if is_busy {
             self.count(&turn);
         }
         self.counters.turn_ended(is_busy, self.clock());
         self.is_turning.set(false);
-        turn
+        (turn, is_busy)
     }
 
     #[inline]

@@ -6,7 +6,7 @@
 
 use super::local::Local;
 use crate::{
-    inbox::{Event, Inbox, Pushed},
+    inbox::{Inbox, Pushed},
     sys::sync::Arc,
 };
 use std::{cell::Cell, ptr::null};
@@ -49,10 +49,10 @@ impl Home {
         Arc::new(Self { inbox, ring, local: Local::new(consumer) })
     }
 
-    /// Sends an event, waking the core if it sleeps. Hands it back if the core is gone.
+    /// Has the core run `f` as an event, waking it if it sleeps. Hands `f` back if the core is gone.
     #[inline]
-    pub(crate) fn send(&self, event: Event) -> Result<(), Event> {
-        match self.inbox.push(event)? {
+    pub(crate) fn send<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
+        match self.inbox.push(f)? {
             Pushed::Delivered => {}
             Pushed::WakeOwner => (self.ring)(),
         }

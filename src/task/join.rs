@@ -13,10 +13,10 @@ use super::{
     header::Header,
     home::Home,
     remote::AbortFlag,
+    spawn::Plain,
     state::{DONE, HANDLE, OUTPUT},
     waker::{Errand, send_home},
 };
-use crate::inbox::Event;
 use futures::channel::oneshot;
 use std::{
     any::Any,
@@ -213,7 +213,7 @@ impl<T: 'static> JoinHandle<T> {
         let (sender, receiver) = oneshot::channel();
         // SAFETY: the reference and the bit that were this handle's.
         let moving = Moving(unsafe { Self::from_task(task) }, sender);
-        let sent = home.send(Event::new(move || moving.answer()));
+        let sent = home.send(move || moving.answer());
         self.inner = match sent {
             Ok(()) => Inner::Channel(Box::new(Channel { receiver, abort })),
             // Dropping the event drops the handle in it.
@@ -241,11 +241,12 @@ unsafe impl<T> Send for Moving<T> {}
 impl<T: 'static> Moving<T> {
     fn answer(self) {
         Home::with_current(|home, local| {
-            local.spawn_polled(home, async move {
+            let future = async move {
                 let Self(handle, sender) = self;
                 // Nobody listening means that the handle was dropped meanwhile: the result is not wanted.
                 let _unwanted = sender.send(handle.await);
-            });
+            };
+            local.spawn_polled(home, Plain { future });
         });
     }
 }

@@ -13,13 +13,9 @@ use super::{
     list::{LiveList, RunQueue},
     raw::{self, Run},
     remote::Ticket,
-    spawn::Plain,
     state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, RUNNING, SCHEDULED},
 };
-use crate::{
-    inbox::{Consumer, Event},
-    sys::sync::Arc,
-};
+use crate::{inbox::Consumer, sys::sync::Arc};
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -76,9 +72,9 @@ impl Local {
 
     /// Starts `future` and polls it at once; nobody awaits it.
     #[inline]
-    pub(crate) fn spawn_polled<F: Future<Output = ()> + 'static>(&self, home: &Home, future: F) {
+    pub(crate) fn spawn_polled<F: Run<Output = ()>>(&self, home: &Home, future: F) {
         if !self.is_closing.get() {
-            let task = self.create(home, SCHEDULED, 1, Plain { future });
+            let task = self.create(home, SCHEDULED, 1, future);
             self.step(task);
         }
     }
@@ -115,12 +111,12 @@ impl Local {
         self.peers.replace(peers.collect());
     }
 
-    /// Sends an event to the `index`-th core of the runtime. Hands it back if that is gone.
+    /// Sends `f` to the `index`-th core of the runtime. Hands it back if that is gone.
     #[inline]
-    pub(super) fn send_to_peer(&self, index: usize, event: Event) -> Result<(), Event> {
+    pub(super) fn send_to_peer<F: FnOnce() + Send + 'static>(&self, index: usize, f: F) -> Result<(), F> {
         match self.peers.borrow().get(index) {
-            Some(peer) => peer.send(event),
-            None => Err(event),
+            Some(peer) => peer.send(f),
+            None => Err(f),
         }
     }
 
@@ -234,13 +230,18 @@ impl Local {
             drop_quietly(payload);
             return self.end_run(task);
         }
+        let mut error = JoinError::Panicked(Panic::new(payload));
+        if state & FUTURE_DROPPED == 0 {
+            // SAFETY: on the owner, outside of the poll that unwound; the future is there.
+            error = unsafe { (header.vtable.panicked)(task, error) };
+        }
         self.guarded_once(|| {
-            // SAFETY: on the owner, outside of the poll that unwound.
+            // SAFETY: as above.
             unsafe { (header.vtable.drop_future)(task) }
         });
         if header.state() & OUTPUT == 0 {
             // SAFETY: on the owner; the future is gone, and it left no output.
-            unsafe { (header.vtable.fail)(task, JoinError::Panicked(Panic::new(payload))) };
+            unsafe { (header.vtable.fail)(task, error) };
         }
         self.guarded_once(|| self.announce(task));
         self.end_run(task);

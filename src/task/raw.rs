@@ -37,6 +37,8 @@ union Stage<F: Future> {
 pub(super) struct VTable {
     /// Polls the future; when ready, drops it and puts its output in place. Unwinds if the future does.
     pub(super) poll: unsafe fn(NonNull<Header>) -> Poll<()>,
+    /// Tells the future, which is in place, that its poll has panicked.
+    pub(super) panicked: unsafe fn(NonNull<Header>, JoinError) -> JoinError,
     /// Drops the future, if that has not begun yet.
     pub(super) drop_future: unsafe fn(NonNull<Header>),
     /// Puts an error in the output's place. The future is gone.
@@ -59,6 +61,11 @@ pub(super) trait Run: Future + Sized + 'static {
         Cow::Borrowed(std::any::type_name::<Self>())
     }
 
+    /// Its poll has panicked: it may keep the error for whom it works for, and give back another for the task's own output.
+    fn panicked(&self, error: JoinError) -> JoinError {
+        error
+    }
+
     /// Sees to it that it ends.
     fn abort(&self, task: NonNull<Header>, local: &Local) {
         local.abort(task);
@@ -67,6 +74,7 @@ pub(super) trait Run: Future + Sized + 'static {
     /// The table of functions for tasks of this type.
     const VTABLE: &'static VTable = &VTable {
         poll: poll::<Self>,
+        panicked: panicked::<Self>,
         drop_future: drop_future::<Self>,
         fail: fail::<Self>,
         take_output: move_output::<Self>,
@@ -149,6 +157,13 @@ unsafe fn poll<F: Future>(task: NonNull<Header>) -> Poll<()> {
             Poll::Ready(())
         }
     }
+}
+
+unsafe fn panicked<F: Run>(task: NonNull<Header>, error: JoinError) -> JoinError {
+    // SAFETY: the caller's promise.
+    let this = unsafe { task.cast::<Task<F>>().as_ref() };
+    // SAFETY: the future is there, and nobody is polling it any more.
+    this.stage.with(|stage| unsafe { (*stage).future.panicked(error) })
 }
 
 unsafe fn drop_future<F: Future>(task: NonNull<Header>) {

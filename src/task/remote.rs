@@ -18,14 +18,16 @@ use super::{
     home::Home,
     local::Local,
     raw::{self, Run},
+    spawn::Plain,
     state::DONE,
 };
-use crate::inbox::Event;
 use futures::{channel::oneshot, task::AtomicWaker};
 use pin_project_lite::pin_project;
 use std::{
     borrow::Cow,
+    cell::Cell,
     marker::PhantomData,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::NonNull,
@@ -54,15 +56,13 @@ where
     let handle = unsafe { JoinHandle::from_task(proxy) };
     let mut answer = Answer { proxy, is_started: false, output: PhantomData::<T> };
     // A refused event is dropped, and with it the answer, which then says so.
-    drop(local.send_to_peer(
-        target,
-        Event::new(move || {
-            answer.is_started = true;
-            Home::with_current(|home, local| {
-                local.spawn_polled(home, Remote { future: make(), answer: Some(answer), is_listed: false });
-            });
-        }),
-    ));
+    drop(local.send_to_peer(target, move || {
+        answer.is_started = true;
+        Home::with_current(|home, local| {
+            let (answer, is_listed) = (Cell::new(Some(answer)), Cell::new(false));
+            local.spawn_polled(home, Remote { future: make(), answer, is_listed });
+        });
+    }));
     handle
 }
 
@@ -87,11 +87,10 @@ impl<T: 'static> Run for Proxy<T> {
 
     fn abort(&self, task: NonNull<Header>, local: &Local) {
         let ticket = Ticket(task.as_ptr() as usize);
-        let event = Event::new(move || {
+        // Refused: the core is gone, and the answer says so already.
+        let _refused = local.send_to_peer(self.target, move || {
             Home::with_current(|_, local| local.abort_listed(ticket));
         });
-        // Refused: the core is gone, and the answer says so already.
-        drop(local.send_to_peer(self.target, event));
     }
 }
 
@@ -136,19 +135,20 @@ impl<T: Send + 'static> Drop for Answer<T> {
 fn deliver<T: Send + 'static>(proxy: NonNull<Header>, result: Result<T, JoinError>) {
     // SAFETY: the answer's reference keeps the proxy, and the proxy its home, until the event has been taken.
     let home = unsafe { proxy.as_ref().home.as_ref() };
-    let delivery = Delivery { proxy, result: Some(result) };
+    let delivery = Delivery { proxy, result: ManuallyDrop::new(result) };
     if home.local().is_some() {
         // The event to another core was refused, or a task of this core was awaited through its own inbox.
         return delivery.arrive();
     }
     // Refused: the home core is gone; dropping the event ends the reference.
-    drop(home.send(Event::new(move || delivery.arrive())));
+    drop(home.send(move || delivery.arrive()));
 }
 
 /// A result on its way to the proxy.
 struct Delivery<T> {
     proxy: NonNull<Header>,
-    result: Option<Result<T, JoinError>>,
+    /// Taken by `arrive`, dropped by `drop`.
+    result: ManuallyDrop<Result<T, JoinError>>,
 }
 
 // SAFETY: see `Answer`.
@@ -156,10 +156,11 @@ unsafe impl<T: Send> Send for Delivery<T> {}
 
 impl<T: 'static> Delivery<T> {
     #[inline]
-    fn arrive(mut self) {
-        let result = self.result.take().expect("a delivery arrives once");
-        let proxy = self.proxy;
-        std::mem::forget(self);
+    fn arrive(self) {
+        let mut this = ManuallyDrop::new(self);
+        let proxy = this.proxy;
+        // SAFETY: taken once, here: `this` is not dropped.
+        let result = unsafe { ManuallyDrop::take(&mut this.result) };
         Home::with_current(|_, local| {
             // SAFETY: the delivery's reference; on the owner.
             if unsafe { proxy.as_ref() }.state() & DONE == 0 {
@@ -177,6 +178,8 @@ impl<T: 'static> Delivery<T> {
 
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
+        // SAFETY: not taken: `arrive` keeps `self` from being dropped.
+        unsafe { ManuallyDrop::drop(&mut self.result) };
         // SAFETY: the delivery's reference.
         let (header, home) = unsafe { (self.proxy.as_ref(), self.proxy.as_ref().home.as_ref()) };
         match home.local() {
@@ -197,20 +200,27 @@ pin_project! {
     struct Remote<F, T: Send> where T: 'static {
         #[pin]
         future: F,
-        answer: Option<Answer<T>>,
+        answer: Cell<Option<Answer<T>>>,
         // Whether an abort can find the task: only needed from the first time that it waits.
-        is_listed: bool,
+        is_listed: Cell<bool>,
     }
 
     impl<F, T: Send> PinnedDrop for Remote<F, T> where T: 'static {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let (true, Some(answer)) = (*this.is_listed, &*this.answer) {
-                let ticket = answer.ticket();
-                Home::with_current(|_, local| local.unlist(ticket));
-            }
+            drop(take_answer(this.answer, this.is_listed));
         }
     }
+}
+
+/// The answer, and no abort finds the task any more.
+#[inline]
+fn take_answer<T: Send>(answer: &Cell<Option<Answer<T>>>, is_listed: &Cell<bool>) -> Option<Answer<T>> {
+    let answer = answer.take()?;
+    if is_listed.get() {
+        Home::with_current(|_, local| local.unlist(answer.ticket()));
+    }
+    Some(answer)
 }
 
 impl<F: Future<Output = T>, T: Send + 'static> Future for Remote<F, T> {
@@ -219,26 +229,43 @@ impl<F: Future<Output = T>, T: Send + 'static> Future for Remote<F, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let result = match catch_unwind(AssertUnwindSafe(|| this.future.poll(cx))) {
-            Ok(Poll::Pending) => {
-                if let (false, Some(answer)) = (*this.is_listed, &*this.answer) {
-                    let ticket = answer.ticket();
-                    *this.is_listed = true;
-                    Home::with_current(|_, local| local.list_polled(ticket));
+        match this.future.poll(cx) {
+            Poll::Ready(value) => {
+                if let Some(answer) = take_answer(this.answer, this.is_listed) {
+                    answer.send(Ok(value));
                 }
-                return Poll::Pending;
+                Poll::Ready(())
             }
-            Ok(Poll::Ready(value)) => Ok(value),
-            Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
-        };
-        if let Some(answer) = this.answer.take() {
-            if *this.is_listed {
-                let ticket = answer.ticket();
-                Home::with_current(|_, local| local.unlist(ticket));
+            Poll::Pending => {
+                if !this.is_listed.get() {
+                    list(this.answer, this.is_listed);
+                }
+                Poll::Pending
             }
-            answer.send(result);
         }
-        Poll::Ready(())
+    }
+}
+
+/// Lets an abort find the task that is being polled.
+#[cold]
+fn list<T: Send>(answer: &Cell<Option<Answer<T>>>, is_listed: &Cell<bool>) {
+    if let Some(held) = answer.take() {
+        Home::with_current(|_, local| local.list_polled(held.ticket()));
+        is_listed.set(true);
+        answer.set(Some(held));
+    }
+}
+
+impl<F: Future<Output = T> + 'static, T: Send + 'static> Run for Remote<F, T> {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(std::any::type_name::<F>())
+    }
+
+    fn panicked(&self, error: JoinError) -> JoinError {
+        if let Some(answer) = take_answer(&self.answer, &self.is_listed) {
+            answer.send(Err(error));
+        }
+        JoinError::Cancelled
     }
 }
 
@@ -266,11 +293,12 @@ where
     let (sender, receiver) = oneshot::channel();
     let flag = Arc::new(AbortFlag { is_raised: AtomicBool::new(false), waker: AtomicWaker::new() });
     let abort = flag.clone();
-    let sent = target.send(Event::new(move || {
+    let sent = target.send(move || {
         Home::with_current(|home, local| {
-            local.spawn_polled(home, Foreign { future: make(), sender: Some(sender), flag: abort });
+            let future = Foreign { future: make(), sender: Some(sender), flag: abort };
+            local.spawn_polled(home, Plain { future });
         });
-    }));
+    });
     match sent {
         Ok(()) => JoinHandle::from_channel(receiver, flag),
         Err(_) => JoinHandle::failed(JoinError::CoreGone),

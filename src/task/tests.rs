@@ -299,11 +299,11 @@ fn the_end_of_a_core_drops_futures_outputs_and_events() {
     });
     let finished = bench.spawn(async move { in_output });
     bench.turn();
-    assert!(bench.home.send(crate::inbox::Event::new(move || drop(in_event))).is_ok());
+    assert!(bench.home.send(move || drop(in_event)).is_ok());
     bench.end();
     assert_eq!(std::sync::Arc::strong_count(&witness), 1);
     drop((waiting, finished));
-    assert!(bench.home.send(crate::inbox::Event::new(|| ())).is_err());
+    assert!(bench.home.send(|| ()).is_err());
     assert_eq!(Arc::strong_count(&bench.home), 1);
 }
 

@@ -17,7 +17,6 @@ use super::{
     header::{Header, Released},
     local::Local,
 };
-use crate::inbox::Event;
 use std::{
     mem,
     ptr::NonNull,
@@ -104,9 +103,9 @@ pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
     // SAFETY: the parcel's reference keeps the header, and the header its home, for the length of this call: the owner frees
     // neither before it has taken the parcel, and `Inbox::push` touches nothing after it has published it.
     let home = unsafe { task.as_ref().home.as_ref() };
-    if let Err(event) = home.send(Event::new(move || drop(parcel))) {
-        // The event holds nothing but the parcel, inline; its reference ends below instead of in its drop.
-        mem::forget(event);
+    if let Err(refused) = home.send(move || drop(parcel)) {
+        // It holds nothing but the parcel, whose reference ends below instead of in its drop.
+        mem::forget(refused);
         // SAFETY: the reference that the parcel carried is ours to end, and the core will never look at this task again.
         let header = unsafe { task.as_ref() };
         let released = match errand {
