@@ -1,1 +1,29 @@
-//! Local and cross-core primitives.
+//! Channels, locks and signals between tasks, on one core and across cores.
+//!
+//! Everything here depends on [`Waker`](std::task::Waker) and the `futures` traits alone, so it runs in any executor.
+//! [`local`], [`Mutex`], [`Semaphore`], [`Notify`] and [`Gate`] stay on their core and use no atomics;
+//! [`oneshot`], [`mpsc`], [`spsc`] and [`Barrier`] cross cores and foreign threads.
+//!
+//! | from → to | one value | many values |
+//! |---|---|---|
+//! | the same core | [`local::oneshot`] | [`local::channel`], [`local::unbounded`] |
+//! | one core to another | [`oneshot`] | [`spsc`], the fast path |
+//! | many cores to one | – | [`mpsc::channel`], [`mpsc::unbounded`] |
+
+mod error;
+mod gate;
+mod mutex;
+mod notify;
+mod permits;
+mod semaphore;
+mod wait_list;
+mod waker_cell;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::{Closed, SendError, TryAcquireError, TryRecvError, TrySendError};
+pub use gate::{Gate, GateClose, GateGuard};
+pub use mutex::{Mutex, MutexGuard, MutexLock};
+pub use notify::{Notified, Notify};
+pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};

@@ -1,0 +1,195 @@
+//! Waiting tasks in order of arrival: a slab of wakers, linked by index.
+//!
+//! Semaphore, mutex, notify, gate, barrier and both bounded channels wait here. Joining, settling the first and leaving
+//! from anywhere are O(1). The list wakes nobody and drops no waker itself: it hands them out, so that its user can let go
+//! of the list first, since waking and dropping may run foreign code.
+//!
+//! ```text
+//!   push_back ──▶ waiting ──settle_front──▶ settled (Granted | Ended) ──remove──▶ gone
+//!                    └──────────remove (cancelled)─────────────────────────────▶ gone
+//! ```
+
+use slab::Slab;
+use std::task::Waker;
+
+const NIL: usize = usize::MAX;
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Something was handed over, which must be passed on if the waiter is gone before it looks.
+    Granted,
+    /// The wait is over and nothing was handed over: closed, or told together with everybody else.
+    Ended,
+}
+
+/// A waiter's place. Who holds it gives it back with [`WaitList::remove`].
+#[derive(Debug)]
+pub(super) struct Key(usize);
+
+/// Waiters in order of arrival; `A` is what each asks for.
+pub(super) struct WaitList<A> {
+    nodes: Slab<Node<A>>,
+    first: usize,
+    last: usize,
+}
+
+struct Node<A> {
+    ask: A,
+    waker: Option<Waker>,
+    verdict: Option<Verdict>,
+    previous: usize,
+    next: usize,
+}
+
+/// What [`WaitList::remove`] found.
+#[must_use]
+pub(super) struct Removed<A> {
+    pub(super) ask: A,
+    /// `None` if the waiter was still waiting.
+    pub(super) verdict: Option<Verdict>,
+    /// To be dropped once the list is let go of.
+    _waker: Option<Waker>,
+}
+
+impl<A> Default for WaitList<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A> WaitList<A> {
+    pub(super) const fn new() -> Self {
+        Self { nodes: Slab::new(), first: NIL, last: NIL }
+    }
+
+    /// Joins the end of the line.
+    pub(super) fn push_back(&mut self, ask: A, waker: &Waker) -> Key {
+        let node = Node { ask, waker: Some(waker.clone()), verdict: None, previous: self.last, next: NIL };
+        let key = self.nodes.insert(node);
+        match self.last {
+            NIL => self.first = key,
+            last => self.nodes[last].next = key,
+        }
+        self.last = key;
+        Key(key)
+    }
+
+    /// Whether nobody waits; those settled but not yet removed do not count.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == NIL
+    }
+
+    /// What the first waiter asks for.
+    #[inline]
+    pub(super) fn front(&self) -> Option<&A> {
+        self.nodes.get(self.first).map(|node| &node.ask)
+    }
+
+    /// Takes the first waiter out of the line with `verdict`; its place lasts until `remove`. Returns its waker.
+    #[must_use]
+    pub(super) fn settle_front(&mut self, verdict: Verdict) -> Option<Waker> {
+        let first = self.first;
+        if first == NIL {
+            return None;
+        }
+        self.unlink(first);
+        let node = &mut self.nodes[first];
+        node.verdict = Some(verdict);
+        node.waker.take()
+    }
+
+    /// The verdict on `key`, or none yet: then `waker` is woken with it. Returns the waker that it replaces, if any.
+    pub(super) fn poll(&mut self, key: &Key, waker: &Waker) -> Result<Verdict, Option<Waker>> {
+        let node = &mut self.nodes[key.0];
+        match node.verdict {
+            Some(verdict) => Ok(verdict),
+            None if node.waker.as_ref().is_some_and(|known| known.will_wake(waker)) => Err(None),
+            None => Err(node.waker.replace(waker.clone())),
+        }
+    }
+
+    /// Gives the place back, whether settled or still waiting.
+    pub(super) fn remove(&mut self, key: Key) -> Removed<A> {
+        if self.nodes[key.0].verdict.is_none() {
+            self.unlink(key.0);
+        }
+        let node = self.nodes.remove(key.0);
+        Removed { ask: node.ask, verdict: node.verdict, _waker: node.waker }
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let (previous, next) = (self.nodes[key].previous, self.nodes[key].next);
+        match previous {
+            NIL => self.first = next,
+            previous => self.nodes[previous].next = next,
+        }
+        match next {
+            NIL => self.last = previous,
+            next => self.nodes[next].previous = previous,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Key, Verdict, WaitList};
+    use proptest::prelude::*;
+    use std::{collections::VecDeque, task::Waker};
+
+    #[test]
+    fn replaced_waker_is_handed_out() {
+        let count = crate::sync::testing::Count::new();
+        let mut list = WaitList::new();
+        let key = list.push_back((), &count.waker());
+        let replaced = list.poll(&key, Waker::noop()).unwrap_err();
+        assert_eq!(count.wakers(), 1);
+        drop(replaced);
+        assert_eq!(count.wakers(), 0);
+        assert!(list.remove(key).verdict.is_none());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join,
+        Settle,
+        Leave(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![Just(Step::Join), Just(Step::Settle), any::<prop::sample::Index>().prop_map(Step::Leave)]
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_arrival_whoever_leaves(steps in prop::collection::vec(step(), 0..200)) {
+            let mut list = WaitList::new();
+            let mut keys: Vec<(u32, Key)> = Vec::new();
+            let mut oracle: VecDeque<u32> = VecDeque::new();
+            let mut name = 0;
+            for step in steps {
+                match step {
+                    Step::Join => {
+                        keys.push((name, list.push_back(name, Waker::noop())));
+                        oracle.push_back(name);
+                        name += 1;
+                    }
+                    Step::Settle => {
+                        prop_assert_eq!(list.settle_front(Verdict::Granted).is_some(), oracle.pop_front().is_some());
+                    }
+                    Step::Leave(index) if !keys.is_empty() => {
+                        let (name, key) = keys.swap_remove(index.index(keys.len()));
+                        let waited = oracle.iter().position(|&n| n == name).map(|at| oracle.remove(at)).is_some();
+                        let removed = list.remove(key);
+                        prop_assert_eq!(removed.ask, name);
+                        prop_assert_eq!(removed.verdict.is_none(), waited);
+                    }
+                    Step::Leave(_) => {}
+                }
+                prop_assert_eq!(list.front().copied(), oracle.front().copied());
+                prop_assert_eq!(list.is_empty(), oracle.is_empty());
+            }
+        }
+    }
+}
