@@ -12,6 +12,7 @@
 
 mod error;
 mod gate;
+pub mod local;
 mod mutex;
 mod notify;
 mod permits;
