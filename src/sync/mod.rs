@@ -10,15 +10,18 @@
 //! | one core to another | [`oneshot`] | [`spsc`], the fast path |
 //! | many cores to one | – | [`mpsc::channel`], [`mpsc::unbounded`] |
 
+mod blocking;
 mod error;
 mod gate;
 pub mod local;
 mod mutex;
 mod notify;
+pub mod oneshot;
 mod permits;
 mod semaphore;
 mod wait_list;
 mod waker_cell;
+mod waker_slot;
 
 #[cfg(test)]
 mod testing;
