@@ -19,6 +19,7 @@ mod notify;
 pub mod oneshot;
 mod permits;
 mod semaphore;
+pub mod spsc;
 mod wait_list;
 mod waker_cell;
 mod waker_slot;
