@@ -14,6 +14,7 @@ mod blocking;
 mod error;
 mod gate;
 pub mod local;
+pub mod mpsc;
 mod mutex;
 mod notify;
 pub mod oneshot;
