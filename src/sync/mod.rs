@@ -10,6 +10,7 @@
 //! | one core to another | [`oneshot`] | [`spsc`], the fast path |
 //! | many cores to one | – | [`mpsc::channel`], [`mpsc::unbounded`] |
 
+mod barrier;
 mod blocking;
 mod error;
 mod gate;
@@ -28,6 +29,7 @@ mod waker_slot;
 #[cfg(test)]
 mod testing;
 
+pub use barrier::{Barrier, BarrierWait};
 pub use error::{Closed, SendError, TryAcquireError, TryRecvError, TrySendError};
 pub use gate::{Gate, GateClose, GateGuard};
 pub use mutex::{Mutex, MutexGuard, MutexLock};
