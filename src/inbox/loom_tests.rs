@@ -1,6 +1,6 @@
 //! The inbox under loom: nothing is lost, no wake-up either, and the order stands.
 //!
-//! Each model was seen to fail once: with the publishing store or the freeing store Relaxed (a race on the event's cell),
+//! Each model was seen to fail once: with the publishing store or that of `freed` Relaxed (a race on the event's cell),
 //! with the pusher not clearing `PARKED` (deadlock), with `SPILLING` not kept by later senders (order).
 
 use super::ring::*;

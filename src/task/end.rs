@@ -59,11 +59,11 @@ impl Local {
             next = header.live_links().1;
         }
         self.consumer.close(&home.inbox);
-        // They hold each other.
-        self.peers.replace(Rc::new([]));
         while let Some(event) = self.consumer.pop_closed(&home.inbox) {
             self.guarded_once(|| drop(event));
         }
+        // They hold each other. Only now: the events just dropped have sent their answers.
+        self.peers.replace(Rc::new([]));
         while let Some(task) = self.live.first() {
             self.live.remove(task);
             // The reference to the home that its tasks did without while the owner held one.

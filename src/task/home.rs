@@ -95,3 +95,13 @@ impl Home {
         Entered { before: CURRENT.with(|current| current.replace(self)) }
     }
 }
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Empty if the owner closed it. An owner that was forgotten instead leaves its events here.
+        self.local.consumer.close(&self.inbox);
+        while let Some(event) = self.local.consumer.pop_closed(&self.inbox) {
+            drop(event);
+        }
+    }
+}

@@ -33,6 +33,8 @@ pub(crate) struct Local {
     pub(super) consumer: Consumer,
     /// The cores of the runtime, in order, this one included; from `connect` to `close`.
     pub(super) peers: RefCell<Rc<[Arc<Home>]>>,
+    /// Its own place among them.
+    pub(super) index: Cell<usize>,
     /// The task being polled, for who catches its panic.
     polling: Cell<Option<NonNull<Header>>>,
     /// Tasks started from elsewhere that have waited at least once, for aborts that come from there.
@@ -50,6 +52,7 @@ impl Local {
             arena: Arena::new(),
             consumer,
             peers: RefCell::new(Rc::new([])),
+            index: Cell::new(0),
             polling: Cell::new(None),
             listed: RefCell::default(),
             group: Cell::new(0),
@@ -106,8 +109,9 @@ impl Local {
         }
     }
 
-    /// Makes the cores of the runtime known.
-    pub(crate) fn connect(&self, peers: impl Iterator<Item = Arc<Home>>) {
+    /// Makes the cores of the runtime known; this one is the `index`-th.
+    pub(crate) fn connect(&self, index: usize, peers: impl Iterator<Item = Arc<Home>>) {
+        self.index.set(index);
         self.peers.replace(peers.collect());
     }
 

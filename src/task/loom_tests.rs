@@ -45,7 +45,7 @@ fn core() -> Core {
     let home = Home::new(2, Box::new(move || ring.notify()));
     // SAFETY: entered once, left in `end`, on this thread.
     let entered = Some(unsafe { home.enter() });
-    home.local().unwrap().connect([home.clone()].into_iter());
+    home.local().unwrap().connect(0, [home.clone()].into_iter());
     Core { home, bell, entered }
 }
 

@@ -54,7 +54,8 @@ where
     };
     // SAFETY: a fresh task with `T` as output, a reference and the bit for its handle; the other reference is the answer's.
     let handle = unsafe { JoinHandle::from_task(proxy) };
-    let mut answer = Answer { proxy, is_started: false, output: PhantomData::<T> };
+    let mut answer =
+        Answer { proxy, home: local.index.get() as u32, is_started: false, output: PhantomData::<T> };
     // A refused event is dropped, and with it the answer, which then says so.
     drop(local.send_to_peer(target, move || {
         answer.is_started = true;
@@ -102,6 +103,8 @@ pub(super) struct Ticket(usize);
 struct Answer<T: Send + 'static> {
     /// With a local reference of the proxy's.
     proxy: NonNull<Header>,
+    /// The core that it belongs to. Looked up in the header it would cost this core the cache line that its owner is using.
+    home: u32,
     /// Whether the target has taken the event.
     is_started: bool,
     output: PhantomData<T>,
@@ -117,9 +120,28 @@ impl<T: Send + 'static> Answer<T> {
 
     #[inline]
     fn send(self, result: Result<T, JoinError>) {
-        let proxy = self.proxy;
-        std::mem::forget(self);
-        deliver(proxy, result);
+        let this = ManuallyDrop::new(self);
+        this.deliver(result);
+    }
+
+    /// Called once: the answer's reference goes with the delivery.
+    #[inline]
+    fn deliver(&self, result: Result<T, JoinError>) {
+        let delivery = Delivery { proxy: self.proxy, result: ManuallyDrop::new(result) };
+        let mut delivery = Some(delivery);
+        Home::with_current(|_, local| {
+            let delivery = delivery.take()?;
+            if local.index.get() == self.home as usize {
+                // The event to another core was refused, or a task of this core was started through its own inbox.
+                delivery.arrive();
+            } else {
+                // Refused: the home core is gone; dropping the delivery ends the reference.
+                drop(local.send_to_peer(self.home as usize, move || delivery.arrive()));
+            }
+            Some(())
+        });
+        // On no core: an event that nobody ran was dropped with its inbox. Dropping the delivery leaves the proxy to its core's end.
+        std::mem::forget(delivery);
     }
 }
 
@@ -127,21 +149,8 @@ impl<T: Send + 'static> Drop for Answer<T> {
     fn drop(&mut self) {
         // The task was dropped: its core has ended, or refused it to begin with, or it was aborted there.
         let is_gone = !self.is_started || Home::with_current(|_, local| local.is_closing()).unwrap_or(true);
-        deliver::<T>(self.proxy, Err(if is_gone { JoinError::CoreGone } else { JoinError::Cancelled }));
+        self.deliver(Err(if is_gone { JoinError::CoreGone } else { JoinError::Cancelled }));
     }
-}
-
-#[inline]
-fn deliver<T: Send + 'static>(proxy: NonNull<Header>, result: Result<T, JoinError>) {
-    // SAFETY: the answer's reference keeps the proxy, and the proxy its home, until the event has been taken.
-    let home = unsafe { proxy.as_ref().home.as_ref() };
-    let delivery = Delivery { proxy, result: ManuallyDrop::new(result) };
-    if home.local().is_some() {
-        // The event to another core was refused, or a task of this core was awaited through its own inbox.
-        return delivery.arrive();
-    }
-    // Refused: the home core is gone; dropping the event ends the reference.
-    drop(home.send(move || delivery.arrive()));
 }
 
 /// A result on its way to the proxy.

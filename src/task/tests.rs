@@ -25,7 +25,7 @@ fn bench() -> Bench {
     let home = Home::new(4, Box::new(move || drop(bell.fetch_add(1, Relaxed))));
     // SAFETY: entered once, left in `drop`, on this thread.
     let entered = Some(unsafe { home.enter() });
-    home.local().unwrap().connect([home.clone()].into_iter());
+    home.local().unwrap().connect(0, [home.clone()].into_iter());
     Bench { home, entered, rings }
 }
 
