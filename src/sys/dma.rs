@@ -1,1 +1,0 @@
-//! Memory that devices read and write.

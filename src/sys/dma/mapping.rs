@@ -1,0 +1,63 @@
+//! Anonymous memory straight from the kernel, unmapped on drop.
+//!
+//! The chunks of a `DmaPool` and the store of a RAM disk. Pages are zeroes until first written and cost memory only
+//! from then on. Huge pages belong here: a mapping of 2 MiB or more could try `MAP_HUGETLB` first and fall back.
+#![expect(unsafe_code, reason = "mmap and munmap")]
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Zeroed, page-aligned memory of fixed length. The owner decides who reads and writes it.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is an address range of the process, bound to no thread; all access goes through raw pointers whose
+// users argue their own exclusion.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `&Mapping` gives out an address and a length only.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes of zeroes without reserving swap for them.
+    ///
+    /// # Errors
+    /// What mmap says: out of address space or over a limit; `len` of zero is refused as well.
+    pub(crate) fn zeroed(len: usize) -> io::Result<Self> {
+        // SAFETY: a null hint lets the kernel choose a range that nothing else uses.
+        let start = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?
+        };
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
+        Ok(Self { start, len })
+    }
+
+    /// The first byte.
+    #[inline]
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    /// Length in bytes, as asked for.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: `start` and `len` are what mmap returned, and whoever drops the mapping has no users left.
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok(), "munmap of {:?}+{} failed: {unmapped:?}", self.start, self.len);
+    }
+}

@@ -1,0 +1,37 @@
+//! Memory that devices read and write: aligned buffers from per-core pools.
+//!
+//! [`DmaBuf`] is one owner's buffer, [`DmaBytes`] the same memory frozen and shared by count, [`DmaPool`] the free
+//! lists of one core that both come from and return to. Every buffer starts on a boundary of [`ALIGN`] bytes.
+//!
+//! # Life of a buffer
+//!
+//! ```text
+//!              alloc                          drop on its own core: free list, no atomics
+//!   free list ───────► DmaBuf ── freeze ──► DmaBytes
+//!       ▲                                     drop elsewhere: return stack ─┐ one atomic operation
+//!       └────────────── taken by the owner when a free list runs dry ◄──────┘
+//! ```
+//!
+//! The pool's memory stays mapped until its last handle and its last buffer are gone, wherever they went.
+//!
+//! # What memory holds
+//!
+//! A fresh mapping is zeroes from the kernel. A reused buffer holds what this process last had in it: always
+//! initialised, never another process's data, but not cleared. Who hands buffers to somebody who must not see old
+//! bytes clears them first (`buf.fill(0)`).
+//!
+//! Memory is mapped in chunks by `mapping`, the one place that would ask for huge pages.
+
+mod bytes;
+mod mapping;
+mod pool;
+mod returns;
+mod slot;
+
+pub use bytes::{DmaBuf, DmaBytes};
+pub use pool::{AllocError, DmaPool, DmaStats};
+
+pub(crate) use mapping::Mapping;
+
+/// Every [`DmaBuf`] starts on a multiple of this many bytes: what any device and any file system asks for O_DIRECT.
+pub const ALIGN: usize = 4096;

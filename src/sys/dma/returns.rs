@@ -1,0 +1,213 @@
+//! How buffers dropped on foreign cores come home, and how the last of them ends a closed pool.
+//!
+//! ```text
+//!   Open ──push (any thread)──► Open      take_all (owner) empties the stack
+//!    │
+//!   close(out) (owner, once)
+//!    ▼
+//!  Closed ──retire (any thread), `out` times──► the last one is told to free the pool
+//! ```
+//!
+//! Many push, one takes everything at once: a Treiber stack without pop has no ABA.
+#![expect(unsafe_code, reason = "the stack is linked through raw slots")]
+
+use std::ptr::{self, NonNull};
+
+use super::slot::Slot;
+use crate::sys::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
+
+/// The return stack of one pool.
+pub(super) struct Returns {
+    /// Newest returned slot, null when there is none, [`closed`] for ever once the pool has no handle left.
+    head: AtomicPtr<Slot>,
+    /// Slots still out, counted from `close` on; the closer itself is one more.
+    remaining: AtomicUsize,
+}
+
+/// The head of a closed stack: an address that no slot has.
+fn closed() -> *mut Slot {
+    ptr::without_provenance_mut(usize::MAX)
+}
+
+/// What becomes of a slot that was pushed.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// The owner takes it when it needs it.
+    Kept,
+    /// The pool is closed: the pusher retires the slot.
+    Closed,
+}
+
+impl Returns {
+    /// An open, empty stack.
+    pub(super) fn new() -> Self {
+        Self { head: AtomicPtr::new(ptr::null_mut()), remaining: AtomicUsize::new(0) }
+    }
+
+    /// Hands `slot` back from any thread.
+    ///
+    /// # Safety
+    /// The caller owns `slot`, which is alive, and gives it up if the answer is `Kept`.
+    #[expect(clippy::needless_pass_by_value, reason = "the pointer is given away")]
+    pub(super) unsafe fn push(&self, slot: NonNull<Slot>) -> Pushed {
+        // Acquire: sees `remaining` as close stored it, should the head be `closed`.
+        let mut head = self.head.load(Acquire);
+        loop {
+            if head == closed() {
+                return Pushed::Closed;
+            }
+            // SAFETY: the slot is ours until the exchange succeeds.
+            unsafe { slot.as_ref() }.next.store(head, Relaxed);
+            // Release: gives the owner's Acquire in `take_all` the link and all that was done to the buffer.
+            match self.head.compare_exchange_weak(head, slot.as_ptr(), Release, Acquire) {
+                Ok(_) => return Pushed::Kept,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes everything that was returned; the owner calls it and walks the list by `next`.
+    pub(super) fn take_all(&self) -> *mut Slot {
+        if self.head.load(Relaxed).is_null() {
+            return ptr::null_mut();
+        }
+        // Acquire: pairs with the Release of every push in the chain (each push is an RMW on the same word).
+        let head = self.head.swap(ptr::null_mut(), Acquire);
+        debug_assert!(head != closed(), "a closed pool was asked for returned buffers");
+        head
+    }
+
+    /// Closes the stack while `out` slots are out, those in the stack included, and returns what was in it.
+    ///
+    /// The owner retires each of the returned slots, and then once for itself.
+    pub(super) fn close(&self, out: usize) -> *mut Slot {
+        // One more for the closer, so that nobody frees the pool while it still walks the list.
+        self.remaining.store(out + 1, Relaxed);
+        // Release: publishes `remaining` to the Acquire in push. Acquire: as in take_all.
+        self.head.swap(closed(), AcqRel)
+    }
+
+    /// Counts one slot of a closed pool, or the closer, as gone. True for the last one, which frees the pool.
+    #[must_use]
+    pub(super) fn retire(&self) -> bool {
+        // Release: what this thread did to its buffer happens before the pool is freed.
+        // Acquire: the last one sees all of that.
+        self.remaining.fetch_sub(1, AcqRel) == 1
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sys::sync::{Arc, UnsafeCell};
+
+    /// A stack, three slots, and one payload cell per slot that stands for the buffer's memory.
+    struct World {
+        returns: Returns,
+        slots: Vec<Slot>,
+        memory: Vec<UnsafeCell<u32>>,
+        freed: UnsafeCell<u32>,
+    }
+
+    // SAFETY: loom checks the accesses to the cells; the pool pointer in the slots is never followed.
+    unsafe impl Sync for World {}
+    // SAFETY: as above.
+    unsafe impl Send for World {}
+
+    impl World {
+        fn new(slots: usize) -> Arc<Self> {
+            Arc::new(Self {
+                returns: Returns::new(),
+                slots: (0..slots)
+                    .map(|_| Slot::new(NonNull::dangling(), NonNull::dangling(), 0, 0))
+                    .collect(),
+                memory: (0..slots).map(|_| UnsafeCell::new(0)).collect(),
+                freed: UnsafeCell::new(0),
+            })
+        }
+
+        fn index(&self, slot: *const Slot) -> usize {
+            self.slots.iter().position(|s| ptr::eq(s, slot)).expect("a slot of this world")
+        }
+
+        /// What a foreign core does: uses the buffer, then drops it.
+        fn use_and_drop(&self, index: usize) {
+            // SAFETY: loom checks that nobody else touches the cell.
+            self.memory[index].with_mut(|m| unsafe { *m += 1 });
+            // SAFETY: each slot is pushed once by its user.
+            if unsafe { self.returns.push(NonNull::from(&self.slots[index])) } == Pushed::Closed {
+                self.retire();
+            }
+        }
+
+        fn retire(&self) {
+            if self.returns.retire() {
+                // Stands for freeing the pool: touches everything.
+                // SAFETY: loom checks that the accesses are ordered.
+                self.freed.with_mut(|f| unsafe { *f += 1 });
+                for m in &self.memory {
+                    // SAFETY: as above.
+                    m.with_mut(|m| unsafe { *m += 1 });
+                }
+            }
+        }
+
+        /// Walks a list, touching the memory of each slot as its next user would.
+        fn reuse(&self, mut list: *mut Slot) -> usize {
+            let mut n = 0;
+            while !list.is_null() {
+                let i = self.index(list);
+                // SAFETY: loom checks that the pusher is done with it.
+                self.memory[i].with_mut(|m| unsafe { *m += 1 });
+                list = self.slots[i].next.load(Relaxed);
+                n += 1;
+            }
+            n
+        }
+    }
+
+    #[test]
+    fn loom_returned_buffers_arrive_once_and_ordered() {
+        loom::model(|| {
+            let world = World::new(2);
+            let threads: Vec<_> = (0..2)
+                .map(|i| {
+                    let world = world.clone();
+                    loom::thread::spawn(move || world.use_and_drop(i))
+                })
+                .collect();
+            let early = world.reuse(world.returns.take_all());
+            for t in threads {
+                t.join().unwrap();
+            }
+            assert_eq!(early + world.reuse(world.returns.take_all()), 2);
+        });
+    }
+
+    #[test]
+    fn loom_a_closed_pool_is_freed_exactly_once_after_all_use() {
+        loom::model(|| {
+            let world = World::new(2);
+            let threads: Vec<_> = (0..2)
+                .map(|i| {
+                    let world = world.clone();
+                    loom::thread::spawn(move || world.use_and_drop(i))
+                })
+                .collect();
+            let mut list = world.returns.close(2);
+            while !list.is_null() {
+                let i = world.index(list);
+                list = world.slots[i].next.load(Relaxed);
+                world.retire();
+            }
+            world.retire();
+            for t in threads {
+                t.join().unwrap();
+            }
+            // SAFETY: everybody has joined.
+            world.freed.with(|f| assert_eq!(unsafe { *f }, 1));
+        });
+    }
+}

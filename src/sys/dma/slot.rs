@@ -1,0 +1,36 @@
+//! The bookkeeping of one buffer, kept beside the buffer's memory and never in it.
+//!
+//! Owned by a chunk of `pool`; `bytes` counts the shares in it, `returns` and the free lists link it.
+
+use std::ptr::{self, NonNull};
+
+use super::pool::Shared;
+use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
+
+/// One buffer of a pool.
+///
+/// # Invariants
+/// `start` is the first of `len` mapped bytes that belong to this slot alone, for as long as the pool is alive. The
+/// pool is alive while any slot of it is out.
+pub(super) struct Slot {
+    pub(super) pool: NonNull<Shared>,
+    pub(super) start: NonNull<u8>,
+    pub(super) len: usize,
+    /// Index of the free list it returns to, or [`LARGE`].
+    pub(super) class: u8,
+    /// How many `DmaBuf` and `DmaBytes` share the buffer; 1 while it lies in a free list.
+    pub(super) shares: AtomicUsize,
+    /// The next slot of the list that this one is in: a free list or the return stack. Only whoever owns the slot
+    /// writes it, so Relaxed is enough; the list heads order it.
+    pub(super) next: AtomicPtr<Slot>,
+}
+
+/// The class of a buffer too large for the free lists: mapped on its own and unmapped when returned.
+pub(super) const LARGE: u8 = u8::MAX;
+
+impl Slot {
+    /// A slot over `len` bytes at `start`.
+    pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, len: usize, class: u8) -> Self {
+        Self { pool, start, len, class, shares: AtomicUsize::new(1), next: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
