@@ -1,1 +1,41 @@
-//! The block layer.
+//! The block layer: one interface over anything that has blocks, on the core that asks.
+//!
+//! ```text
+//!   open(name) ──► Descriptor (Send + Clone) ── channel() ──► Channel (this core's)
+//!                      │                                        │ read, write, flush …
+//!                      ▼                                        ▼
+//!                  Bdev (the device, all cores)   Io ──► Submit (its channel) ──► Done
+//! ```
+//!
+//! [`Channel`] is what one reads and writes through; [`Bdev`] and [`Submit`] are what a module implements; [`Io`] goes
+//! in, [`Done`] comes out. Ready-made devices are in [`modules`].
+//!
+//! What SPDK asserts at run time does not compile here: a channel and an I/O are `!Send`, an I/O is consumed by its
+//! answer, and an answer cannot be made up.
+
+mod channel;
+mod descriptor;
+mod error;
+mod geometry;
+mod io;
+mod module;
+mod registry;
+mod slots;
+mod spec;
+mod split;
+mod stats;
+mod submitting;
+
+#[cfg(any(feature = "testing", all(test, not(loom))))]
+pub mod conformance;
+pub mod modules;
+
+pub use channel::Channel;
+pub use descriptor::{Access, Descriptor};
+pub use error::{Error, LengthExpected, ReadIntoError, Result};
+pub use geometry::Geometry;
+pub use io::{Done, Io, Op};
+pub use module::{Bdev, Submit};
+pub use registry::{names, open, open_private, register, unregister};
+pub use spec::parse_size;
+pub use stats::ChannelStats;

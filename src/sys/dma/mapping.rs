@@ -7,7 +7,7 @@
 use std::io;
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 /// Zeroed, page-aligned memory of fixed length. The owner decides who reads and writes it.
 #[derive(Debug)]
@@ -39,6 +39,28 @@ impl Mapping {
         };
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
         Ok(Self { start, len })
+    }
+
+    /// Asks for huge pages where the system makes them of itself. A wish: refusal changes nothing but speed.
+    pub(crate) fn prefer_huge_pages(&self) {
+        // SAFETY: advice on pages of our own that keeps their content.
+        let _ = unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxHugepage) };
+    }
+
+    /// Gives whole pages back: they read as zeroes afterwards, as if each byte had been stored.
+    ///
+    /// # Errors
+    /// What madvise says, such as for a range that does not begin on a page.
+    ///
+    /// # Panics
+    /// If the range is not within the mapping.
+    pub(crate) fn discard(&self, at: usize, len: usize) -> io::Result<()> {
+        let end = at.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.len), "{len} bytes at {at} of a mapping of {}", self.len);
+        let from = self.start.as_ptr().wrapping_add(at);
+        // SAFETY: the pages are ours. The kernel changes them as a store would, and whoever uses the memory meanwhile has
+        // argued that stores by others are allowed, as for its own.
+        Ok(unsafe { rustix::mm::madvise(from.cast(), len, Advice::LinuxDontNeed)? })
     }
 
     /// The first byte.

@@ -1,0 +1,146 @@
+//! An open device: what may be done with it, and the claim that comes with writing.
+//!
+//! Opened by `registry`, sent to any core, turned into a `channel` there.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::module::AnyBdev;
+use super::{Channel, Error, Geometry, Result};
+
+/// What a descriptor is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads only. Any number of these may be open beside one writer.
+    ReadOnly,
+    /// Reads and writes. One of these may be open per device.
+    ReadWrite,
+}
+
+/// An open block device. Send it, or clones of it, to the cores that shall use it.
+///
+/// Clones share the claim that [`Access::ReadWrite`] puts on the device; it is released when the last clone and the
+/// last channel made from them are gone.
+#[derive(Clone)]
+pub struct Descriptor(Arc<Opened>);
+
+struct Opened {
+    id: u64,
+    access: Access,
+    device: Arc<Device>,
+}
+
+/// A device that the registry knows.
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) bdev: Box<dyn AnyBdev>,
+    geometry: Geometry,
+    has_writer: AtomicBool,
+    is_removed: AtomicBool,
+}
+
+impl Device {
+    pub(super) fn new(name: String, bdev: Box<dyn AnyBdev>) -> Result<Arc<Self>> {
+        let geometry = bdev.geometry();
+        geometry.validate()?;
+        let (has_writer, is_removed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Arc::new(Self { name, bdev, geometry, has_writer, is_removed }))
+    }
+
+    /// No I/O starts from here on; what is in flight completes.
+    pub(super) fn remove(&self) {
+        // Relaxed, as the load: the flag guards no memory.
+        self.is_removed.store(true, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed.load(Ordering::Relaxed)
+    }
+}
+
+impl Descriptor {
+    pub(super) fn open(device: Arc<Device>, access: Access) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        if access == Access::ReadWrite {
+            if device.geometry.read_only {
+                return Err(Error::ReadOnly { name: device.name.clone() });
+            }
+            // Acquire: pairs with the Release in the drop of the writer before us.
+            if device.has_writer.swap(true, Ordering::Acquire) {
+                return Err(Error::Busy { name: device.name.clone() });
+            }
+        }
+        let opened = Opened { id, access, device };
+        // From here on the drop of `opened` releases the claim.
+        opened.device.bdev.opening(access)?;
+        Ok(Self(Arc::new(opened)))
+    }
+
+    /// The calling core's channel, made on first use.
+    ///
+    /// # Errors
+    /// [`Error::Removed`]; whatever keeps this core from using the device.
+    pub fn channel(&self) -> Result<Channel> {
+        if self.0.device.is_removed() {
+            return Err(Error::Removed);
+        }
+        Channel::of(self)
+    }
+
+    /// The device's shape.
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        self.0.device.geometry
+    }
+
+    /// The device's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.device.name
+    }
+
+    /// The kind of device, such as `"ram"`.
+    #[must_use]
+    pub fn module(&self) -> &'static str {
+        self.0.device.bdev.module()
+    }
+
+    /// What it was opened for.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.0.access
+    }
+
+    #[inline(always)]
+    pub(super) fn can_write(&self) -> bool {
+        self.0.access == Access::ReadWrite
+    }
+
+    #[inline(always)]
+    pub(super) fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    #[inline(always)]
+    pub(super) fn id(&self) -> u64 {
+        self.0.id
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.access == Access::ReadWrite {
+            // Release: what this writer did to the device's state comes before the next one's claim.
+            self.device.has_writer.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl fmt::Debug for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Descriptor").field("name", &self.name()).field("access", &self.access()).finish_non_exhaustive()
+    }
+}

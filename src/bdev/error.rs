@@ -1,0 +1,158 @@
+//! What can go wrong with a block device, named for what the caller can do about it.
+
+use std::io;
+
+use crate::sys::dma::{AllocError, DmaBuf};
+
+/// The block layer's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the block layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody registered the name, and it is no spec.
+    #[error(
+        "no block device is named {name:?}: register it first, or write null, null:SIZE, ram:SIZE or file:PATH"
+    )]
+    NotFound {
+        /// The name asked for.
+        name: String,
+    },
+    /// A name that is taken or cannot be one.
+    #[error("{name:?} cannot be registered: {reason}")]
+    BadName {
+        /// The name offered.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A string that begins like a spec and is none.
+    #[error("bad block device {spec:?}: {reason}")]
+    BadSpec {
+        /// The string as given.
+        spec: String,
+        /// What to write instead.
+        reason: String,
+    },
+    /// A module states a shape that cannot be.
+    #[error("bad geometry: {reason}")]
+    BadGeometry {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another descriptor has the device open for writing.
+    #[error("{name:?} is open for writing elsewhere: drop that descriptor first, or open it read-only")]
+    Busy {
+        /// The device.
+        name: String,
+    },
+    /// A change asked of what was opened, or can only be, read-only.
+    #[error("{name:?} is read-only here: open it with Access::ReadWrite, and make sure that what lies below is writable")]
+    ReadOnly {
+        /// The device.
+        name: String,
+    },
+    /// An I/O of no blocks, or one whose end lies before its start.
+    #[error("blocks {start}..{end} are none: an I/O covers at least one block")]
+    EmptyRange {
+        /// The first block.
+        start: u64,
+        /// The block after the last.
+        end: u64,
+    },
+    /// Blocks that the device does not have.
+    #[error("blocks {start}..{end} reach past the end: the device has blocks 0..{block_count}")]
+    OutOfRange {
+        /// The first block.
+        start: u64,
+        /// The block after the last.
+        end: u64,
+        /// How many blocks there are.
+        block_count: u64,
+    },
+    /// A buffer whose length is not that of the blocks.
+    #[error("a buffer of {len} bytes does not fit: {expected}")]
+    BadLength {
+        /// Bytes in the buffer.
+        len: usize,
+        /// What would fit.
+        expected: LengthExpected,
+    },
+    /// A buffer that starts where the device cannot reach it.
+    #[error("the buffer starts {offset} bytes past a boundary of {align}: give whole buffers, or slices at multiples of it")]
+    Misaligned {
+        /// What its address must be a multiple of.
+        align: u32,
+        /// How far it is from that.
+        offset: u32,
+    },
+    /// The device is gone.
+    #[error("the block device was removed")]
+    Removed,
+    /// Given up before it was answered.
+    #[error("the i/o was aborted before it completed")]
+    Aborted,
+    /// The device could not read or write its medium.
+    #[error("the medium failed")]
+    Media,
+    /// What lies below is full.
+    #[error("no space left below the block device")]
+    NoSpace,
+    /// The module has no such operation.
+    #[error("this block device cannot {0}")]
+    Unsupported(&'static str),
+    /// No buffer for the I/O.
+    #[error(transparent)]
+    NoBuffer(#[from] AllocError),
+    /// What the operating system said.
+    #[error("{context}")]
+    Os {
+        /// What was being done, and to what.
+        context: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// What the operating system answered to an I/O.
+    #[error("the i/o failed below")]
+    Io(#[source] io::Error),
+}
+
+/// Which length of buffer would have fitted, in [`Error::BadLength`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LengthExpected {
+    /// Exactly so many bytes.
+    Exactly(u64),
+    /// Whole blocks of so many bytes, at least one.
+    Blocks(u32),
+}
+
+impl std::fmt::Display for LengthExpected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(bytes) => write!(f, "the range takes {bytes} bytes"),
+            Self::Blocks(size) => write!(f, "it must be whole blocks of {size} bytes, at least one"),
+        }
+    }
+}
+
+/// A failed read into the caller's buffer, which comes back with it.
+///
+/// `?` turns it into its [`Error`] where the buffer is not wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReadIntoError {
+    /// Why it failed.
+    #[source]
+    pub error: Error,
+    /// The buffer, with undefined content; none if it is still with the device.
+    pub buf: Option<DmaBuf>,
+}
+
+impl From<ReadIntoError> for Error {
+    fn from(e: ReadIntoError) -> Self {
+        e.error
+    }
+}

@@ -1,0 +1,396 @@
+//! One I/O on its way through the layer: [`Io`] until a module has answered it, [`Done`] afterwards.
+//!
+//! ```text
+//!            done(result)                 returned from `submit`
+//!   Io ─────────────────────► Done ─────────────────────────────► the caller's result
+//!    │ ▲                       │ │
+//!    │ └──── into_io ──────────┘ │ dropped
+//!    │ dropped: Aborted          │
+//!    ▼                           ▼
+//!   Lost ──────────────────── Lost ───► the caller's result; its task is woken
+//! ```
+//!
+//! What the submitter keeps of it is the [`Request`], a reused cell that both sides share; `submitting` is that side.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::{Error, Result};
+use crate::sys::dma::{DmaBuf, DmaBytes};
+
+/// What an [`Io`] asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// Fill the buffer from the blocks.
+    Read,
+    /// Fill the blocks from the buffer.
+    Write,
+    /// Make every write that has completed durable.
+    Flush,
+    /// Make the blocks read as zeroes.
+    WriteZeroes,
+    /// Give the blocks up; what they read as is the module's choice.
+    Unmap,
+}
+
+impl Op {
+    /// True if it changes what is on the device.
+    #[inline]
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Write | Self::WriteZeroes | Self::Unmap)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::WriteZeroes => "write zeroes",
+            Self::Unmap => "unmap",
+        }
+    }
+}
+
+/// What an I/O carries.
+#[derive(Debug, Default)]
+pub(super) enum Buffer {
+    #[default]
+    None,
+    Read(DmaBuf),
+    Write(DmaBytes),
+}
+
+/// A request as a module receives it. It owns its buffer and stays on the core that asked.
+///
+/// A module answers it with [`done`](Io::done). Dropped without an answer it completes as [`Error::Aborted`].
+#[derive(Debug)]
+#[must_use = "an i/o that is dropped completes as aborted"]
+pub struct Io {
+    /// None only while a method takes the `Io` apart.
+    request: Option<Rc<Request>>,
+    buffer: Buffer,
+}
+
+/// Proof that an [`Io`] was answered; only [`Io::done`] makes one.
+#[derive(Debug)]
+#[must_use = "return it from `submit`"]
+pub struct Done(Option<Rc<Request>>);
+
+/// Who has the I/O now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// An `Io`: not answered.
+    Open,
+    /// A `Done`: answered, and still with the module.
+    Answered,
+    /// Nobody: `Io` or `Done` was dropped. The outcome stands in the request.
+    Lost,
+}
+
+/// What submitter and module share of one I/O. Plain cells: both are on one core.
+pub(super) struct Request {
+    op: Cell<Op>,
+    lba: Cell<u64>,
+    blocks: Cell<u64>,
+    state: Cell<State>,
+    /// The answer, from `done` or the drop of the `Io` until the submitter takes it.
+    result: Cell<Result<()>>,
+    buffer: Cell<Buffer>,
+    /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
+    /// a module polls what lies below from a combinator or another task. Kept for its capacity.
+    wakers: RefCell<Vec<Option<Waker>>>,
+    /// How many submitters are nested around the `Io`: one per stacked module.
+    depth: Cell<usize>,
+}
+
+impl Io {
+    /// Starts an I/O in `request`, which nobody else uses.
+    #[inline]
+    pub(super) fn start(request: Rc<Request>, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
+        request.op.set(op);
+        request.lba.set(lba);
+        request.blocks.set(blocks);
+        request.state.set(State::Open);
+        Self { request: Some(request), buffer }
+    }
+
+    #[inline(always)]
+    pub(super) fn request(&self) -> &Rc<Request> {
+        self.request.as_ref().expect("an io keeps its request until it is consumed")
+    }
+
+    /// What to do.
+    #[inline]
+    #[must_use]
+    pub fn op(&self) -> Op {
+        self.request().op.get()
+    }
+
+    /// The first block.
+    #[inline]
+    #[must_use]
+    pub fn lba(&self) -> u64 {
+        self.request().lba.get()
+    }
+
+    /// How many blocks; zero for a flush.
+    #[inline]
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.request().blocks.get()
+    }
+
+    /// The blocks.
+    #[inline]
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.lba()..self.lba() + self.blocks()
+    }
+
+    /// Moves the I/O to other blocks, as many as before: for a module that maps addresses.
+    #[inline]
+    pub fn set_lba(&mut self, lba: u64) {
+        self.request().lba.set(lba);
+    }
+
+    /// Where a read goes to: as many bytes as the blocks have.
+    ///
+    /// # Panics
+    /// If this is no read, or the buffer has been taken.
+    #[inline]
+    pub fn read_buf(&mut self) -> &mut DmaBuf {
+        match &mut self.buffer {
+            Buffer::Read(buf) => buf,
+            other => panic!("a {:?} with {other:?} has no buffer to read into", self.request),
+        }
+    }
+
+    /// What a write brings: as many bytes as the blocks have.
+    ///
+    /// # Panics
+    /// If this is no write, or the buffer has been taken.
+    #[inline]
+    #[must_use]
+    pub fn data(&self) -> &DmaBytes {
+        match &self.buffer {
+            Buffer::Write(bytes) => bytes,
+            other => panic!("a {:?} with {other:?} has no data to write", self.request),
+        }
+    }
+
+    /// Takes the buffer of a read out, for a driver; [`put_read_buf`](Io::put_read_buf) brings it back.
+    ///
+    /// # Panics
+    /// As [`read_buf`](Io::read_buf).
+    #[inline]
+    #[must_use]
+    pub fn take_read_buf(&mut self) -> DmaBuf {
+        match std::mem::take(&mut self.buffer) {
+            Buffer::Read(buf) => buf,
+            other => panic!("a {:?} with {other:?} has no buffer to read into", self.request),
+        }
+    }
+
+    /// Brings the buffer of a read back, before [`done`](Io::done).
+    #[inline]
+    pub fn put_read_buf(&mut self, buf: DmaBuf) {
+        self.buffer = Buffer::Read(buf);
+    }
+
+    /// Takes the data of a write out, for a driver. It need not come back.
+    ///
+    /// # Panics
+    /// As [`data`](Io::data).
+    #[inline]
+    #[must_use]
+    pub fn take_data(&mut self) -> DmaBytes {
+        match std::mem::take(&mut self.buffer) {
+            Buffer::Write(bytes) => bytes,
+            other => panic!("a {:?} with {other:?} has no data to write", self.request),
+        }
+    }
+
+    /// The bytes of the buffer, if there is one.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match &self.buffer {
+            Buffer::None => None,
+            Buffer::Read(buf) => Some(buf),
+            Buffer::Write(data) => Some(data),
+        }
+    }
+
+    pub(super) fn take_buffer(&mut self) -> Buffer {
+        std::mem::take(&mut self.buffer)
+    }
+
+    pub(super) fn put_buffer(&mut self, buffer: Buffer) {
+        self.buffer = buffer;
+    }
+
+    /// Answers the I/O.
+    #[inline]
+    pub fn done(mut self, result: Result<()>) -> Done {
+        let request = self.request.take().expect("an io keeps its request until it is consumed");
+        request.answer(State::Answered, result, self.take_buffer());
+        Done(Some(request))
+    }
+}
+
+impl Drop for Io {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take() {
+            request.answer(State::Lost, Err(Error::Aborted), self.take_buffer());
+            request.wake();
+        }
+    }
+}
+
+impl Done {
+    /// Takes the answer back, for a module that tries again or does more: the I/O is open as before.
+    ///
+    /// A buffer that the module below kept, and the data of a write that it took, do not come back.
+    pub fn into_io(mut self) -> (Result<()>, Io) {
+        let request = self.0.take().expect("done keeps its request until it is consumed");
+        request.state.set(State::Open);
+        let (result, buffer) = request.take_answer();
+        (result, Io { request: Some(request), buffer })
+    }
+
+    /// The proof for a request whose `Io` or `Done` was lost below a stacked module.
+    pub(super) fn found(request: Rc<Request>) -> Self {
+        debug_assert_eq!(request.state.get(), State::Lost);
+        request.state.set(State::Answered);
+        Self(Some(request))
+    }
+
+    /// True if the answer is a success.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        let request = self.0.as_ref().expect("done keeps its request until it is consumed");
+        let result = request.result.replace(Ok(()));
+        let is_ok = result.is_ok();
+        request.result.set(result);
+        is_ok
+    }
+
+    /// True if this answers `request`.
+    #[inline(always)]
+    pub(super) fn is_for(&self, request: &Rc<Request>) -> bool {
+        self.0.as_ref().is_some_and(|own| Rc::ptr_eq(own, request))
+    }
+
+    /// Takes the proof in: the submitter goes on with the request it has.
+    #[inline(always)]
+    pub(super) fn accept(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Done {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(request) = self.0.take() {
+            request.state.set(State::Lost);
+            request.wake();
+        }
+    }
+}
+
+impl Request {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            op: Cell::new(Op::Flush),
+            lba: Cell::new(0),
+            blocks: Cell::new(0),
+            state: Cell::new(State::Lost),
+            result: Cell::new(Ok(())),
+            buffer: Cell::default(),
+            wakers: RefCell::default(),
+            depth: Cell::new(0),
+        })
+    }
+
+    #[inline(always)]
+    fn answer(&self, state: State, result: Result<()>, buffer: Buffer) {
+        self.state.set(state);
+        self.result.set(result);
+        self.buffer.set(buffer);
+    }
+
+    /// The answer, once.
+    #[inline(always)]
+    pub(super) fn take_answer(&self) -> (Result<()>, Buffer) {
+        (self.result.replace(Ok(())), self.buffer.take())
+    }
+
+    #[inline(always)]
+    pub(super) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    fn wake(&self) {
+        // Taken out first: a waker may run what comes back here.
+        while let Some(waker) = self.pop_waker() {
+            waker.wake();
+        }
+    }
+
+    fn pop_waker(&self) -> Option<Waker> {
+        let mut wakers = self.wakers.borrow_mut();
+        while let Some(waker) = wakers.pop() {
+            if waker.is_some() {
+                return waker;
+            }
+        }
+        None
+    }
+
+    /// Enters one more submitter and says how deep it is.
+    #[inline(always)]
+    pub(super) fn enter(&self) -> usize {
+        self.depth.set(self.depth.get() + 1);
+        self.depth.get()
+    }
+
+    /// Leaves the submitter at `depth` and those within it.
+    #[inline(always)]
+    pub(super) fn leave(&self, depth: usize) {
+        self.depth.set(depth - 1);
+        while self.wakers.borrow().len() >= depth {
+            // Dropped with nothing borrowed: a waker's drop may run what comes back here.
+            let waker = self.wakers.borrow_mut().pop();
+            drop(waker);
+        }
+    }
+
+    /// Remembers whom the submitter at `depth` would have woken. Usually all are one task, which is remembered once.
+    #[inline]
+    pub(super) fn register(&self, depth: usize, waker: &Waker) {
+        let known = {
+            let wakers = self.wakers.borrow();
+            wakers.iter().skip(depth - 1).flatten().any(|known| known.will_wake(waker))
+        };
+        if !known {
+            let waker = waker.clone();
+            let mut wakers = self.wakers.borrow_mut();
+            if wakers.len() < depth {
+                wakers.resize(depth, None);
+            }
+            let old = wakers[depth - 1].replace(waker);
+            drop(wakers);
+            drop(old);
+        }
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (lba, blocks) = (self.lba.get(), self.blocks.get());
+        write!(f, "{} of {blocks} blocks from {lba}, {:?}", self.op.get().name(), self.state.get())
+    }
+}

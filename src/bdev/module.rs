@@ -1,0 +1,170 @@
+//! What a module is: [`Bdev`], a device that cores share, and [`Submit`], its channel on one core.
+//!
+//! Users write [`Submit::submit`] as an `async fn`. The layer calls it through the private twins below, which forget
+//! the module's types: [`AnyBdev`] and [`AnySubmit`]. The futures live in `slots`.
+
+use std::fmt;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::task::Context;
+
+use super::slots::{Running, Slots};
+use super::{Access, Done, Geometry, Io, Op, Result};
+
+/// A block device as a module makes it, shared by all cores.
+///
+/// ```
+/// use reactor::bdev::{self, Access, Bdev, Done, Geometry, Io, Op, Submit};
+///
+/// /// Swallows writes, reads as it likes.
+/// struct Hole;
+/// struct HoleChannel;
+///
+/// impl Bdev for Hole {
+///     type Channel = HoleChannel;
+///     fn module(&self) -> &'static str {
+///         "hole"
+///     }
+///     fn geometry(&self) -> Geometry {
+///         Geometry::new(512, 1 << 20).with_keeps_data(false)
+///     }
+///     fn supports(&self, _op: Op) -> bool {
+///         true
+///     }
+///     fn channel(&self, _access: Access) -> bdev::Result<HoleChannel> {
+///         Ok(HoleChannel)
+///     }
+/// }
+///
+/// impl Submit for HoleChannel {
+///     async fn submit(&self, io: Io) -> Done {
+///         io.done(Ok(()))
+///     }
+/// }
+///
+/// bdev::register("hole0", Hole)?;
+/// # bdev::unregister("hole0")?;
+/// # Ok::<(), bdev::Error>(())
+/// ```
+pub trait Bdev: Send + Sync + 'static {
+    /// What one core submits to.
+    type Channel: Submit;
+
+    /// The kind of device, such as `"ram"`.
+    fn module(&self) -> &'static str;
+
+    /// Its shape, asked once when it is registered.
+    fn geometry(&self) -> Geometry;
+
+    /// Whether it does `op` itself. Reads and writes are taken for granted unless this says otherwise; what it denies
+    /// never reaches it.
+    fn supports(&self, op: Op) -> bool {
+        matches!(op, Op::Read | Op::Write | Op::Flush)
+    }
+
+    /// A descriptor is about to be opened; the place to say early that `access` is impossible.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being opened.
+    fn opening(&self, access: Access) -> Result<()> {
+        let _ = access;
+        Ok(())
+    }
+
+    /// Makes the calling core's channel for a descriptor opened with `access`, on the descriptor's first use there.
+    ///
+    /// # Errors
+    /// Whatever keeps this core from using the device.
+    fn channel(&self, access: Access) -> Result<Self::Channel>;
+}
+
+/// A module's channel: the data path of one device on one core.
+///
+/// The I/O that arrives is within the device, of whole blocks, with a buffer of their length, and neither larger nor
+/// crossing more than the [`Geometry`] allows.
+pub trait Submit: 'static {
+    /// Carries `io` out and answers it with [`Io::done`].
+    ///
+    /// Many run at a time on one channel. The future may be dropped at any await: then the caller has gone, and `io`
+    /// with it, unless it was moved elsewhere. A buffer that a device still uses must then stay with the driver.
+    fn submit(&self, io: Io) -> impl Future<Output = Done>;
+}
+
+/// [`Bdev`] with its channel type forgotten.
+pub(super) trait AnyBdev: Send + Sync {
+    fn module(&self) -> &'static str;
+    fn geometry(&self) -> Geometry;
+    fn supports(&self, op: Op) -> bool;
+    fn opening(&self, access: Access) -> Result<()>;
+    fn channel(&self, access: Access) -> Result<Submitter>;
+}
+
+impl<B: Bdev> AnyBdev for B {
+    fn module(&self) -> &'static str {
+        Bdev::module(self)
+    }
+    fn geometry(&self) -> Geometry {
+        Bdev::geometry(self)
+    }
+    fn supports(&self, op: Op) -> bool {
+        Bdev::supports(self, op)
+    }
+    fn opening(&self, access: Access) -> Result<()> {
+        Bdev::opening(self, access)
+    }
+    fn channel(&self, access: Access) -> Result<Submitter> {
+        Ok(Submitter::new(Bdev::channel(self, access)?))
+    }
+}
+
+/// [`Submit`] with its type forgotten: one indirect call per I/O.
+pub(super) trait AnySubmit {
+    /// Starts `io`: `Ok` if it was answered at once.
+    fn start<'s>(&'s self, io: Io, cx: &mut Context<'_>) -> Result<Done, Running<'s>>;
+    /// Futures that were started and not dropped.
+    fn live(&self) -> usize;
+}
+
+struct Twin<S> {
+    // Before `submit`: nothing lives in the slots when they go, see `Submitter`.
+    slots: Slots,
+    submit: S,
+}
+
+impl<S: Submit> AnySubmit for Twin<S> {
+    #[inline]
+    fn start<'s>(&'s self, io: Io, cx: &mut Context<'_>) -> Result<Done, Running<'s>> {
+        self.slots.run(self.submit.submit(io), cx)
+    }
+
+    fn live(&self) -> usize {
+        self.slots.live()
+    }
+}
+
+/// A module's channel object on the heap.
+///
+/// A future that was forgotten (`mem::forget`) still borrows the module: then both are left in memory for good, since
+/// what is pinned must not be freed undropped.
+pub(super) struct Submitter(ManuallyDrop<Box<dyn AnySubmit>>);
+
+impl Submitter {
+    fn new<S: Submit>(submit: S) -> Self {
+        Self(ManuallyDrop::new(Box::new(Twin { slots: Slots::default(), submit })))
+    }
+}
+
+impl Deref for Submitter {
+    type Target = dyn AnySubmit;
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &**self.0
+    }
+}
+
+impl fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitter").field("live", &self.live()).finish()
+    }
+}

@@ -1,0 +1,24 @@
+//! The modules that come with the layer: one kind of device each.
+//!
+//! | module | device |
+//! |---|---|
+//! | [`Null`] | answers at once and keeps nothing |
+//! | [`Ram`] | memory shared by all cores |
+
+mod null;
+mod ram;
+
+pub use null::Null;
+pub use ram::Ram;
+
+use super::{Error, Result};
+
+/// Blocks of `block_size` in `bytes`, which they must fill.
+fn whole_blocks(bytes: u64, block_size: u32) -> Result<u64> {
+    let size = u64::from(block_size);
+    if bytes == 0 || bytes % size != 0 {
+        let reason = format!("{bytes} bytes are not whole blocks of {block_size}; give a multiple of it, at least one");
+        return Err(Error::BadGeometry { reason });
+    }
+    Ok(bytes / size)
+}

@@ -1,0 +1,135 @@
+//! Which block devices there are, by name, for the whole process.
+//!
+//! A registered device stays until it is unregistered. One made from a `spec` is known by the spec, and lives as long as
+//! somebody has it open: opening the same spec again meanwhile opens the same device.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::descriptor::Device;
+use super::module::AnyBdev;
+use super::spec::Spec;
+use super::{Access, Bdev, Descriptor, Error, Result};
+
+enum Entry {
+    Registered(Arc<Device>),
+    Spec(Weak<Device>),
+}
+
+impl Entry {
+    fn device(&self) -> Option<Arc<Device>> {
+        match self {
+            Self::Registered(device) => Some(device.clone()),
+            Self::Spec(device) => device.upgrade(),
+        }
+    }
+
+    /// Asked with the table locked, so it must not hold what could be the last reference to a device.
+    fn is_alive(&self) -> bool {
+        match self {
+            Self::Registered(_) => true,
+            Self::Spec(device) => device.strong_count() > 0,
+        }
+    }
+}
+
+/// Taken to open, register and list: never per I/O.
+static DEVICES: Mutex<BTreeMap<String, Entry>> = Mutex::new(BTreeMap::new());
+
+fn devices() -> MutexGuard<'static, BTreeMap<String, Entry>> {
+    // Every change below is a single insert or remove, so a panic elsewhere leaves nothing half done.
+    DEVICES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes `bdev` known as `name`.
+///
+/// # Errors
+/// [`Error::BadName`] if the name is empty, or taken; [`Error::BadGeometry`].
+pub fn register(name: impl Into<String>, bdev: impl Bdev) -> Result<()> {
+    let name = name.into();
+    if name.is_empty() {
+        return Err(Error::BadName { name, reason: "a name has at least one character" });
+    }
+    let device = Device::new(name.clone(), Box::new(bdev))?;
+    let mut devices = devices();
+    if devices.get(&name).is_some_and(Entry::is_alive) {
+        return Err(Error::BadName { name, reason: "the name is taken; unregister that device first" });
+    }
+    devices.insert(name, Entry::Registered(device));
+    Ok(())
+}
+
+/// Takes the device away: its name is free at once, new I/O is answered with [`Error::Removed`], I/O in flight
+/// completes, and the device is dropped with its last descriptor and channel.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn unregister(name: &str) -> Result<()> {
+    let entry = devices().remove(name);
+    match entry.and_then(|entry| entry.device()) {
+        Some(device) => {
+            device.remove();
+            Ok(())
+        }
+        None => Err(Error::NotFound { name: name.to_owned() }),
+    }
+}
+
+/// Opens the device registered as `name`, or makes one if `name` is a spec.
+///
+/// | spec | device |
+/// |---|---|
+/// | `null`, `null:1G` | answers at once and keeps nothing; 1 TiB unless told otherwise |
+/// | `ram:64M` | memory, zeroed; gone with its last descriptor |
+/// | `file:PATH` | a file or a block device, through io_uring |
+///
+/// Sizes are bytes, or take K, M, G or T for powers of 1024.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::BadSpec`]; [`Error::Busy`] if it is open for writing; what the device says.
+pub async fn open(name: &str, access: Access) -> Result<Descriptor> {
+    if let Some(device) = find(name) {
+        return Descriptor::open(device, access);
+    }
+    let Some(spec) = Spec::parse(name)? else {
+        return Err(Error::NotFound { name: name.to_owned() });
+    };
+    // A file has one name, however it is spelled.
+    let name = spec.canonical_name()?;
+    if let Some(device) = find(&name) {
+        return Descriptor::open(device, access);
+    }
+    // Made without the lock, since it may touch a disk. Of two that make the same, the first to insert wins.
+    let made = Device::new(name.clone(), spec.make(access)?)?;
+    let device = {
+        let mut devices = devices();
+        devices.retain(|_, entry| entry.is_alive());
+        match devices.get(&name).and_then(Entry::device) {
+            Some(first) => first,
+            None => {
+                devices.insert(name, Entry::Spec(Arc::downgrade(&made)));
+                made
+            }
+        }
+    };
+    Descriptor::open(device, access)
+}
+
+/// Opens a device of one's own that nobody else can open by name, such as the lower half of a stacked module.
+///
+/// # Errors
+/// [`Error::BadGeometry`]; what the device says.
+pub fn open_private(name: impl Into<String>, bdev: impl Bdev, access: Access) -> Result<Descriptor> {
+    let bdev: Box<dyn AnyBdev> = Box::new(bdev);
+    Descriptor::open(Device::new(name.into(), bdev)?, access)
+}
+
+/// The names of all devices, in order.
+#[must_use]
+pub fn names() -> Vec<String> {
+    devices().iter().filter(|(_, entry)| entry.is_alive()).map(|(name, _)| name.clone()).collect()
+}
+
+fn find(name: &str) -> Option<Arc<Device>> {
+    devices().get(name).and_then(Entry::device)
+}
