@@ -5,17 +5,21 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, Device};
 use super::error::LengthExpected;
 use super::io::{Buffer, Request};
 use super::module::Submitter;
-use super::split::{self, Spare};
+use super::split::{Spare, Split};
 use super::stats::Counters;
 use super::submitting::{Own, Submitting};
-use super::{ChannelStats, Done, Error, Geometry, Io, Op, ReadIntoError, Result};
+use super::{Access, ChannelStats, Done, Error, Geometry, Io, Op, ReadIntoError, Result};
 use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 
 /// A core's channel to a device. It stays on its core; a clone is the same channel.
@@ -54,8 +58,10 @@ pub(super) struct Inner {
     pub(super) spare_windows: Spare,
     /// Requests between two I/Os.
     requests: RefCell<Vec<Rc<Request>>>,
-    counters: Counters,
+    pub(super) counters: Counters,
     pool: DmaPool,
+    device: Arc<Device>,
+    is_writable: bool,
     /// Also keeps the device, and the claim on it.
     descriptor: Descriptor,
 }
@@ -83,7 +89,11 @@ impl Channel {
     /// As [`read`](Channel::read), and [`Error::BadLength`], [`Error::Misaligned`]; the buffer comes back with the error.
     #[inline]
     pub async fn read_into(&self, blocks: Range<u64>, buf: DmaBuf) -> Result<DmaBuf, ReadIntoError> {
-        let count = match self.0.check(Op::Read, &blocks).and_then(|n| self.0.check_buffer(n, &buf).map(|()| n)) {
+        let checked = self.0.check(Op::Read, &blocks).and_then(|count| {
+            self.0.check_buffer(count, buf.as_ptr().addr(), buf.len())?;
+            Ok(count)
+        });
+        let count = match checked {
             Ok(count) => count,
             Err(error) => return Err(ReadIntoError { error, buf: Some(buf) }),
         };
@@ -109,7 +119,7 @@ impl Channel {
             return Err(Error::BadLength { len: data.len(), expected: LengthExpected::Blocks(size) });
         }
         self.0.check(Op::Write, &(lba..lba.saturating_add(count)))?;
-        self.0.check_buffer(count, &data)?;
+        self.0.check_buffer(count, data.as_ptr().addr(), data.len())?;
         self.0.run(Op::Write, lba, count, Buffer::Write(data)).await.0
     }
 
@@ -147,11 +157,8 @@ impl Channel {
         if let Err(e) = inner.check_io(&io) {
             return io.done(Err(e));
         }
-        if op == Op::Flush || inner.geometry.takes_whole(lba, blocks) {
-            let counted = inner.counters.begin();
-            let done = Submitting::new(inner, io).await;
-            counted.end(op, inner.bytes(blocks) as u64, done.is_ok());
-            return done;
+        if inner.takes_whole(op, lba, blocks) {
+            return Submitting::new(inner, io).await;
         }
         let (result, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
         io.put_buffer(buffer);
@@ -203,6 +210,8 @@ impl Channel {
             requests: RefCell::default(),
             counters: Counters::default(),
             pool: DmaPool::local(),
+            device: descriptor.device().clone(),
+            is_writable: descriptor.access() == Access::ReadWrite,
             descriptor: descriptor.clone(),
         });
         per_core(|open| {
@@ -224,16 +233,18 @@ fn per_core<R>(f: impl FnOnce(&mut OpenChannels) -> R) -> R {
 
 impl Inner {
     /// Carries out an I/O that was checked.
-    #[inline]
-    async fn run(&self, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> (Result<()>, Buffer) {
-        let counted = self.counters.begin();
-        let answer = if op == Op::Flush || self.geometry.takes_whole(lba, blocks) {
-            Own::new(self, op, lba, blocks, buffer).await
+    #[inline(always)]
+    fn run(&self, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Run<'_> {
+        if self.takes_whole(op, lba, blocks) {
+            Run::Whole(Own::new(self, op, lba, blocks, buffer))
         } else {
-            split::run(self, op, lba, blocks, buffer).await
-        };
-        counted.end(op, self.bytes(blocks) as u64, answer.0.is_ok());
-        answer
+            Run::Split(Split::new(self, op, lba, blocks, buffer))
+        }
+    }
+
+    #[inline(always)]
+    fn takes_whole(&self, op: Op, lba: u64, blocks: u64) -> bool {
+        op == Op::Flush || self.geometry.takes_whole(lba, blocks)
     }
 
     /// Whether the caller may do `op` on `range`, and how many blocks that is.
@@ -249,15 +260,15 @@ impl Inner {
 
     #[inline(always)]
     fn check_alive(&self) -> Result<()> {
-        if self.descriptor.device().is_removed() { Err(Error::Removed) } else { Ok(()) }
+        if self.device.is_removed() { Err(Error::Removed) } else { Ok(()) }
     }
 
     #[inline]
     fn check_change(&self, op: Op) -> Result<()> {
-        if !self.descriptor.can_write() {
+        if !self.is_writable {
             return Err(Error::ReadOnly { name: self.name().to_owned() });
         }
-        if op != Op::Write && !self.descriptor.device().bdev.supports(op) {
+        if op != Op::Write && !self.device.bdev.supports(op) {
             return Err(Error::Unsupported(op.name()));
         }
         Ok(())
@@ -265,12 +276,12 @@ impl Inner {
 
     /// Whether `buf` holds `blocks` and starts where the device can reach it.
     #[inline(always)]
-    fn check_buffer(&self, blocks: u64, buf: &[u8]) -> Result<()> {
+    fn check_buffer(&self, blocks: u64, address: usize, len: usize) -> Result<()> {
         let align = self.geometry.buffer_align;
-        let offset = buf.as_ptr().addr() as u32 & (align - 1);
-        if buf.len() as u64 != blocks * u64::from(self.geometry.block_size) {
+        let offset = address as u32 & (align - 1);
+        if len as u64 != blocks * u64::from(self.geometry.block_size) {
             let bytes = blocks * u64::from(self.geometry.block_size);
-            return Err(Error::BadLength { len: buf.len(), expected: LengthExpected::Exactly(bytes) });
+            return Err(Error::BadLength { len, expected: LengthExpected::Exactly(bytes) });
         }
         if offset != 0 {
             return Err(Error::Misaligned { align, offset });
@@ -285,8 +296,8 @@ impl Inner {
         }
         let (start, blocks) = (io.lba(), io.blocks());
         self.check(io.op(), &(start..start.saturating_add(blocks)))?;
-        match io.bytes() {
-            Some(bytes) => self.check_buffer(blocks, bytes),
+        match io.extent() {
+            Some((address, len)) => self.check_buffer(blocks, address, len),
             None => Ok(()),
         }
     }
@@ -318,6 +329,24 @@ impl Inner {
     pub(super) fn keep_request(&self, request: &Rc<Request>) {
         if Rc::strong_count(request) == 1 {
             self.requests.borrow_mut().push(request.clone());
+        }
+    }
+}
+
+/// An I/O on its way, whole or in pieces.
+enum Run<'c> {
+    Whole(Own<'c>),
+    Split(Split<'c>),
+}
+
+impl Future for Run<'_> {
+    type Output = (Result<()>, Buffer);
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Whole(own) => Pin::new(own).poll(cx),
+            Self::Split(split) => Pin::new(split).poll(cx),
         }
     }
 }

@@ -114,17 +114,10 @@ impl Descriptor {
         self.0.access
     }
 
-    #[inline(always)]
-    pub(super) fn can_write(&self) -> bool {
-        self.0.access == Access::ReadWrite
-    }
-
-    #[inline(always)]
-    pub(super) fn device(&self) -> &Device {
+    pub(super) fn device(&self) -> &Arc<Device> {
         &self.0.device
     }
 
-    #[inline(always)]
     pub(super) fn id(&self) -> u64 {
         self.0.id
     }

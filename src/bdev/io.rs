@@ -12,7 +12,7 @@
 //!
 //! What the submitter keeps of it is the [`Request`], a reused cell that both sides share; `submitting` is that side.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::Waker;
@@ -64,16 +64,22 @@ pub(super) enum Buffer {
     Write(DmaBytes),
 }
 
+impl Buffer {
+    #[cold]
+    fn is_not(&self, what: &str) -> ! {
+        panic!("an i/o that carries {self:?} has nothing {what}: match on Io::op first, and take the buffer once")
+    }
+}
+
 /// A request as a module receives it. It owns its buffer and stays on the core that asked.
 ///
 /// A module answers it with [`done`](Io::done). Dropped without an answer it completes as [`Error::Aborted`].
 #[derive(Debug)]
 #[must_use = "an i/o that is dropped completes as aborted"]
-pub struct Io {
+pub struct Io(
     /// None only while a method takes the `Io` apart.
-    request: Option<Rc<Request>>,
-    buffer: Buffer,
-}
+    Option<Rc<Request>>,
+);
 
 /// Proof that an [`Io`] was answered; only [`Io::done`] makes one.
 #[derive(Debug)]
@@ -97,9 +103,11 @@ pub(super) struct Request {
     lba: Cell<u64>,
     blocks: Cell<u64>,
     state: Cell<State>,
-    /// The answer, from `done` or the drop of the `Io` until the submitter takes it.
-    result: Cell<Result<()>>,
-    buffer: Cell<Buffer>,
+    /// Why it failed, from `done` or the drop of the `Io` until the submitter takes it. Boxed so that success, the usual
+    /// answer, is one word.
+    error: Cell<Option<Box<Error>>>,
+    /// Lent to the `Io`, which is the only one to use it while there is one.
+    buffer: RefCell<Buffer>,
     /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
     /// a module polls what lies below from a combinator or another task. Kept for its capacity.
     wakers: RefCell<Vec<Option<Waker>>>,
@@ -115,12 +123,13 @@ impl Io {
         request.lba.set(lba);
         request.blocks.set(blocks);
         request.state.set(State::Open);
-        Self { request: Some(request), buffer }
+        *request.buffer.borrow_mut() = buffer;
+        Self(Some(request))
     }
 
     #[inline(always)]
     pub(super) fn request(&self) -> &Rc<Request> {
-        self.request.as_ref().expect("an io keeps its request until it is consumed")
+        self.0.as_ref().expect("an io keeps its request until it is consumed")
     }
 
     /// What to do.
@@ -162,24 +171,25 @@ impl Io {
     /// # Panics
     /// If this is no read, or the buffer has been taken.
     #[inline]
-    pub fn read_buf(&mut self) -> &mut DmaBuf {
-        match &mut self.buffer {
+    #[must_use]
+    pub fn read_buf(&mut self) -> RefMut<'_, DmaBuf> {
+        RefMut::map(self.request().buffer.borrow_mut(), |buffer| match buffer {
             Buffer::Read(buf) => buf,
-            other => panic!("a {:?} with {other:?} has no buffer to read into", self.request),
-        }
+            other => other.is_not("to read into"),
+        })
     }
 
     /// What a write brings: as many bytes as the blocks have.
     ///
     /// # Panics
-    /// If this is no write, or the buffer has been taken.
+    /// If this is no write, or the data has been taken.
     #[inline]
     #[must_use]
-    pub fn data(&self) -> &DmaBytes {
-        match &self.buffer {
-            Buffer::Write(bytes) => bytes,
-            other => panic!("a {:?} with {other:?} has no data to write", self.request),
-        }
+    pub fn data(&self) -> Ref<'_, DmaBytes> {
+        Ref::map(self.request().buffer.borrow(), |buffer| match buffer {
+            Buffer::Write(data) => data,
+            other => other.is_not("to write"),
+        })
     }
 
     /// Takes the buffer of a read out, for a driver; [`put_read_buf`](Io::put_read_buf) brings it back.
@@ -189,16 +199,16 @@ impl Io {
     #[inline]
     #[must_use]
     pub fn take_read_buf(&mut self) -> DmaBuf {
-        match std::mem::take(&mut self.buffer) {
+        match self.take_buffer() {
             Buffer::Read(buf) => buf,
-            other => panic!("a {:?} with {other:?} has no buffer to read into", self.request),
+            other => other.is_not("to read into"),
         }
     }
 
     /// Brings the buffer of a read back, before [`done`](Io::done).
     #[inline]
     pub fn put_read_buf(&mut self, buf: DmaBuf) {
-        self.buffer = Buffer::Read(buf);
+        self.put_buffer(Buffer::Read(buf));
     }
 
     /// Takes the data of a write out, for a driver. It need not come back.
@@ -208,34 +218,40 @@ impl Io {
     #[inline]
     #[must_use]
     pub fn take_data(&mut self) -> DmaBytes {
-        match std::mem::take(&mut self.buffer) {
-            Buffer::Write(bytes) => bytes,
-            other => panic!("a {:?} with {other:?} has no data to write", self.request),
+        match self.take_buffer() {
+            Buffer::Write(data) => data,
+            other => other.is_not("to write"),
         }
     }
 
-    /// The bytes of the buffer, if there is one.
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match &self.buffer {
+    /// Address and length of the buffer, if there is one.
+    pub(super) fn extent(&self) -> Option<(usize, usize)> {
+        let extent = |bytes: &[u8]| Some((bytes.as_ptr().addr(), bytes.len()));
+        match &*self.request().buffer.borrow() {
             Buffer::None => None,
-            Buffer::Read(buf) => Some(buf),
-            Buffer::Write(data) => Some(data),
+            Buffer::Read(buf) => extent(buf),
+            Buffer::Write(data) => extent(data),
         }
     }
 
+    #[inline(always)]
     pub(super) fn take_buffer(&mut self) -> Buffer {
-        std::mem::take(&mut self.buffer)
+        self.request().buffer.take()
     }
 
+    #[inline(always)]
     pub(super) fn put_buffer(&mut self, buffer: Buffer) {
-        self.buffer = buffer;
+        self.request().buffer.replace(buffer);
     }
 
     /// Answers the I/O.
     #[inline]
     pub fn done(mut self, result: Result<()>) -> Done {
-        let request = self.request.take().expect("an io keeps its request until it is consumed");
-        request.answer(State::Answered, result, self.take_buffer());
+        let request = self.0.take().expect("an io keeps its request until it is consumed");
+        request.state.set(State::Answered);
+        if let Err(e) = result {
+            request.fail(e);
+        }
         Done(Some(request))
     }
 }
@@ -243,8 +259,9 @@ impl Io {
 impl Drop for Io {
     #[inline]
     fn drop(&mut self) {
-        if let Some(request) = self.request.take() {
-            request.answer(State::Lost, Err(Error::Aborted), self.take_buffer());
+        if let Some(request) = self.0.take() {
+            request.state.set(State::Lost);
+            request.fail(Error::Aborted);
             request.wake();
         }
     }
@@ -257,8 +274,7 @@ impl Done {
     pub fn into_io(mut self) -> (Result<()>, Io) {
         let request = self.0.take().expect("done keeps its request until it is consumed");
         request.state.set(State::Open);
-        let (result, buffer) = request.take_answer();
-        (result, Io { request: Some(request), buffer })
+        (request.take_result(), Io(Some(request)))
     }
 
     /// The proof for a request whose `Io` or `Done` was lost below a stacked module.
@@ -269,13 +285,10 @@ impl Done {
     }
 
     /// True if the answer is a success.
+    #[inline]
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        let request = self.0.as_ref().expect("done keeps its request until it is consumed");
-        let result = request.result.replace(Ok(()));
-        let is_ok = result.is_ok();
-        request.result.set(result);
-        is_ok
+        self.0.as_ref().expect("done keeps its request until it is consumed").is_ok()
     }
 
     /// True if this answers `request`.
@@ -308,24 +321,48 @@ impl Request {
             lba: Cell::new(0),
             blocks: Cell::new(0),
             state: Cell::new(State::Lost),
-            result: Cell::new(Ok(())),
-            buffer: Cell::default(),
+            error: Cell::new(None),
+            buffer: RefCell::default(),
             wakers: RefCell::default(),
             depth: Cell::new(0),
         })
     }
 
     #[inline(always)]
-    fn answer(&self, state: State, result: Result<()>, buffer: Buffer) {
-        self.state.set(state);
-        self.result.set(result);
-        self.buffer.set(buffer);
+    pub(super) fn op(&self) -> Op {
+        self.op.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn is_ok(&self) -> bool {
+        let error = self.error.take();
+        let is_ok = error.is_none();
+        self.error.set(error);
+        is_ok
+    }
+
+    #[cold]
+    fn fail(&self, error: Error) {
+        self.error.set(Some(Box::new(error)));
+    }
+
+    #[inline(always)]
+    fn take_result(&self) -> Result<()> {
+        match self.error.take() {
+            None => Ok(()),
+            Some(error) => Err(*error),
+        }
     }
 
     /// The answer, once.
     #[inline(always)]
     pub(super) fn take_answer(&self) -> (Result<()>, Buffer) {
-        (self.result.replace(Ok(())), self.buffer.take())
+        (self.take_result(), self.buffer.take())
     }
 
     #[inline(always)]

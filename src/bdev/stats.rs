@@ -32,12 +32,6 @@ pub struct ChannelStats {
 #[derive(Debug, Default)]
 pub(super) struct Counters(Cell<ChannelStats>);
 
-/// An I/O that counts as in flight while this lives, and as dropped unless it is told the outcome.
-pub(super) struct Counted<'c> {
-    counters: &'c Counters,
-    over: bool,
-}
-
 impl Counters {
     pub(super) fn get(&self) -> ChannelStats {
         self.0.get()
@@ -51,19 +45,17 @@ impl Counters {
         self.0.set(stats);
     }
 
+    /// An I/O was accepted.
     #[inline(always)]
-    pub(super) fn begin(&self) -> Counted<'_> {
+    pub(super) fn begin(&self) {
         self.update(|s| s.in_flight += 1);
-        Counted { counters: self, over: false }
     }
-}
 
-impl Counted<'_> {
+    /// An accepted I/O over `bytes` has completed.
     #[inline(always)]
-    pub(super) fn end(mut self, op: Op, bytes: u64, is_ok: bool) {
-        self.over = true;
+    pub(super) fn complete(&self, op: Op, bytes: u64, is_ok: bool) {
         let good = if is_ok { bytes } else { 0 };
-        self.counters.update(|s| {
+        self.update(|s| {
             match op {
                 Op::Read => {
                     s.reads += 1;
@@ -77,16 +69,15 @@ impl Counted<'_> {
                 Op::WriteZeroes | Op::Unmap => s.clears += 1,
             }
             s.errors += u64::from(!is_ok);
+            s.in_flight -= 1;
         });
     }
-}
 
-impl Drop for Counted<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.counters.update(|s| {
+    /// The caller of an accepted I/O has gone.
+    pub(super) fn give_up(&self) {
+        self.update(|s| {
             s.in_flight -= 1;
-            s.dropped += u64::from(!self.over);
+            s.dropped += 1;
         });
     }
 }

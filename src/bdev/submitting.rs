@@ -2,6 +2,9 @@
 //!
 //! Starts the module's future on the first poll, drives it in its slot afterwards, and ends when the module answers or
 //! loses the I/O. See the drawing in `io`.
+//!
+//! Written by hand where an `async fn` would do, because it is on every I/O's path: moving a buffer through nested
+//! generated futures cost more than the null device itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,54 +28,72 @@ pub(super) struct Submitting<'c> {
     /// 1 for the layer's own, one more per module in between.
     depth: usize,
     stage: Stage<'c>,
+    is_counted: bool,
 }
 
 enum Stage<'c> {
-    Start(Io),
+    /// Not polled yet. The `Io` is none while, and after, the module's first poll panics.
+    Start(Option<Io>),
     Running(Running<'c>),
     Over,
 }
 
 impl<'c> Submitting<'c> {
-    #[inline]
+    /// Hands `io` on, counted by this channel.
+    #[inline(always)]
     pub(super) fn new(inner: &'c Inner, io: Io) -> Self {
-        let request = io.request().clone();
-        let depth = request.enter();
-        Self { inner, request, depth, stage: Stage::Start(io) }
-    }
-
-    /// Polls until answered (`Some`) or lost (`None`).
-    #[inline]
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Done>> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Start(io) => match self.inner.submitter.start(io, cx) {
-                Ok(done) => return Poll::Ready(Some(self.check(done))),
-                Err(running) => self.stage = Stage::Running(running),
-            },
-            Stage::Running(mut running) => match running.poll(cx) {
-                Poll::Ready(done) => return Poll::Ready(Some(self.check(done))),
-                Poll::Pending => self.stage = Stage::Running(running),
-            },
-            Stage::Over => panic!("an i/o was polled after it completed"),
-        }
-        // The module waits. If it waits for an I/O that it has lost, it would wait for ever.
-        if self.request.state() == State::Lost {
-            self.stage = Stage::Over;
-            return Poll::Ready(None);
-        }
-        self.request.register(self.depth, cx.waker());
-        Poll::Pending
+        Self::start(inner, io, true)
     }
 
     #[inline(always)]
-    fn check(&self, done: Done) -> Done {
-        assert!(
-            done.is_for(&self.request),
-            "{}: submit was given {:?} and returned {done:?}, the answer to another i/o",
-            self.inner.name(),
-            self.request
-        );
-        done
+    fn start(inner: &'c Inner, io: Io, is_counted: bool) -> Self {
+        let request = io.request().clone();
+        let depth = request.enter();
+        if is_counted {
+            inner.counters.begin();
+        }
+        Self { inner, request, depth, stage: Stage::Start(Some(io)), is_counted }
+    }
+
+    /// Polls until answered (`Some`) or lost (`None`).
+    #[inline(always)]
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Done>> {
+        // The stage is changed in place: it is not worth moving.
+        let answer = match &mut self.stage {
+            Stage::Start(io) => {
+                let io = io.take().expect("the module panicked when this i/o was first polled");
+                match self.inner.submitter.start(io, cx) {
+                    Ok(done) => Some(done),
+                    Err(running) => {
+                        self.stage = Stage::Running(running);
+                        None
+                    }
+                }
+            }
+            Stage::Running(running) => match running.poll(cx) {
+                Poll::Ready(done) => Some(done),
+                Poll::Pending => None,
+            },
+            Stage::Over => panic!("an i/o was polled after it completed"),
+        };
+        if let Some(done) = &answer {
+            assert!(
+                done.is_for(&self.request),
+                "{}: submit was given {:?} and returned {done:?}, the answer to another i/o",
+                self.inner.name(),
+                self.request
+            );
+        } else if self.request.state() != State::Lost {
+            self.request.register(self.depth, cx.waker());
+            return Poll::Pending;
+        }
+        // Answered, or lost by a module that would wait for it for ever.
+        self.stage = Stage::Over;
+        if self.is_counted {
+            let bytes = self.inner.bytes(self.request.blocks()) as u64;
+            self.inner.counters.complete(self.request.op(), bytes, self.request.is_ok());
+        }
+        Poll::Ready(answer)
     }
 }
 
@@ -96,6 +117,9 @@ impl Drop for Submitting<'_> {
             if self.depth == 1 && self.request.state() == State::Lost {
                 drop(self.request.take_answer());
             }
+            if self.is_counted {
+                self.inner.counters.give_up();
+            }
         }
         if self.depth == 1 {
             self.inner.keep_request(&self.request);
@@ -104,16 +128,22 @@ impl Drop for Submitting<'_> {
 }
 
 impl<'c> Own<'c> {
-    #[inline]
+    /// An I/O that the channel counts.
+    #[inline(always)]
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
-        Self(Submitting::new(inner, Io::start(inner.take_request(), op, lba, blocks, buffer)))
+        Self(Submitting::start(inner, Io::start(inner.take_request(), op, lba, blocks, buffer), true))
+    }
+
+    /// A piece of a larger I/O, which is counted instead.
+    pub(super) fn piece(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
+        Self(Submitting::start(inner, Io::start(inner.take_request(), op, lba, blocks, buffer), false))
     }
 }
 
 impl Future for Own<'_> {
     type Output = (Result<()>, Buffer);
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll_answer(cx).map(|done| {
             if let Some(done) = done {

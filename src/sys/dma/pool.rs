@@ -120,8 +120,10 @@ struct Local {
     closed: Cell<bool>,
     mapped: Cell<usize>,
     limit: Cell<usize>,
-    in_use: Cell<usize>,
+    /// Buffers ever handed out, and ever taken back. Two counters, because one that goes up and down would make every
+    /// allocation wait for the drop before it.
     allocated: Cell<u64>,
+    taken_back: Cell<u64>,
     returned: Cell<u64>,
     refused: Cell<u64>,
 }
@@ -168,8 +170,8 @@ impl DmaPool {
                 closed: Cell::new(false),
                 mapped: Cell::new(0),
                 limit: Cell::new(limit),
-                in_use: Cell::new(0),
                 allocated: Cell::new(0),
+                taken_back: Cell::new(0),
                 returned: Cell::new(0),
                 refused: Cell::new(0),
             },
@@ -214,7 +216,7 @@ impl DmaPool {
         self.take_returned();
         let local = self.lists();
         DmaStats {
-            in_use: local.in_use.get(),
+            in_use: local.in_use(),
             mapped_bytes: local.mapped.get(),
             limit_bytes: local.limit.get(),
             allocated: local.allocated.get(),
@@ -240,7 +242,6 @@ impl DmaPool {
     #[inline(always)]
     unsafe fn hand_out(&self, slot: NonNull<Slot>, len: usize) -> DmaBuf {
         let local = self.lists();
-        local.in_use.set(local.in_use.get() + 1);
         local.allocated.set(local.allocated.get() + 1);
         // SAFETY: the caller's promise; a slot at rest has one share, which becomes this buffer's.
         unsafe { DmaBuf::from_slot(slot, len) }
@@ -353,7 +354,7 @@ impl Drop for DmaPool {
             return;
         }
         local.closed.set(true);
-        let mut list = self.shared().returns.close(local.in_use.get());
+        let mut list = self.shared().returns.close(local.in_use());
         let pool = self.shared;
         while let Some(slot) = NonNull::new(list) {
             // SAFETY: as in take_returned; and each slot of the stack counts among those that `close` was told of.
@@ -374,6 +375,10 @@ impl fmt::Debug for DmaPool {
 }
 
 impl Local {
+    fn in_use(&self) -> usize {
+        (self.allocated.get() - self.taken_back.get()) as usize
+    }
+
     #[inline(always)]
     fn pop(&self, class: usize) -> Option<NonNull<Slot>> {
         let head = &self.free[class];
@@ -398,7 +403,7 @@ impl Local {
     /// The caller owns `slot`, a live slot of this pool, gives it up, and is on the owner's thread.
     #[inline(always)]
     unsafe fn put(&self, slot: NonNull<Slot>) {
-        self.in_use.set(self.in_use.get() - 1);
+        self.taken_back.set(self.taken_back.get() + 1);
         // SAFETY: the caller's promise.
         let (class, len) = unsafe { (slot.as_ref().class, slot.as_ref().len) };
         if class == LARGE {
