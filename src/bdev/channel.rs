@@ -20,6 +20,8 @@ use super::split::{Spare, Split};
 use super::stats::Counters;
 use super::submitting::{Own, Submitting};
 use super::{Access, ChannelStats, Done, Error, Geometry, Io, Op, ReadIntoError, Result};
+use crate::NotOnReactor;
+use crate::reactor::context;
 use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 
 /// A core's channel to a device. It stays on its core; a clone is the same channel.
@@ -28,16 +30,9 @@ use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 /// may be dropped at any await: the device's answer is then ignored, and the buffer goes home when it has come.
 ///
 /// ```
-/// # use std::{pin::pin, task::{Context, Poll, Waker}};
-/// # fn block_on<T>(f: impl Future<Output = T>) -> T {
-/// #     let mut f = pin!(f);
-/// #     loop {
-/// #         if let Poll::Ready(t) = f.as_mut().poll(&mut Context::from_waker(Waker::noop())) { return t }
-/// #     }
-/// # }
 /// use reactor::bdev::{self, Access};
 ///
-/// # block_on(async {
+/// # reactor::LocalExecutor::new()?.block_on(async {
 /// let disk = bdev::open("ram:1M", Access::ReadWrite).await?;
 /// let channel = disk.channel()?;
 /// let mut page = channel.read(0..8).await?;
@@ -45,8 +40,8 @@ use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 /// channel.write(0, page).await?;
 /// channel.flush().await?;
 /// assert_eq!(&channel.read(0..1).await?[..4], b"head");
-/// # Ok::<(), bdev::Error>(())
-/// # }).unwrap();
+/// # reactor::Result::Ok(())
+/// # })
 /// ```
 #[derive(Clone)]
 pub struct Channel(Rc<Inner>);
@@ -198,7 +193,7 @@ impl Channel {
         let known = per_core(|open| {
             let known = open.iter().find(|(id, _)| *id == descriptor.id());
             known.and_then(|(_, channel)| channel.upgrade())
-        });
+        })?;
         if let Some(inner) = known {
             return Ok(Self(inner));
         }
@@ -217,18 +212,22 @@ impl Channel {
         per_core(|open| {
             open.retain(|(_, channel)| channel.strong_count() > 0);
             open.push((descriptor.id(), Rc::downgrade(&inner)));
-        });
+        })?;
         Ok(Self(inner))
     }
 }
 
 /// The open channels of a core, by descriptor.
-type OpenChannels = Vec<(u64, Weak<Inner>)>;
+#[derive(Default)]
+struct OpenChannels(RefCell<Vec<(u64, Weak<Inner>)>>);
 
 /// Lends the calling core's table of open channels.
-fn per_core<R>(f: impl FnOnce(&mut OpenChannels) -> R) -> R {
-    thread_local! { static OPEN: RefCell<OpenChannels> = const { RefCell::new(Vec::new()) }; }
-    OPEN.with(|open| f(&mut open.borrow_mut()))
+fn per_core<R>(f: impl FnOnce(&mut Vec<(u64, Weak<Inner>)>) -> R) -> Result<R> {
+    if context::try_with(|_| ()).is_none() {
+        return Err(NotOnReactor { what: "bdev::Descriptor::channel" }.into());
+    }
+    let open = context::singleton(|| Ok::<_, Error>(Rc::<OpenChannels>::default()))?;
+    Ok(f(&mut open.0.borrow_mut()))
 }
 
 impl Inner {

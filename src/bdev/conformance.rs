@@ -3,12 +3,13 @@
 //! [`check`] writes to the device and leaves it scrambled. It panics where the module falls short, and says how.
 
 use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use super::{Access, Channel, Descriptor, Error, open};
+use crate::LocalExecutor;
+use crate::sys::dma::DmaBuf;
 
-/// Runs every check on an open device of at least 256 blocks.
+/// Runs every check on an open device of at least 256 blocks. Call it on a reactor.
 ///
 /// # Panics
 /// If the device does not conform, or is too small for the checks.
@@ -35,12 +36,13 @@ pub async fn check(descriptor: &Descriptor) {
     assert_eq!(stats.in_flight, 0, "an i/o is still counted after all have ended: {stats:?}");
 }
 
-/// Opens `spec` for reading and writing, and checks it, polling in a loop: for devices that need no reactor.
+/// Opens `spec` on a reactor of its own, and checks it, its claims included.
 ///
 /// # Panics
 /// As [`check`], and if it cannot be opened.
 pub fn check_spec(spec: &str) {
-    block_on(async {
+    let executor = LocalExecutor::new().expect("a reactor");
+    executor.block_on(async {
         let disk = open(spec, Access::ReadWrite).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
         check(&disk).await;
         assert!(matches!(open(spec, Access::ReadWrite).await, Err(Error::Busy { .. })), "two writers opened {spec}");
@@ -51,16 +53,6 @@ pub fn check_spec(spec: &str) {
     });
 }
 
-/// Polls `future` until it is ready, without ever sleeping.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            return output;
-        }
-    }
-}
-
 /// Bytes that tell one block and one `seed` from the others.
 fn pattern(lba: u64, seed: u64, block: &mut [u8]) {
     for (i, word) in block.chunks_mut(8).enumerate() {
@@ -69,7 +61,7 @@ fn pattern(lba: u64, seed: u64, block: &mut [u8]) {
     }
 }
 
-fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> crate::sys::dma::DmaBuf {
+fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> DmaBuf {
     let size = channel.geometry().block_size as usize;
     let mut buf = channel.alloc(blocks as usize * size).expect("a buffer");
     for (block, lba) in buf.chunks_mut(size).zip(lba..) {
@@ -78,7 +70,7 @@ fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> crate::sys:
     buf
 }
 
-fn zeroed(channel: &Channel, blocks: u64) -> crate::sys::dma::DmaBuf {
+fn zeroed(channel: &Channel, blocks: u64) -> DmaBuf {
     let mut buf = channel.alloc(blocks as usize * channel.geometry().block_size as usize).expect("a buffer");
     buf.fill(0);
     buf

@@ -82,7 +82,7 @@ impl Descriptor {
     /// The calling core's channel, made on first use.
     ///
     /// # Errors
-    /// [`Error::Removed`]; whatever keeps this core from using the device.
+    /// [`Error::Removed`]; [`Error::NotOnReactor`] on a thread that is turning none; whatever keeps this core from using the device.
     pub fn channel(&self) -> Result<Channel> {
         if self.0.device.is_removed() {
             return Err(Error::Removed);

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::NotOnReactor;
 use crate::sys::dma::{AllocError, DmaBuf};
 
 /// The block layer's result.
@@ -102,6 +103,9 @@ pub enum Error {
     /// The module has no such operation.
     #[error("this block device cannot {0}")]
     Unsupported(&'static str),
+    /// A channel was asked for outside of a reactor.
+    #[error(transparent)]
+    NotOnReactor(#[from] NotOnReactor),
     /// No buffer for the I/O.
     #[error(transparent)]
     NoBuffer(#[from] AllocError),

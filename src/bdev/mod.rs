@@ -25,6 +25,8 @@ mod spec;
 mod split;
 mod stats;
 mod submitting;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 #[cfg(any(feature = "testing", all(test, not(loom))))]
 pub mod conformance;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::ops::Deref;
 use std::task::Context;
 
@@ -127,7 +127,7 @@ pub(super) trait AnySubmit {
 }
 
 struct Twin<S> {
-    // Before `submit`: nothing lives in the slots when they go, see `Submitter`.
+    // Nothing lives in the slots any more when this is dropped: see `Submitter`.
     slots: Slots,
     submit: S,
 }
@@ -147,11 +147,14 @@ impl<S: Submit> AnySubmit for Twin<S> {
 ///
 /// A future that was forgotten (`mem::forget`) still borrows the module: then both are left in memory for good, since
 /// what is pinned must not be freed undropped.
-pub(super) struct Submitter(ManuallyDrop<Box<dyn AnySubmit>>);
+pub(super) struct Submitter(
+    /// None only while it is dropped.
+    Option<Box<dyn AnySubmit>>,
+);
 
 impl Submitter {
     fn new<S: Submit>(submit: S) -> Self {
-        Self(ManuallyDrop::new(Box::new(Twin { slots: Slots::default(), submit })))
+        Self(Some(Box::new(Twin { slots: Slots::default(), submit })))
     }
 }
 
@@ -159,7 +162,15 @@ impl Deref for Submitter {
     type Target = dyn AnySubmit;
     #[inline(always)]
     fn deref(&self) -> &Self::Target {
-        &**self.0
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        if self.live() > 0 {
+            mem::forget(self.0.take());
+        }
     }
 }
 

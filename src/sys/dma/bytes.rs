@@ -249,7 +249,6 @@ impl fmt::Debug for DmaBytes {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::DmaPool;
-    use super::*;
 
     #[test]
     fn the_last_share_returns_the_buffer() {
