@@ -32,7 +32,7 @@ use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 /// ```
 /// use reactor::bdev::{self, Access};
 ///
-/// # reactor::LocalExecutor::new()?.block_on(async {
+/// # reactor::LocalExecutor::new().unwrap().block_on(async {
 /// let disk = bdev::open("ram:1M", Access::ReadWrite).await?;
 /// let channel = disk.channel()?;
 /// let mut page = channel.read(0..8).await?;
@@ -41,7 +41,7 @@ use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 /// channel.flush().await?;
 /// assert_eq!(&channel.read(0..1).await?[..4], b"head");
 /// # reactor::Result::Ok(())
-/// # })
+/// # }).unwrap();
 /// ```
 #[derive(Clone)]
 pub struct Channel(Rc<Inner>);
