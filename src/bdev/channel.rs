@@ -40,7 +40,7 @@ use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
 /// channel.write(0, page).await?;
 /// channel.flush().await?;
 /// assert_eq!(&channel.read(0..1).await?[..4], b"head");
-/// # reactor::Result::Ok(())
+/// # Ok::<(), bdev::Error>(())
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]

@@ -44,7 +44,7 @@ impl Op {
         matches!(self, Self::Write | Self::WriteZeroes | Self::Unmap)
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::bdev) const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",

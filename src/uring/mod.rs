@@ -16,6 +16,7 @@
 
 mod buf;
 mod config;
+mod dma;
 mod error;
 mod fd;
 mod files;

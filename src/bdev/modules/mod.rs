@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`Null`] | answers at once and keeps nothing |
 //! | [`Ram`] | memory shared by all cores |
+//! | [`Uring`] | a file or a block device |
 
 mod null;
 mod ram;
+mod uring;
 
 pub use null::Null;
 pub use ram::Ram;
+pub use uring::Uring;
 
 use super::{Error, Result};
 
