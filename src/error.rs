@@ -41,9 +41,6 @@ pub enum Error {
     /// A core could not be set up.
     #[error(transparent)]
     Executor(#[from] crate::reactor::ExecutorError),
-    /// A block device failed.
-    #[error(transparent)]
-    Bdev(#[from] crate::bdev::Error),
     /// Something of the program's own.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

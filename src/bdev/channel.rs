@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 
 use super::descriptor::{Descriptor, Device};
 use super::error::LengthExpected;
-use super::io::{Buffer, Request};
 use super::module::Submitter;
+use super::request::{Buffer, Request};
 use super::split::{Spare, Split};
 use super::stats::Counters;
 use super::submitting::{Own, Submitting};
@@ -352,6 +352,9 @@ impl Future for Run<'_> {
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("name", &self.0.name()).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("name", &self.0.name())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,10 @@ pub async fn check(descriptor: &Descriptor) {
         channel.flush().await.expect("flush");
     } else {
         let page = zeroed(&channel, 1);
-        assert!(matches!(channel.write(0, page).await, Err(Error::ReadOnly { .. })), "a write got past read-only access");
+        assert!(
+            matches!(channel.write(0, page).await, Err(Error::ReadOnly { .. })),
+            "a write got past read-only access"
+        );
     }
     dropped_io_leaves_nothing_behind(&channel).await;
     let stats = channel.stats();
@@ -45,7 +48,10 @@ pub fn check_spec(spec: &str) {
     executor.block_on(async {
         let disk = open(spec, Access::ReadWrite).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
         check(&disk).await;
-        assert!(matches!(open(spec, Access::ReadWrite).await, Err(Error::Busy { .. })), "two writers opened {spec}");
+        assert!(
+            matches!(open(spec, Access::ReadWrite).await, Err(Error::Busy { .. })),
+            "two writers opened {spec}"
+        );
         let reader = open(spec, Access::ReadOnly).await.expect("a reader beside the writer");
         check(&reader).await;
         drop(disk);
@@ -78,12 +84,16 @@ fn zeroed(channel: &Channel, blocks: u64) -> DmaBuf {
 
 /// Reads `blocks` and compares, where the device keeps what is written.
 async fn expect(channel: &Channel, lba: u64, blocks: u64, seed: u64) {
-    let got = channel.read(lba..lba + blocks).await.unwrap_or_else(|e| panic!("read of {blocks} at {lba}: {e}"));
+    let got =
+        channel.read(lba..lba + blocks).await.unwrap_or_else(|e| panic!("read of {blocks} at {lba}: {e}"));
     if channel.geometry().keeps_data {
         let size = channel.geometry().block_size as usize;
         let wanted = patterned(channel, lba, blocks, seed);
         let wrong = got.chunks(size).zip(wanted.chunks(size)).position(|(got, wanted)| got != wanted);
-        assert_eq!(wrong, None, "{blocks} blocks from {lba} differ from what was written, first in the block counted here");
+        assert_eq!(
+            wrong, None,
+            "{blocks} blocks from {lba} differ from what was written, first in the block counted here"
+        );
     }
 }
 
@@ -94,7 +104,10 @@ async fn reads_have_the_length_of_their_range(channel: &Channel) {
         let wanted = (range.end - range.start) as usize * g.block_size as usize;
         let buf = channel.read(range.clone()).await.unwrap_or_else(|e| panic!("read of {range:?}: {e}"));
         assert_eq!(buf.len(), wanted, "read of {range:?}");
-        let buf = channel.read_into(range.clone(), buf).await.unwrap_or_else(|e| panic!("read into of {range:?}: {e}"));
+        let buf = channel
+            .read_into(range.clone(), buf)
+            .await
+            .unwrap_or_else(|e| panic!("read into of {range:?}: {e}"));
         assert_eq!(buf.len(), wanted, "read into of {range:?}");
     }
 }
@@ -105,7 +118,9 @@ async fn bad_ranges_are_refused(channel: &Channel) {
         let e = channel.read(start..stop).await.expect_err("an empty range was read");
         assert!(matches!(e, Error::EmptyRange { .. }), "{start}..{stop}: {e}");
     }
-    for (start, stop) in [(0, end + 1), (end, end + 1), (end - 1, u64::MAX), (u64::MAX - 1, u64::MAX), (0, u64::MAX)] {
+    for (start, stop) in
+        [(0, end + 1), (end, end + 1), (end - 1, u64::MAX), (u64::MAX - 1, u64::MAX), (0, u64::MAX)]
+    {
         let e = channel.read(start..stop).await.expect_err("a range past the end was read");
         assert!(matches!(e, Error::OutOfRange { .. }), "{start}..{stop}: {e}");
     }
@@ -115,9 +130,15 @@ async fn bad_buffers_are_refused(channel: &Channel) {
     let g = channel.geometry();
     let size = g.block_size as usize;
     for len in [0, 1, size - 1, size + 1] {
-        let e = channel.write(0, channel.alloc(len).expect("a buffer")).await.expect_err("a bad length was written");
+        let e = channel
+            .write(0, channel.alloc(len).expect("a buffer"))
+            .await
+            .expect_err("a bad length was written");
         assert!(matches!(e, Error::BadLength { .. }), "{len} bytes: {e}");
-        let e = channel.read_into(0..1, channel.alloc(len).expect("a buffer")).await.expect_err("a bad length was read");
+        let e = channel
+            .read_into(0..1, channel.alloc(len).expect("a buffer"))
+            .await
+            .expect_err("a bad length was read");
         assert_eq!(e.buf.map(|buf| buf.len()), Some(len), "the buffer did not come back");
     }
     for lba in [g.block_count - 1, g.block_count, u64::MAX - 1, u64::MAX] {
@@ -133,7 +154,9 @@ async fn bad_buffers_are_refused(channel: &Channel) {
 
 async fn writes_read_back(channel: &Channel) {
     let last = channel.geometry().block_count - 1;
-    for (seed, (lba, blocks)) in [(0, 1), (0, 8), (5, 3), (1, 200), (last, 1), (last - 7, 8)].into_iter().enumerate() {
+    for (seed, (lba, blocks)) in
+        [(0, 1), (0, 8), (5, 3), (1, 200), (last, 1), (last - 7, 8)].into_iter().enumerate()
+    {
         let seed = seed as u64;
         let data = patterned(channel, lba, blocks, seed).freeze();
         channel.write(lba, data.clone()).await.unwrap_or_else(|e| panic!("write of {blocks} at {lba}: {e}"));
@@ -170,7 +193,10 @@ async fn many_at_a_time_do_not_mix(channel: &Channel) {
 async fn cleared_blocks_read_as_zeroes(channel: &Channel) {
     let expect_zeroes = async || {
         let got = channel.read(8..24).await.expect("read");
-        assert!(!channel.geometry().keeps_data || got.iter().all(|b| *b == 0), "cleared blocks are not zeroes");
+        assert!(
+            !channel.geometry().keeps_data || got.iter().all(|b| *b == 0),
+            "cleared blocks are not zeroes"
+        );
     };
     channel.write(0, patterned(channel, 0, 32, 70)).await.expect("write");
     match channel.write_zeroes(8..24).await {

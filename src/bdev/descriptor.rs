@@ -134,6 +134,9 @@ impl Drop for Opened {
 
 impl fmt::Debug for Descriptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Descriptor").field("name", &self.name()).field("access", &self.access()).finish_non_exhaustive()
+        f.debug_struct("Descriptor")
+            .field("name", &self.name())
+            .field("access", &self.access())
+            .finish_non_exhaustive()
     }
 }

@@ -49,7 +49,9 @@ pub enum Error {
         name: String,
     },
     /// A change asked of what was opened, or can only be, read-only.
-    #[error("{name:?} is read-only here: open it with Access::ReadWrite, and make sure that what lies below is writable")]
+    #[error(
+        "{name:?} is read-only here: open it with Access::ReadWrite, and make sure that what lies below is writable"
+    )]
     ReadOnly {
         /// The device.
         name: String,
@@ -81,7 +83,9 @@ pub enum Error {
         expected: LengthExpected,
     },
     /// A buffer that starts where the device cannot reach it.
-    #[error("the buffer starts {offset} bytes past a boundary of {align}: give whole buffers, or slices at multiples of it")]
+    #[error(
+        "the buffer starts {offset} bytes past a boundary of {align}: give whole buffers, or slices at multiples of it"
+    )]
     Misaligned {
         /// What its address must be a multiple of.
         align: u32,
@@ -158,5 +162,17 @@ pub struct ReadIntoError {
 impl From<ReadIntoError> for Error {
     fn from(e: ReadIntoError) -> Self {
         e.error
+    }
+}
+
+impl From<Error> for crate::Error {
+    fn from(e: Error) -> Self {
+        Self::Other(e.into())
+    }
+}
+
+impl From<ReadIntoError> for crate::Error {
+    fn from(e: ReadIntoError) -> Self {
+        e.error.into()
     }
 }

@@ -10,13 +10,13 @@
 //!   Lost ──────────────────── Lost ───► the caller's result; its task is woken
 //! ```
 //!
-//! What the submitter keeps of it is the [`Request`], a reused cell that both sides share; `submitting` is that side.
+//! What the submitter keeps of it is the [`Request`], a reused cell that both sides share.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::cell::{Ref, RefMut};
 use std::ops::Range;
 use std::rc::Rc;
-use std::task::Waker;
 
+use super::request::{Buffer, Request, State};
 use super::{Error, Result};
 use crate::sys::dma::{DmaBuf, DmaBytes};
 
@@ -55,22 +55,6 @@ impl Op {
     }
 }
 
-/// What an I/O carries.
-#[derive(Debug, Default)]
-pub(super) enum Buffer {
-    #[default]
-    None,
-    Read(DmaBuf),
-    Write(DmaBytes),
-}
-
-impl Buffer {
-    #[cold]
-    fn is_not(&self, what: &str) -> ! {
-        panic!("an i/o that carries {self:?} has nothing {what}: match on Io::op first, and take the buffer once")
-    }
-}
-
 /// A request as a module receives it. It owns its buffer and stays on the core that asked.
 ///
 /// A module answers it with [`done`](Io::done). Dropped without an answer it completes as [`Error::Aborted`].
@@ -85,35 +69,6 @@ pub struct Io(
 #[derive(Debug)]
 #[must_use = "return it from `submit`"]
 pub struct Done(Option<Rc<Request>>);
-
-/// Who has the I/O now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// An `Io`: not answered.
-    Open,
-    /// A `Done`: answered, and still with the module.
-    Answered,
-    /// Nobody: `Io` or `Done` was dropped. The outcome stands in the request.
-    Lost,
-}
-
-/// What submitter and module share of one I/O. Plain cells: both are on one core.
-pub(super) struct Request {
-    op: Cell<Op>,
-    lba: Cell<u64>,
-    blocks: Cell<u64>,
-    state: Cell<State>,
-    /// Why it failed, from `done` or the drop of the `Io` until the submitter takes it. Boxed so that success, the usual
-    /// answer, is one word.
-    error: Cell<Option<Box<Error>>>,
-    /// Lent to the `Io`, which is the only one to use it while there is one.
-    buffer: RefCell<Buffer>,
-    /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
-    /// a module polls what lies below from a combinator or another task. Kept for its capacity.
-    wakers: RefCell<Vec<Option<Waker>>>,
-    /// How many submitters are nested around the `Io`: one per stacked module.
-    depth: Cell<usize>,
-}
 
 impl Io {
     /// Starts an I/O in `request`, which nobody else uses.
@@ -311,123 +266,5 @@ impl Drop for Done {
             request.state.set(State::Lost);
             request.wake();
         }
-    }
-}
-
-impl Request {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self {
-            op: Cell::new(Op::Flush),
-            lba: Cell::new(0),
-            blocks: Cell::new(0),
-            state: Cell::new(State::Lost),
-            error: Cell::new(None),
-            buffer: RefCell::default(),
-            wakers: RefCell::default(),
-            depth: Cell::new(0),
-        })
-    }
-
-    #[inline(always)]
-    pub(super) fn op(&self) -> Op {
-        self.op.get()
-    }
-
-    #[inline(always)]
-    pub(super) fn blocks(&self) -> u64 {
-        self.blocks.get()
-    }
-
-    #[inline(always)]
-    pub(super) fn is_ok(&self) -> bool {
-        let error = self.error.take();
-        let is_ok = error.is_none();
-        self.error.set(error);
-        is_ok
-    }
-
-    #[cold]
-    fn fail(&self, error: Error) {
-        self.error.set(Some(Box::new(error)));
-    }
-
-    #[inline(always)]
-    fn take_result(&self) -> Result<()> {
-        match self.error.take() {
-            None => Ok(()),
-            Some(error) => Err(*error),
-        }
-    }
-
-    /// The answer, once.
-    #[inline(always)]
-    pub(super) fn take_answer(&self) -> (Result<()>, Buffer) {
-        (self.take_result(), self.buffer.take())
-    }
-
-    #[inline(always)]
-    pub(super) fn state(&self) -> State {
-        self.state.get()
-    }
-
-    fn wake(&self) {
-        // Taken out first: a waker may run what comes back here.
-        while let Some(waker) = self.pop_waker() {
-            waker.wake();
-        }
-    }
-
-    fn pop_waker(&self) -> Option<Waker> {
-        let mut wakers = self.wakers.borrow_mut();
-        while let Some(waker) = wakers.pop() {
-            if waker.is_some() {
-                return waker;
-            }
-        }
-        None
-    }
-
-    /// Enters one more submitter and says how deep it is.
-    #[inline(always)]
-    pub(super) fn enter(&self) -> usize {
-        self.depth.set(self.depth.get() + 1);
-        self.depth.get()
-    }
-
-    /// Leaves the submitter at `depth` and those within it.
-    #[inline(always)]
-    pub(super) fn leave(&self, depth: usize) {
-        self.depth.set(depth - 1);
-        while self.wakers.borrow().len() >= depth {
-            // Dropped with nothing borrowed: a waker's drop may run what comes back here.
-            let waker = self.wakers.borrow_mut().pop();
-            drop(waker);
-        }
-    }
-
-    /// Remembers whom the submitter at `depth` would have woken. Usually all are one task, which is remembered once.
-    #[inline]
-    pub(super) fn register(&self, depth: usize, waker: &Waker) {
-        let known = {
-            let wakers = self.wakers.borrow();
-            wakers.iter().skip(depth - 1).flatten().any(|known| known.will_wake(waker))
-        };
-        if !known {
-            let waker = waker.clone();
-            let mut wakers = self.wakers.borrow_mut();
-            if wakers.len() < depth {
-                wakers.resize(depth, None);
-            }
-            let old = wakers[depth - 1].replace(waker);
-            drop(wakers);
-            drop(old);
-        }
-    }
-}
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (lba, blocks) = (self.lba.get(), self.blocks.get());
-        write!(f, "{} of {blocks} blocks from {lba}, {:?}", self.op.get().name(), self.state.get())
     }
 }

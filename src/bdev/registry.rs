@@ -1,26 +1,25 @@
 //! Which block devices there are, by name, for the whole process.
 //!
-//! A registered device stays until it is unregistered. One made from a `spec` is known by the spec, and lives as long as
-//! somebody has it open: opening the same spec again meanwhile opens the same device.
+//! A registered device stays until it is unregistered. A transient one, made from a spec such as `ram:64M` when it is
+//! opened, lives as long as somebody has it open.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::descriptor::Device;
 use super::module::AnyBdev;
-use super::spec::Spec;
 use super::{Access, Bdev, Descriptor, Error, Result};
 
 enum Entry {
     Registered(Arc<Device>),
-    Spec(Weak<Device>),
+    Transient(Weak<Device>),
 }
 
 impl Entry {
     fn device(&self) -> Option<Arc<Device>> {
         match self {
             Self::Registered(device) => Some(device.clone()),
-            Self::Spec(device) => device.upgrade(),
+            Self::Transient(device) => device.upgrade(),
         }
     }
 
@@ -28,7 +27,7 @@ impl Entry {
     fn is_alive(&self) -> bool {
         match self {
             Self::Registered(_) => true,
-            Self::Spec(device) => device.strong_count() > 0,
+            Self::Transient(device) => device.strong_count() > 0,
         }
     }
 }
@@ -75,39 +74,23 @@ pub fn unregister(name: &str) -> Result<()> {
     }
 }
 
-/// Opens the device registered as `name`, or makes one if `name` is a spec.
-///
-/// | spec | device |
-/// |---|---|
-/// | `null`, `null:1G` | answers at once and keeps nothing; 1 TiB unless told otherwise |
-/// | `ram:64M` | memory, zeroed; gone with its last descriptor |
-/// | `file:PATH` | a file or a block device, through io_uring |
-///
-/// Sizes are bytes, or take K, M, G or T for powers of 1024.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::BadSpec`]; [`Error::Busy`] if it is open for writing; what the device says.
-pub async fn open(name: &str, access: Access) -> Result<Descriptor> {
-    if let Some(device) = find(name) {
-        return Descriptor::open(device, access);
-    }
-    let Some(spec) = Spec::parse(name)? else {
-        return Err(Error::NotFound { name: name.to_owned() });
-    };
-    // A file has one name, however it is spelled.
-    let name = spec.canonical_name()?;
-    if let Some(device) = find(&name) {
-        return Descriptor::open(device, access);
-    }
-    // Made without the lock, since it may touch a disk. Of two that make the same, the first to insert wins.
-    let made = Device::new(name.clone(), spec.make(access)?)?;
+/// Opens the device known as `name`, if there is one.
+pub(super) fn open_known(name: &str, access: Access) -> Option<Result<Descriptor>> {
+    let device = devices().get(name).and_then(Entry::device)?;
+    Some(Descriptor::open(device, access))
+}
+
+/// Opens `bdev` and has it known as `name` while it is open. Of two who do so at a time, the first makes the device, and the
+/// other opens that.
+pub(super) fn open_transient(name: String, bdev: Box<dyn AnyBdev>, access: Access) -> Result<Descriptor> {
+    let made = Device::new(name.clone(), bdev)?;
     let device = {
         let mut devices = devices();
         devices.retain(|_, entry| entry.is_alive());
         match devices.get(&name).and_then(Entry::device) {
             Some(first) => first,
             None => {
-                devices.insert(name, Entry::Spec(Arc::downgrade(&made)));
+                devices.insert(name, Entry::Transient(Arc::downgrade(&made)));
                 made
             }
         }
@@ -128,8 +111,4 @@ pub fn open_private(name: impl Into<String>, bdev: impl Bdev, access: Access) ->
 #[must_use]
 pub fn names() -> Vec<String> {
     devices().iter().filter(|(_, entry)| entry.is_alive()).map(|(name, _)| name.clone()).collect()
-}
-
-fn find(name: &str) -> Option<Arc<Device>> {
-    devices().get(name).and_then(Entry::device)
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::channel::Inner;
-use super::io::Buffer;
+use super::request::Buffer;
 use super::submitting::Own;
 use super::{Op, Result};
 use crate::sys::dma::DmaBuf;
@@ -79,7 +79,9 @@ impl<'c> Split<'c> {
 
     fn empty_window(&mut self) {
         for piece in self.window.drain(..) {
-            let Piece::Over(result, part) = piece else { unreachable!("the window was polled until it was over") };
+            let Piece::Over(result, part) = piece else {
+                unreachable!("the window was polled until it was over")
+            };
             if self.outcome.is_ok() {
                 self.outcome = result;
             }
@@ -146,7 +148,9 @@ fn front(buffer: &mut Buffer, bytes: usize) -> Buffer {
 fn join(filled: Buffer, part: Buffer) -> Buffer {
     match (filled, part) {
         (Buffer::None, Buffer::Read(part)) => Buffer::Read(part),
-        (Buffer::Read(filled), Buffer::Read(part)) => DmaBuf::unsplit(filled, part).map_or(Buffer::None, Buffer::Read),
+        (Buffer::Read(filled), Buffer::Read(part)) => {
+            DmaBuf::unsplit(filled, part).map_or(Buffer::None, Buffer::Read)
+        }
         (filled, _) => filled,
     }
 }

@@ -12,9 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::channel::Inner;
-use super::io::{Buffer, Io, Request, State};
+use super::request::{Buffer, Request, State};
 use super::slots::Running;
-use super::{Done, Op, Result};
+use super::{Done, Io, Op, Result};
 
 /// An I/O of the layer's own, in a request from the channel's store. Yields result and buffer.
 #[must_use]

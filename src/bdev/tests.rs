@@ -268,7 +268,10 @@ fn large_io_reaches_the_module_in_pieces_and_counts_once() {
             assert!(poll(&mut half).is_pending());
         }
         let stats = channel.stats();
-        assert_eq!((stats.reads, stats.writes, stats.errors, stats.dropped, stats.in_flight), (6, 3, 3, 3, 0));
+        assert_eq!(
+            (stats.reads, stats.writes, stats.errors, stats.dropped, stats.in_flight),
+            (6, 3, 3, 3, 0)
+        );
         assert_eq!(stats.read_bytes, 3 * 497 * 512);
         assert_eq!(DmaPool::local().stats().in_use, in_use);
     });
@@ -283,59 +286,6 @@ fn a_stack_over_a_smaller_device_answers_with_its_errors() {
         assert!(matches!(channel.read(60..65).await, Err(Error::OutOfRange { .. })));
         let data = channel.alloc(512).unwrap();
         assert!(matches!(channel.write(0, data).await, Err(Error::ReadOnly { .. })));
-    });
-}
-
-#[test]
-fn names_are_found_taken_and_freed() {
-    block_on(async {
-        register("names0", Ram::new(1 << 20).unwrap()).unwrap();
-        assert!(names().contains(&"names0".to_owned()));
-        assert!(matches!(register("names0", Ram::new(512).unwrap()), Err(Error::BadName { .. })));
-        assert!(matches!(register("", Ram::new(512).unwrap()), Err(Error::BadName { .. })));
-        let disk = open("names0", Access::ReadWrite).await.unwrap();
-        let channel = disk.channel().unwrap();
-        unregister("names0").unwrap();
-        assert!(matches!(unregister("names0"), Err(Error::NotFound { .. })));
-        assert!(matches!(open("names0", Access::ReadOnly).await, Err(Error::NotFound { .. })));
-        assert!(matches!(channel.read(0..1).await, Err(Error::Removed)));
-        assert!(matches!(channel.flush().await, Err(Error::Removed)));
-        drop(channel);
-        assert!(matches!(disk.channel(), Err(Error::Removed)));
-    });
-}
-
-#[test]
-fn a_spec_names_one_device_while_it_is_open() {
-    block_on(async {
-        let writer = open("ram:3M", Access::ReadWrite).await.unwrap();
-        let mut data = DmaPool::local().alloc(512).unwrap();
-        data.fill(9);
-        writer.channel().unwrap().write(0, data).await.unwrap();
-        let reader = open("ram:3072K", Access::ReadOnly).await.unwrap();
-        assert_eq!(reader.channel().unwrap().read(0..1).await.unwrap()[0], 9);
-        drop((writer, reader));
-        assert!(!names().iter().any(|name| name.starts_with("ram:3145728")));
-        let again = open("ram:3M", Access::ReadOnly).await.unwrap();
-        assert_eq!(again.channel().unwrap().read(0..1).await.unwrap()[0], 0, "a new disk");
-    });
-}
-
-#[test]
-fn the_claim_ends_with_the_last_clone_and_channel() {
-    block_on(async {
-        register("claim0", Ram::new(1 << 20).unwrap()).unwrap();
-        let busy = async || matches!(open("claim0", Access::ReadWrite).await, Err(Error::Busy { .. }));
-        let first = open("claim0", Access::ReadWrite).await.unwrap();
-        let clone = first.clone();
-        let channel = clone.channel().unwrap();
-        drop(first);
-        assert!(busy().await);
-        drop(clone);
-        assert!(busy().await);
-        drop(channel);
-        assert!(!busy().await);
-        unregister("claim0").unwrap();
     });
 }
 
@@ -366,7 +316,8 @@ fn outside_of_a_reactor_a_channel_is_refused_by_name() {
 #[test]
 fn unaligned_slices_are_refused_where_the_device_minds() {
     block_on(async {
-        let disk = open_private("aligned", Made(|| Panics, SHAPE.with_buffer_align(512)), Access::ReadWrite).unwrap();
+        let disk = open_private("aligned", Made(|| Panics, SHAPE.with_buffer_align(512)), Access::ReadWrite)
+            .unwrap();
         let channel = disk.channel().unwrap();
         let data = channel.alloc(4096).unwrap().freeze();
         channel.write(0, data.slice(512..1024)).await.unwrap();

@@ -8,10 +8,12 @@
 
 mod null;
 mod ram;
+mod spec;
 mod uring;
 
 pub use null::Null;
 pub use ram::Ram;
+pub use spec::{open, parse_size};
 pub use uring::Uring;
 
 use super::{Error, Result};
@@ -20,7 +22,9 @@ use super::{Error, Result};
 fn whole_blocks(bytes: u64, block_size: u32) -> Result<u64> {
     let size = u64::from(block_size);
     if bytes == 0 || bytes % size != 0 {
-        let reason = format!("{bytes} bytes are not whole blocks of {block_size}; give a multiple of it, at least one");
+        let reason = format!(
+            "{bytes} bytes are not whole blocks of {block_size}; give a multiple of it, at least one"
+        );
         return Err(Error::BadGeometry { reason });
     }
     Ok(bytes / size)

@@ -37,8 +37,10 @@ impl Ram {
     /// [`Error::BadGeometry`] if that is not whole blocks; [`Error::Os`] if there is no address space for it.
     pub fn new(bytes: u64) -> Result<Self> {
         let geometry = Geometry::new(BLOCK_SIZE, whole_blocks(bytes, BLOCK_SIZE)?);
-        let refused =
-            |source| Error::Os { context: format!("the kernel refused {bytes} bytes for a RAM disk"), source };
+        let refused = |source| Error::Os {
+            context: format!("the kernel refused {bytes} bytes for a RAM disk"),
+            source,
+        };
         let len = usize::try_from(bytes).map_err(|e| refused(std::io::Error::other(e)))?;
         let memory = Mapping::zeroed(len).map_err(refused)?;
         // Random I/O over small pages waits for the TLB more than for the bytes.
@@ -104,7 +106,11 @@ impl Store {
     #[inline(always)]
     fn address(&self, at: usize, len: usize) -> *mut u8 {
         let end = at.checked_add(len);
-        assert!(end.is_some_and(|end| end <= self.0.len()), "{len} bytes at {at} of a store of {}", self.0.len());
+        assert!(
+            end.is_some_and(|end| end <= self.0.len()),
+            "{len} bytes at {at} of a store of {}",
+            self.0.len()
+        );
         self.0.start().as_ptr().wrapping_add(at)
     }
 
@@ -242,12 +248,17 @@ mod tests {
     #[test]
     fn discarded_ranges_read_as_zeroes_and_no_more() {
         let store = Store(Mapping::zeroed(1 << 20).unwrap());
-        for (at, len) in [(0, 512), (512, 4096), (4096, 4096), (1024, 100 * 1024), (0, 1 << 20), (4096 * 3, 512)] {
+        for (at, len) in
+            [(0, 512), (512, 4096), (4096, 4096), (1024, 100 * 1024), (0, 1 << 20), (4096 * 3, 512)]
+        {
             store.write(0, &vec![7; 1 << 20]);
             store.discard(at, len);
             let mut all = vec![1; 1 << 20];
             store.read(0, &mut all);
-            assert!(all.iter().enumerate().all(|(i, b)| *b == if i >= at && i < at + len { 0 } else { 7 }), "{at}+{len}");
+            assert!(
+                all.iter().enumerate().all(|(i, b)| *b == if i >= at && i < at + len { 0 } else { 7 }),
+                "{at}+{len}"
+            );
         }
     }
 

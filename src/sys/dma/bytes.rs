@@ -9,7 +9,7 @@ use std::process;
 use std::ptr::NonNull;
 use std::slice;
 
-use super::pool::release;
+use super::shared::release;
 use super::slot::Slot;
 use crate::sys::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

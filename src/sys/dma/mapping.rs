@@ -37,7 +37,8 @@ impl Mapping {
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )?
         };
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
+        let start =
+            NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
         Ok(Self { start, len })
     }
 
@@ -60,7 +61,8 @@ impl Mapping {
         let from = self.start.as_ptr().wrapping_add(at);
         // SAFETY: the pages are ours. The kernel changes them as a store would, and whoever uses the memory meanwhile has
         // argued that stores by others are allowed, as for its own.
-        Ok(unsafe { rustix::mm::madvise(from.cast(), len, Advice::LinuxDontNeed)? })
+        unsafe { rustix::mm::madvise(from.cast(), len, Advice::LinuxDontNeed)? };
+        Ok(())
     }
 
     /// The first byte.

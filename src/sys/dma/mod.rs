@@ -26,7 +26,10 @@ mod bytes;
 mod mapping;
 mod pool;
 mod returns;
+mod shared;
 mod slot;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use bytes::{DmaBuf, DmaBytes};
 pub use pool::{AllocError, DmaPool, DmaStats};

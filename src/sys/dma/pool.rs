@@ -1,7 +1,7 @@
 //! One core's free lists of buffers.
 //!
 //! Getting a buffer and dropping it on the same core moves one slot between a list and its owner: plain loads and
-//! stores. What is dropped elsewhere comes home through `returns`. The memory of a slot is described in `slot`.
+//! stores. The lists themselves, and the ways back to them, are in `shared`; a buffer's bookkeeping is in `slot`.
 #![expect(unsafe_code, reason = "free lists of raw slots, and a pool that outlives its handles")]
 
 use std::cell::{Cell, RefCell};
@@ -9,20 +9,18 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicU64;
 
+use super::ALIGN;
 use super::bytes::DmaBuf;
 use super::mapping::Mapping;
-use super::returns::{Pushed, Returns};
+use super::returns::Returns;
+use super::shared::{CLASSES, Chunk, Large, Local, Shared, retire, retire_share, this_thread};
 use super::slot::{LARGE, Slot};
-use super::ALIGN;
 use crate::sys::sync::atomic::Ordering::Relaxed;
 
-/// Free lists: 4 KiB, 8 KiB, … 4 MiB. Larger buffers are mapped one by one.
-const CLASSES: usize = 11;
 /// A free list grows by as much as it has, within these bounds, so that small programs stay small and a busy list
 /// needs few mappings.
-const GROW_MIN: usize = 256 << 10;
+pub(super) const GROW_MIN: usize = 256 << 10;
 const GROW_MAX: usize = 4 << 20;
 /// Address space of one core's pool unless told otherwise. Pages cost memory only once they are written.
 const LIMIT_DEFAULT: usize = 1 << 30;
@@ -99,54 +97,6 @@ pub struct DmaPool {
     shared: NonNull<Shared>,
     /// `Shared::local` is the owner thread's.
     not_send: PhantomData<*const ()>,
-}
-
-/// The pool itself, on the heap until the last handle and the last buffer are gone.
-///
-/// # Invariants
-/// `local` is touched by the thread `owner` alone, until the pool is closed and the last slot has been retired.
-/// `owner` is never reused for another thread.
-pub(super) struct Shared {
-    owner: u64,
-    returns: Returns,
-    local: Local,
-}
-
-struct Local {
-    free: [Cell<*mut Slot>; CLASSES],
-    class_bytes: [Cell<usize>; CLASSES],
-    chunks: RefCell<Vec<Chunk>>,
-    handles: Cell<usize>,
-    closed: Cell<bool>,
-    mapped: Cell<usize>,
-    limit: Cell<usize>,
-    /// Buffers ever handed out, and ever taken back. Two counters, because one that goes up and down would make every
-    /// allocation wait for the drop before it.
-    allocated: Cell<u64>,
-    taken_back: Cell<u64>,
-    returned: Cell<u64>,
-    refused: Cell<u64>,
-}
-
-/// Slots of one class and the memory they divide. Only kept to be dropped.
-struct Chunk {
-    /// A leaked box, raw because the slots are reached through pointers of their own.
-    slots: NonNull<[Slot]>,
-    _memory: Mapping,
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // SAFETY: leaked in `grow`; chunks are dropped with the pool, after the last use of a slot.
-        drop(unsafe { Box::from_raw(self.slots.as_ptr()) });
-    }
-}
-
-/// A buffer of its own, for class [`LARGE`]: `slot` comes first so that its address is the box's.
-#[repr(C)]
-struct Large {
-    slot: Slot,
-    memory: Mapping,
 }
 
 impl DmaPool {
@@ -254,9 +204,9 @@ impl DmaPool {
             match self.lists().pop(class) {
                 Some(slot) => Ok(slot),
                 // At the limit, a larger buffer that lies idle is better than none.
-                None => self.grow(class, len).or_else(|e| {
-                    (class + 1..CLASSES).find_map(|larger| self.lists().pop(larger)).ok_or(e)
-                }),
+                None => self
+                    .grow(class, len)
+                    .or_else(|e| (class + 1..CLASSES).find_map(|larger| self.lists().pop(larger)).ok_or(e)),
             }
         } else {
             self.map_large(len)
@@ -374,240 +324,9 @@ impl fmt::Debug for DmaPool {
     }
 }
 
-impl Local {
-    fn in_use(&self) -> usize {
-        (self.allocated.get() - self.taken_back.get()) as usize
-    }
-
-    #[inline(always)]
-    fn pop(&self, class: usize) -> Option<NonNull<Slot>> {
-        let head = &self.free[class];
-        let slot = NonNull::new(head.get())?;
-        // SAFETY: what is in a free list is a live slot of this pool that nobody else has.
-        head.set(unsafe { slot.as_ref() }.next.load(Relaxed));
-        Some(slot)
-    }
-
-    #[inline(always)]
-    fn push(&self, slot: NonNull<Slot>) {
-        // SAFETY: the caller gives up a live slot of this pool.
-        let slot_ref = unsafe { slot.as_ref() };
-        let head = &self.free[usize::from(slot_ref.class)];
-        slot_ref.next.store(head.get(), Relaxed);
-        head.set(slot.as_ptr());
-    }
-
-    /// Takes back a slot that was out.
-    ///
-    /// # Safety
-    /// The caller owns `slot`, a live slot of this pool, gives it up, and is on the owner's thread.
-    #[inline(always)]
-    unsafe fn put(&self, slot: NonNull<Slot>) {
-        self.taken_back.set(self.taken_back.get() + 1);
-        // SAFETY: the caller's promise.
-        let (class, len) = unsafe { (slot.as_ref().class, slot.as_ref().len) };
-        if class == LARGE {
-            self.mapped.set(self.mapped.get() - len);
-            // SAFETY: the caller's promise.
-            unsafe { free_large(slot) };
-        } else {
-            self.push(slot);
-        }
-    }
-}
-
-/// Gives `slot` back to its pool, from whatever thread.
-///
-/// # Safety
-/// The caller owns the last share of `slot`, whose count is back at 1, and gives it up.
-#[inline(always)]
-pub(super) unsafe fn release(slot: NonNull<Slot>) {
-    // SAFETY: the pool is alive while one of its slots is out.
-    let pool = unsafe { slot.as_ref() }.pool;
-    // SAFETY: as above.
-    let shared = unsafe { pool.as_ref() };
-    if shared.owner == this_thread() && !shared.local.closed.get() {
-        // SAFETY: the caller's promise, and this is the owner's thread.
-        unsafe { shared.local.put(slot) };
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { release_elsewhere(pool, slot) };
-    }
-}
-
-/// # Safety
-/// As [`release`], for a pool that is closed or another thread's.
-#[cold]
-unsafe fn release_elsewhere(pool: NonNull<Shared>, slot: NonNull<Slot>) {
-    // SAFETY: the pool is alive while this slot is out, and the slot is the caller's to give.
-    let pushed = unsafe { pool.as_ref().returns.push(slot) };
-    if pushed == Pushed::Closed {
-        // SAFETY: push left the slot with us, and `close` has counted it.
-        unsafe { retire(pool, slot) };
-    }
-}
-
-/// # Safety
-/// `pool` is closed and `slot` is a slot of it that the caller owns and gives up.
-unsafe fn retire(pool: NonNull<Shared>, slot: NonNull<Slot>) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if slot.as_ref().class == LARGE {
-            free_large(slot);
-        }
-        retire_share(pool);
-    }
-}
-
-/// # Safety
-/// `pool` is closed and the caller gives up one of the shares that `close` counted.
-unsafe fn retire_share(pool: NonNull<Shared>) {
-    // SAFETY: the share that the caller gives up keeps the pool alive until here.
-    if unsafe { pool.as_ref() }.returns.retire() {
-        // SAFETY: made by Box::leak in `with_limit`, and this was the last share.
-        drop(unsafe { Box::from_raw(pool.as_ptr()) });
-    }
-}
-
-/// # Safety
-/// `slot` is the caller's, of class [`LARGE`].
-unsafe fn free_large(slot: NonNull<Slot>) {
-    // SAFETY: slots of this class stand first in a leaked `Large`.
-    let large = unsafe { Box::from_raw(slot.cast::<Large>().as_ptr()) };
-    let Large { slot: _, memory } = *large;
-    drop(memory);
-}
-
 /// The free list for `len` bytes; `CLASSES` or more means too large for any.
 #[inline(always)]
-fn class_of(len: usize) -> usize {
+pub(super) fn class_of(len: usize) -> usize {
     // The bits of the last byte's page number: 1..=4096 is class 0, 4097..=8192 class 1, ..=16384 class 2.
     (usize::BITS - (len.saturating_sub(1) / ALIGN).leading_zeros()) as usize
-}
-
-/// A number for the calling thread that no other thread ever gets.
-#[inline(always)]
-fn this_thread() -> u64 {
-    // Identity only, so it is std's in loom's models too.
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local! { static NUMBER: Cell<u64> = const { Cell::new(0) }; }
-    #[cold]
-    fn assign(number: &Cell<u64>) -> u64 {
-        number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        number.get()
-    }
-    NUMBER.with(|number| match number.get() {
-        0 => assign(number),
-        n => n,
-    })
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_length_gets_the_smallest_class_that_holds_it() {
-        for (len, class) in [(0, 0), (1, 0), (4096, 0), (4097, 1), (8192, 1), (8193, 2), (16384, 2), (16385, 3)] {
-            assert_eq!(class_of(len), class, "{len}");
-        }
-        assert_eq!(class_of(4 << 20), CLASSES - 1);
-        assert_eq!(class_of((4 << 20) + 1), CLASSES);
-    }
-
-    #[test]
-    fn a_dropped_buffer_is_the_next_one_handed_out() {
-        let pool = DmaPool::new();
-        let first = pool.alloc(4096).unwrap().as_ptr();
-        for _ in 0..100 {
-            assert_eq!(pool.alloc(4096).unwrap().as_ptr(), first);
-        }
-        assert_eq!(pool.stats().mapped_bytes, GROW_MIN);
-    }
-
-    #[test]
-    fn fresh_buffers_of_every_size_are_aligned_zeroed_and_apart() {
-        let pool = DmaPool::new();
-        let mut held = Vec::new();
-        for len in [0, 1, 512, 4096, 4097, 100_000, 1 << 20, 4 << 20, (4 << 20) + 1, 20 << 20] {
-            let mut buf = pool.alloc(len).unwrap();
-            assert_eq!(buf.len(), len);
-            assert_eq!(buf.as_ptr().addr() % ALIGN, 0);
-            assert!(buf.iter().all(|b| *b == 0));
-            buf.fill(held.len() as u8 + 1);
-            held.push(buf);
-        }
-        for (i, buf) in held.iter().enumerate() {
-            assert!(buf.iter().all(|b| *b == i as u8 + 1));
-        }
-        assert_eq!(pool.stats().in_use, held.len());
-        drop(held);
-        assert_eq!(pool.stats().in_use, 0);
-    }
-
-    #[test]
-    fn a_pool_at_its_limit_says_dry_until_a_buffer_is_dropped() {
-        let pool = DmaPool::with_limit(10 * 4096);
-        let mut held: Vec<_> = (0..10).map(|_| pool.alloc(4096).unwrap()).collect();
-        let e = pool.alloc(1).unwrap_err();
-        assert!(e.is_dry());
-        assert!(e.to_string().contains("set_limit"), "{e}");
-        held.pop();
-        assert!(pool.alloc(1).is_ok());
-        assert!(pool.alloc(8192).unwrap_err().is_dry());
-        assert_eq!(pool.stats().refused, 2);
-    }
-
-    #[test]
-    fn at_the_limit_a_larger_idle_buffer_serves() {
-        let pool = DmaPool::with_limit(64 << 10);
-        drop(pool.alloc(64 << 10).unwrap());
-        assert!(pool.alloc(100).is_ok());
-    }
-
-    #[test]
-    fn large_buffers_count_against_the_limit_only_while_they_live() {
-        let pool = DmaPool::with_limit(8 << 20);
-        for _ in 0..10 {
-            let held = pool.alloc(5 << 20).unwrap();
-            assert!(pool.alloc(5 << 20).unwrap_err().is_dry());
-            drop(held);
-        }
-        assert!(pool.alloc(usize::MAX).unwrap_err().is_dry());
-    }
-
-    #[test]
-    fn buffers_dropped_on_another_thread_come_home() {
-        let pool = DmaPool::with_limit(16 * 4096);
-        for _ in 0..10 {
-            let bufs: Vec<_> = (0..16).map(|_| pool.alloc(4096).unwrap()).collect();
-            std::thread::spawn(move || drop(bufs)).join().unwrap();
-        }
-        assert_eq!(pool.stats(), DmaStats {
-            in_use: 0,
-            mapped_bytes: 16 * 4096,
-            limit_bytes: 16 * 4096,
-            allocated: 160,
-            returned_remotely: 160,
-            refused: 0,
-        });
-    }
-
-    #[test]
-    fn buffers_outlive_their_pool_and_their_thread() {
-        let (mut small, large) = std::thread::spawn(|| {
-            let pool = DmaPool::new();
-            let early = pool.alloc(4096).unwrap();
-            let bufs = (pool.alloc(4096).unwrap(), pool.alloc(5 << 20).unwrap());
-            drop(pool);
-            drop(early);
-            bufs
-        })
-        .join()
-        .unwrap();
-        small.fill(7);
-        assert_eq!(large[large.len() - 1], 0);
-        drop(large);
-        assert!(small.iter().all(|b| *b == 7));
-    }
 }

@@ -50,7 +50,6 @@ impl Returns {
     ///
     /// # Safety
     /// The caller owns `slot`, which is alive, and gives it up if the answer is `Kept`.
-    #[expect(clippy::needless_pass_by_value, reason = "the pointer is given away")]
     pub(super) unsafe fn push(&self, slot: NonNull<Slot>) -> Pushed {
         // Acquire: sees `remaining` as close stored it, should the head be `closed`.
         let mut head = self.head.load(Acquire);

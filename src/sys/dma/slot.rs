@@ -4,7 +4,7 @@
 
 use std::ptr::{self, NonNull};
 
-use super::pool::Shared;
+use super::shared::Shared;
 use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
 
 /// One buffer of a pool.

@@ -1,0 +1,124 @@
+//! The data path of one core: I/Os become operations of its ring.
+
+use std::io;
+use std::rc::Rc;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use crate::bdev::{Done, Error, Io, Op, Submit};
+use crate::sys::dma::{DmaBuf, DmaBytes};
+use crate::uring::{Fd, Ring};
+
+/// One core's handle on the file.
+#[derive(Debug)]
+pub struct UringChannel {
+    pub(super) ring: Rc<Ring>,
+    pub(super) fd: Fd,
+    pub(super) block_size: u64,
+}
+
+impl Submit for UringChannel {
+    async fn submit(&self, mut io: Io) -> Done {
+        let start = io.lba() * self.block_size;
+        let result = match io.op() {
+            Op::Read => {
+                let (result, buf) = self.read(io.take_read_buf(), start).await;
+                if let Some(buf) = buf {
+                    io.put_read_buf(buf);
+                }
+                result
+            }
+            Op::Write => self.write(io.take_data(), start).await,
+            Op::Flush => self.ring.sync_data(&self.fd).await,
+            Op::WriteZeroes => self.allocate(FallocateFlags::ZERO_RANGE, start, &io).await,
+            Op::Unmap => self.allocate(FallocateFlags::PUNCH_HOLE, start, &io).await,
+        };
+        let op = io.op();
+        io.done(result.map_err(|e| sorted(op, e)))
+    }
+}
+
+impl UringChannel {
+    /// Fills `buf` from byte `at`. The kernel may bring less than was asked for; then the rest is asked for.
+    #[inline]
+    async fn read(&self, buf: DmaBuf, at: u64) -> (io::Result<()>, Option<DmaBuf>) {
+        let len = buf.len();
+        let (result, buf) = self.ring.read_at(&self.fd, buf, at).await;
+        match result {
+            Ok(n) if n == len => (Ok(()), Some(buf)),
+            Ok(n) => self.read_rest(buf, n, at).await,
+            Err(e) => (Err(e), Some(buf)),
+        }
+    }
+
+    #[cold]
+    async fn read_rest(
+        &self,
+        mut rest: DmaBuf,
+        mut n: usize,
+        mut at: u64,
+    ) -> (io::Result<()>, Option<DmaBuf>) {
+        let mut filled = rest.split_to(0);
+        let result = loop {
+            if n == 0 {
+                break Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+            }
+            let part = rest.split_to(n);
+            at += n as u64;
+            filled = match filled.unsplit(part) {
+                Ok(joined) => joined,
+                Err(_) => unreachable!("the parts of one buffer, in order"),
+            };
+            if rest.is_empty() {
+                break Ok(());
+            }
+            let answer;
+            (answer, rest) = self.ring.read_at(&self.fd, rest, at).await;
+            n = match answer {
+                Ok(n) => n,
+                Err(e) => break Err(e),
+            };
+        };
+        (result, filled.unsplit(rest).ok())
+    }
+
+    /// Writes all of `data` from byte `at` on.
+    #[inline]
+    async fn write(&self, mut data: DmaBytes, mut at: u64) -> io::Result<()> {
+        loop {
+            let len = data.len();
+            let n;
+            (n, data) = match self.ring.write_at(&self.fd, data, at).await {
+                (Ok(n), data) => (n, data),
+                (Err(e), _) => return Err(e),
+            };
+            if n == len {
+                return Ok(());
+            }
+            if n == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            data = data.slice(n..);
+            at += n as u64;
+        }
+    }
+
+    async fn allocate(&self, how: FallocateFlags, start: u64, io: &Io) -> io::Result<()> {
+        let end = start + io.blocks() * self.block_size;
+        self.ring.allocate(&self.fd, how | FallocateFlags::KEEP_SIZE, start..end).await
+    }
+}
+
+/// Names an error for what the caller can do.
+#[cold]
+fn sorted(op: Op, e: io::Error) -> Error {
+    match Errno::from_io_error(&e) {
+        Some(Errno::IO) => Error::Media,
+        Some(Errno::NOSPC | Errno::DQUOT) => Error::NoSpace,
+        Some(Errno::NODEV | Errno::NXIO) => Error::Removed,
+        Some(Errno::CANCELED) => Error::Aborted,
+        Some(Errno::OPNOTSUPP) => Error::Unsupported(op.name()),
+        _ => Error::Io(e),
+    }
+}

@@ -1,0 +1,98 @@
+//! Conformance on real files, and what `open` says of those that will not do.
+
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::LocalExecutor;
+use crate::bdev::{Access, Error, Result, conformance, open};
+
+fn file(bytes: u64) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(bytes).unwrap();
+    file
+}
+
+fn opened(path: &Path, access: Access) -> Result<crate::bdev::Descriptor> {
+    LocalExecutor::new().unwrap().block_on(open(&format!("file:{}", path.display()), access))
+}
+
+#[test]
+fn conforms() {
+    let file = file(16 << 20);
+    conformance::check_spec(&format!("file:{}", file.path().display()));
+}
+
+#[test]
+fn conforms_through_the_page_cache() {
+    // Of old, tmpfs had no O_DIRECT; where it has by now this is the test above once more.
+    let dir = Path::new("/dev/shm");
+    if dir.is_dir() {
+        let file = tempfile::NamedTempFile::new_in(dir).unwrap();
+        file.as_file().set_len(16 << 20).unwrap();
+        conformance::check_spec(&format!("file:{}", file.path().display()));
+    }
+}
+
+#[test]
+fn a_missing_file_and_a_directory_are_refused_with_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let e = opened(&dir.path().join("none"), Access::ReadOnly).unwrap_err();
+    assert!(e.to_string().contains("create it first"), "{e}");
+    let e = opened(dir.path(), Access::ReadOnly).unwrap_err();
+    assert!(e.to_string().contains("is a directory"), "{e}");
+    let e = opened(Path::new("/dev/null"), Access::ReadOnly).unwrap_err();
+    assert!(e.to_string().contains("neither a file nor a block device"), "{e}");
+}
+
+#[test]
+fn a_size_that_is_not_whole_blocks_is_refused() {
+    for bytes in [0, 1, 511, 4096 + 100] {
+        let file = file(bytes);
+        let e = opened(file.path(), Access::ReadOnly).unwrap_err();
+        assert!(matches!(e, Error::BadGeometry { .. }), "{bytes}: {e}");
+        assert!(e.to_string().contains("truncate"), "{e}");
+    }
+}
+
+#[test]
+fn a_file_that_may_only_be_read_opens_read_only() {
+    let file = file(1 << 20);
+    file.as_file().set_permissions(Permissions::from_mode(0o444)).unwrap();
+    // Root may write all the same.
+    if OpenOptions::new().write(true).open(file.path()).is_err() {
+        assert!(matches!(opened(file.path(), Access::ReadWrite), Err(Error::ReadOnly { .. })));
+    }
+    opened(file.path(), Access::ReadOnly).unwrap();
+}
+
+#[test]
+fn a_reader_first_and_a_writer_later_share_the_device() {
+    let file = file(1 << 20);
+    let spec = format!("file:{}", file.path().display());
+    LocalExecutor::new().unwrap().block_on(async {
+        let reader = open(&spec, Access::ReadOnly).await.unwrap();
+        let writer = open(&spec, Access::ReadWrite).await.unwrap();
+        let channel = writer.channel().unwrap();
+        let mut data = channel.alloc(4096).unwrap();
+        data.fill(5);
+        channel.write(0, data).await.unwrap();
+        let blocks = 4096 / u64::from(channel.geometry().block_size);
+        assert!(reader.channel().unwrap().read(0..blocks).await.unwrap().iter().all(|b| *b == 5));
+    });
+}
+
+#[test]
+fn a_file_cut_short_below_fails_the_read_and_returns_the_buffer() {
+    let file = file(1 << 20);
+    let spec = format!("file:{}", file.path().display());
+    LocalExecutor::new().unwrap().block_on(async {
+        let channel = open(&spec, Access::ReadOnly).await.unwrap().channel().unwrap();
+        file.as_file().set_len(256 << 10).unwrap();
+        let blocks = channel.geometry().block_count;
+        let e = channel.read_into(0..blocks, channel.alloc(1 << 20).unwrap()).await.unwrap_err();
+        assert!(matches!(&e.error, Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{e}");
+        assert_eq!(e.buf.map(|buf| buf.len()), Some(1 << 20));
+    });
+}
