@@ -15,14 +15,14 @@ use std::task::{Context, Poll};
 use super::descriptor::{Descriptor, Device};
 use super::error::LengthExpected;
 use super::module::Submitter;
-use super::request::{Buffer, Request};
+use super::request::{Buffer, Outcome, Request};
 use super::split::{Spare, Split};
 use super::stats::Counters;
 use super::submitting::{Own, Submitting};
 use super::{Access, ChannelStats, Done, Error, Geometry, Io, Op, ReadIntoError, Result};
 use crate::NotOnReactor;
 use crate::reactor::context;
-use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
+use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes, DmaPool};
 
 /// A core's channel to a device. It stays on its core; a clone is the same channel.
 ///
@@ -70,11 +70,10 @@ impl Channel {
     pub async fn read(&self, blocks: Range<u64>) -> Result<DmaBuf> {
         let count = self.0.check(Op::Read, &blocks)?;
         let buf = self.0.pool.alloc(self.0.bytes(count))?;
-        let (result, buffer) = self.0.run(Op::Read, blocks.start, count, Buffer::Read(buf)).await;
-        match (result, buffer) {
-            (Ok(()), Buffer::Read(buf)) => Ok(buf),
-            (Err(e), _) => Err(e),
-            (Ok(()), _) => Err(self.0.lost_buffer()),
+        match self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await {
+            (None, Some(buf)) => buf.into_buf().ok_or_else(|| self.0.lost_buffer()),
+            (Some(e), _) => Err(*e),
+            (None, None) => Err(self.0.lost_buffer()),
         }
     }
 
@@ -92,12 +91,12 @@ impl Channel {
             Ok(count) => count,
             Err(error) => return Err(ReadIntoError { error, buf: Some(buf) }),
         };
-        let (result, buffer) = self.0.run(Op::Read, blocks.start, count, Buffer::Read(buf)).await;
-        let buf = if let Buffer::Read(buf) = buffer { Some(buf) } else { None };
-        match (result, buf) {
-            (Ok(()), Some(buf)) => Ok(buf),
-            (Ok(()), None) => Err(ReadIntoError { error: self.0.lost_buffer(), buf: None }),
-            (Err(error), buf) => Err(ReadIntoError { error, buf }),
+        let (error, buffer) = self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await;
+        let buf = buffer.and_then(DmaAny::into_buf);
+        match (error, buf) {
+            (None, Some(buf)) => Ok(buf),
+            (None, None) => Err(ReadIntoError { error: self.0.lost_buffer(), buf: None }),
+            (Some(error), buf) => Err(ReadIntoError { error: *error, buf }),
         }
     }
 
@@ -115,7 +114,7 @@ impl Channel {
         }
         self.0.check(Op::Write, &(lba..lba.saturating_add(count)))?;
         self.0.check_buffer(count, data.as_ptr().addr(), data.len())?;
-        self.0.run(Op::Write, lba, count, Buffer::Write(data)).await.0
+        ended(self.0.run(Op::Write, lba, count, Some(data.into())).await)
     }
 
     /// Makes every write that has completed on any channel durable.
@@ -124,7 +123,7 @@ impl Channel {
     /// What the device says.
     pub async fn flush(&self) -> Result<()> {
         self.0.check_alive()?;
-        self.0.run(Op::Flush, 0, 0, Buffer::None).await.0
+        ended(self.0.run(Op::Flush, 0, 0, None).await)
     }
 
     /// Makes `blocks` read as zeroes.
@@ -133,7 +132,7 @@ impl Channel {
     /// [`Error::Unsupported`] if the module cannot; otherwise as [`write`](Channel::write).
     pub async fn write_zeroes(&self, blocks: Range<u64>) -> Result<()> {
         let count = self.0.check(Op::WriteZeroes, &blocks)?;
-        self.0.run(Op::WriteZeroes, blocks.start, count, Buffer::None).await.0
+        ended(self.0.run(Op::WriteZeroes, blocks.start, count, None).await)
     }
 
     /// Gives `blocks` up: the device may forget what they hold.
@@ -142,7 +141,7 @@ impl Channel {
     /// [`Error::Unsupported`] if the module cannot; otherwise as [`write`](Channel::write).
     pub async fn unmap(&self, blocks: Range<u64>) -> Result<()> {
         let count = self.0.check(Op::Unmap, &blocks)?;
-        self.0.run(Op::Unmap, blocks.start, count, Buffer::None).await.0
+        ended(self.0.run(Op::Unmap, blocks.start, count, None).await)
     }
 
     /// Hands on an I/O that a module above was given. What this device refuses is answered with the error.
@@ -155,9 +154,9 @@ impl Channel {
         if inner.takes_whole(op, lba, blocks) {
             return Submitting::new(inner, io).await;
         }
-        let (result, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
+        let (error, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
         io.put_buffer(buffer);
-        io.done(result)
+        io.done(error.map_or(Ok(()), |e| Err(*e)))
     }
 
     /// A buffer of `len` bytes from the pool that this channel reads into.
@@ -295,7 +294,7 @@ impl Inner {
         }
         let (start, blocks) = (io.lba(), io.blocks());
         self.check(io.op(), &(start..start.saturating_add(blocks)))?;
-        match io.extent() {
+        match io.place() {
             Some((address, len)) => self.check_buffer(blocks, address, len),
             None => Ok(()),
         }
@@ -332,6 +331,15 @@ impl Inner {
     }
 }
 
+/// The outcome of an I/O whose buffer nobody wants back.
+#[inline(always)]
+fn ended((error, _): Outcome) -> Result<()> {
+    match error {
+        None => Ok(()),
+        Some(e) => Err(*e),
+    }
+}
+
 /// An I/O on its way, whole or in pieces.
 enum Run<'c> {
     Whole(Own<'c>),
@@ -339,7 +347,7 @@ enum Run<'c> {
 }
 
 impl Future for Run<'_> {
-    type Output = (Result<()>, Buffer);
+    type Output = Outcome;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

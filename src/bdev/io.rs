@@ -12,13 +12,12 @@
 //!
 //! What the submitter keeps of it is the [`Request`], a reused cell that both sides share.
 
-use std::cell::{Ref, RefMut};
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
 
 use super::request::{Buffer, Request, State};
 use super::{Error, Result};
-use crate::sys::dma::{DmaBuf, DmaBytes};
+use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
 /// What an [`Io`] asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,7 +77,7 @@ impl Io {
         request.lba.set(lba);
         request.blocks.set(blocks);
         request.state.set(State::Open);
-        *request.buffer.borrow_mut() = buffer;
+        request.buffer.set(buffer);
         Self(Some(request))
     }
 
@@ -127,24 +126,21 @@ impl Io {
     /// If this is no read, or the buffer has been taken.
     #[inline]
     #[must_use]
-    pub fn read_buf(&mut self) -> RefMut<'_, DmaBuf> {
-        RefMut::map(self.request().buffer.borrow_mut(), |buffer| match buffer {
-            Buffer::Read(buf) => buf,
-            other => other.is_not("to read into"),
-        })
+    pub fn read_buf(&mut self) -> ReadBuf<'_> {
+        let buf = Some(self.take_read_buf());
+        ReadBuf { io: self, buf }
     }
 
-    /// What a write brings: as many bytes as the blocks have.
+    /// What a write brings: as many bytes as the blocks have. Clones the count; [`take_data`](Io::take_data) does not.
     ///
     /// # Panics
     /// If this is no write, or the data has been taken.
     #[inline]
     #[must_use]
-    pub fn data(&self) -> Ref<'_, DmaBytes> {
-        Ref::map(self.request().buffer.borrow(), |buffer| match buffer {
-            Buffer::Write(data) => data,
-            other => other.is_not("to write"),
-        })
+    pub fn data(&self) -> DmaBytes {
+        let data = self.take_data_shared();
+        self.request().buffer.set(Some(data.clone().into()));
+        data
     }
 
     /// Takes the buffer of a read out, for a driver; [`put_read_buf`](Io::put_read_buf) brings it back.
@@ -154,39 +150,47 @@ impl Io {
     #[inline]
     #[must_use]
     pub fn take_read_buf(&mut self) -> DmaBuf {
-        match self.take_buffer() {
-            Buffer::Read(buf) => buf,
-            other => other.is_not("to read into"),
+        match self.take_buffer().and_then(DmaAny::into_buf) {
+            Some(buf) => buf,
+            None => self.carries_nothing("buffer to read into"),
         }
     }
 
     /// Brings the buffer of a read back, before [`done`](Io::done).
     #[inline]
     pub fn put_read_buf(&mut self, buf: DmaBuf) {
-        self.put_buffer(Buffer::Read(buf));
+        self.put_buffer(Some(buf.into()));
     }
 
-    /// Takes the data of a write out, for a driver. It need not come back.
+    /// Takes the data of a write out. It need not come back.
     ///
     /// # Panics
     /// As [`data`](Io::data).
     #[inline]
     #[must_use]
     pub fn take_data(&mut self) -> DmaBytes {
-        match self.take_buffer() {
-            Buffer::Write(data) => data,
-            other => other.is_not("to write"),
+        self.take_data_shared()
+    }
+
+    #[inline(always)]
+    fn take_data_shared(&self) -> DmaBytes {
+        match self.request().buffer.take() {
+            Some(data) if self.op() == Op::Write => data.into_bytes(),
+            _ => self.carries_nothing("data to write"),
         }
     }
 
+    #[cold]
+    fn carries_nothing(&self, what: &str) -> ! {
+        panic!("a {:?} has no {what} here: match on Io::op first, and take a buffer once", self.request())
+    }
+
     /// Address and length of the buffer, if there is one.
-    pub(super) fn extent(&self) -> Option<(usize, usize)> {
-        let extent = |bytes: &[u8]| Some((bytes.as_ptr().addr(), bytes.len()));
-        match &*self.request().buffer.borrow() {
-            Buffer::None => None,
-            Buffer::Read(buf) => extent(buf),
-            Buffer::Write(data) => extent(data),
-        }
+    pub(super) fn place(&self) -> Option<(usize, usize)> {
+        let buffer = self.request().buffer.take();
+        let place = buffer.as_ref().map(DmaAny::place);
+        self.request().buffer.set(buffer);
+        place
     }
 
     #[inline(always)]
@@ -196,7 +200,7 @@ impl Io {
 
     #[inline(always)]
     pub(super) fn put_buffer(&mut self, buffer: Buffer) {
-        self.request().buffer.replace(buffer);
+        self.request().buffer.set(buffer);
     }
 
     /// Answers the I/O.
@@ -208,6 +212,36 @@ impl Io {
             request.fail(e);
         }
         Done(Some(request))
+    }
+}
+
+/// The buffer of a read, lent by [`Io::read_buf`].
+#[derive(Debug)]
+pub struct ReadBuf<'io> {
+    io: &'io Io,
+    /// None only while it is dropped.
+    buf: Option<DmaBuf>,
+}
+
+impl Deref for ReadBuf<'_> {
+    type Target = DmaBuf;
+    #[inline(always)]
+    fn deref(&self) -> &DmaBuf {
+        self.buf.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for ReadBuf<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut DmaBuf {
+        self.buf.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for ReadBuf<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.io.request().buffer.set(self.buf.take().map(DmaAny::from));
     }
 }
 

@@ -36,7 +36,7 @@ pub use channel::Channel;
 pub use descriptor::{Access, Descriptor};
 pub use error::{Error, LengthExpected, ReadIntoError, Result};
 pub use geometry::Geometry;
-pub use io::{Done, Io, Op};
+pub use io::{Done, Io, Op, ReadBuf};
 pub use module::{Bdev, Submit};
 pub use modules::{open, parse_size};
 pub use registry::{names, open_private, register, unregister};

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::{Error, Op, Result};
-use crate::sys::dma::{DmaBuf, DmaBytes};
+use crate::sys::dma::DmaAny;
 
 /// Who has the I/O now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,10 @@ pub(super) struct Request {
     pub(super) lba: Cell<u64>,
     pub(super) blocks: Cell<u64>,
     pub(super) state: Cell<State>,
-    /// Why it failed, from `done` or the drop of the `Io` until the submitter takes it. Boxed so that success, the usual
-    /// answer, is one word.
+    /// Why it failed, from `done` or the drop of the `Io` until the submitter takes it.
     error: Cell<Option<Box<Error>>>,
     /// Lent to the `Io`, which is the only one to use it while there is one.
-    pub(super) buffer: RefCell<Buffer>,
+    pub(super) buffer: Cell<Buffer>,
     /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
     /// a module polls what lies below from a combinator or another task. Kept for its capacity.
     wakers: RefCell<Vec<Option<Waker>>>,
@@ -38,23 +37,11 @@ pub(super) struct Request {
     depth: Cell<usize>,
 }
 
-/// What an I/O carries.
-#[derive(Debug, Default)]
-pub(super) enum Buffer {
-    #[default]
-    None,
-    Read(DmaBuf),
-    Write(DmaBytes),
-}
+/// What an I/O carries: the buffer of a read, the data of a write, or nothing.
+pub(super) type Buffer = Option<DmaAny>;
 
-impl Buffer {
-    #[cold]
-    pub(super) fn is_not(&self, what: &str) -> ! {
-        panic!(
-            "an i/o that carries {self:?} has nothing {what}: match on Io::op first, and take the buffer once"
-        )
-    }
-}
+/// How an I/O ended: without an error if it succeeded. The error is boxed so that success, the usual answer, is one word.
+pub(super) type Outcome = (Option<Box<Error>>, Buffer);
 
 impl Request {
     pub(super) fn new() -> Rc<Self> {
@@ -64,7 +51,7 @@ impl Request {
             blocks: Cell::new(0),
             state: Cell::new(State::Lost),
             error: Cell::new(None),
-            buffer: RefCell::default(),
+            buffer: Cell::default(),
             wakers: RefCell::default(),
             depth: Cell::new(0),
         })
@@ -103,8 +90,8 @@ impl Request {
 
     /// The answer, once.
     #[inline(always)]
-    pub(super) fn take_answer(&self) -> (Result<()>, Buffer) {
-        (self.take_result(), self.buffer.take())
+    pub(super) fn take_answer(&self) -> Outcome {
+        (self.error.take(), self.buffer.take())
     }
 
     #[inline(always)]

@@ -10,10 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::channel::Inner;
-use super::request::Buffer;
+use super::request::{Buffer, Outcome};
 use super::submitting::Own;
-use super::{Op, Result};
-use crate::sys::dma::DmaBuf;
+use super::{Error, Op};
+use crate::sys::dma::{DmaAny, DmaBuf};
 
 /// Pieces of one I/O in flight at a time, SPDK's number. Enough to keep a device busy, few enough to poll through.
 const WINDOW: usize = 32;
@@ -32,7 +32,7 @@ pub(super) struct Split<'c> {
     rest: Buffer,
     /// What completed windows gave back.
     filled: Buffer,
-    outcome: Result<()>,
+    error: Option<Box<Error>>,
     window: Vec<Piece<'c>>,
     is_over: bool,
 }
@@ -40,7 +40,7 @@ pub(super) struct Split<'c> {
 /// One piece of a window.
 pub(super) enum Piece<'c> {
     Running(Own<'c>),
-    Over(Result<()>, Buffer),
+    Over(Outcome),
 }
 
 /// Vectors of earlier windows, for their capacity.
@@ -51,14 +51,14 @@ impl<'c> Split<'c> {
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, rest: Buffer) -> Self {
         inner.counters.begin();
         let window = reuse(inner.spare_windows.borrow_mut().pop().unwrap_or_default());
-        let (filled, outcome) = (Buffer::None, Ok(()));
-        Self { inner, op, blocks, lba, end: lba + blocks, rest, filled, outcome, window, is_over: false }
+        let (filled, error) = (None, None);
+        Self { inner, op, blocks, lba, end: lba + blocks, rest, filled, error, window, is_over: false }
     }
 
     fn fill_window(&mut self) {
         while self.lba < self.end && self.window.len() < WINDOW {
             let blocks = self.inner.geometry.first_piece(self.lba, self.end - self.lba);
-            let part = front(&mut self.rest, self.inner.bytes(blocks));
+            let part = front(self.op, &mut self.rest, self.inner.bytes(blocks));
             self.window.push(Piece::Running(Own::piece(self.inner, self.op, self.lba, blocks, part)));
             self.lba += blocks;
         }
@@ -69,7 +69,7 @@ impl<'c> Split<'c> {
         for piece in &mut self.window {
             if let Piece::Running(own) = piece {
                 match Pin::new(own).poll(cx) {
-                    Poll::Ready((result, buffer)) => *piece = Piece::Over(result, buffer),
+                    Poll::Ready(outcome) => *piece = Piece::Over(outcome),
                     Poll::Pending => waiting = true,
                 }
             }
@@ -79,19 +79,17 @@ impl<'c> Split<'c> {
 
     fn empty_window(&mut self) {
         for piece in self.window.drain(..) {
-            let Piece::Over(result, part) = piece else {
+            let Piece::Over((error, part)) = piece else {
                 unreachable!("the window was polled until it was over")
             };
-            if self.outcome.is_ok() {
-                self.outcome = result;
-            }
-            self.filled = join(mem::take(&mut self.filled), part);
+            self.error = self.error.take().or(error);
+            self.filled = join(self.filled.take(), part);
         }
     }
 }
 
 impl Future for Split<'_> {
-    type Output = (Result<()>, Buffer);
+    type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -103,14 +101,14 @@ impl Future for Split<'_> {
                 return Poll::Pending;
             }
             this.empty_window();
-            if this.lba == this.end || this.outcome.is_err() {
+            if this.lba == this.end || this.error.is_some() {
                 break;
             }
         }
         this.is_over = true;
-        let outcome = mem::replace(&mut this.outcome, Ok(()));
-        this.inner.counters.complete(this.op, this.inner.bytes(this.blocks) as u64, outcome.is_ok());
-        Poll::Ready((outcome, join(mem::take(&mut this.filled), mem::take(&mut this.rest))))
+        let error = this.error.take();
+        this.inner.counters.complete(this.op, this.inner.bytes(this.blocks) as u64, error.is_none());
+        Poll::Ready((error, join(this.filled.take(), this.rest.take())))
     }
 }
 
@@ -131,26 +129,27 @@ fn reuse<'b>(mut pieces: Vec<Piece<'_>>) -> Vec<Piece<'b>> {
 }
 
 /// Takes the first `bytes` of what an I/O carries.
-fn front(buffer: &mut Buffer, bytes: usize) -> Buffer {
-    match buffer {
-        Buffer::None => Buffer::None,
-        Buffer::Read(buf) => Buffer::Read(buf.split_to(bytes)),
-        Buffer::Write(data) => {
-            let part = data.slice(..bytes);
-            *data = data.slice(bytes..);
-            Buffer::Write(part)
-        }
+fn front(op: Op, rest: &mut Buffer, bytes: usize) -> Buffer {
+    let all = rest.take()?;
+    if op == Op::Write {
+        let data = all.into_bytes();
+        let part = data.slice(..bytes);
+        *rest = Some(data.slice(bytes..).into());
+        return Some(part.into());
     }
+    let mut buf = all.into_buf()?;
+    let part = buf.split_to(bytes);
+    *rest = Some(buf.into());
+    Some(part.into())
 }
 
 /// Puts `part` behind what was filled so far. Parts that do not join belong to a read whose buffer a device kept in
-/// part: they are dropped.
+/// part: they are dropped. The data of a write need not come back.
 fn join(filled: Buffer, part: Buffer) -> Buffer {
-    match (filled, part) {
-        (Buffer::None, Buffer::Read(part)) => Buffer::Read(part),
-        (Buffer::Read(filled), Buffer::Read(part)) => {
-            DmaBuf::unsplit(filled, part).map_or(Buffer::None, Buffer::Read)
-        }
-        (filled, _) => filled,
-    }
+    let part = part.and_then(DmaAny::into_buf);
+    let joined = match (filled.and_then(DmaAny::into_buf), part) {
+        (Some(filled), Some(part)) => DmaBuf::unsplit(filled, part).ok(),
+        (filled, part) => filled.or(part),
+    };
+    joined.map(DmaAny::from)
 }

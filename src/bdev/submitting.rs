@@ -12,9 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::channel::Inner;
-use super::request::{Buffer, Request, State};
+use super::request::{Buffer, Outcome, Request, State};
 use super::slots::Running;
-use super::{Done, Io, Op, Result};
+use super::{Done, Io, Op};
 
 /// An I/O of the layer's own, in a request from the channel's store. Yields result and buffer.
 #[must_use]
@@ -141,7 +141,7 @@ impl<'c> Own<'c> {
 }
 
 impl Future for Own<'_> {
-    type Output = (Result<()>, Buffer);
+    type Output = Outcome;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -82,7 +82,7 @@ impl Submit for RamChannel {
         let len = (io.blocks() * u64::from(BLOCK_SIZE)) as usize;
         match io.op() {
             Op::Read => self.store.read(at, &mut io.read_buf()),
-            Op::Write => self.store.write(at, &io.data()),
+            Op::Write => self.store.write(at, &io.take_data()),
             Op::WriteZeroes => self.store.zero(at, len),
             Op::Unmap => self.store.discard(at, len),
             Op::Flush => {}

@@ -13,9 +13,12 @@ use super::shared::release;
 use super::slot::Slot;
 use crate::sys::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+/// The longest buffer in bytes: what one system call can transfer is less.
+pub(super) const LEN_MAX: usize = (1 << 31) - 1;
+
 /// An owned buffer for devices, from a [`DmaPool`](super::DmaPool).
 ///
-/// It starts on a boundary of [`ALIGN`](super::ALIGN) bytes and dereferences to its bytes. It may be sent to and
+/// As it comes from the pool it starts on a boundary of [`ALIGN`](super::ALIGN) bytes. It dereferences to its bytes, and may be sent to and
 /// dropped on any thread; dropped on the core it came from it costs no atomic operation.
 pub struct DmaBuf(Span);
 
@@ -25,15 +28,51 @@ pub struct DmaBuf(Span);
 #[derive(Clone)]
 pub struct DmaBytes(Span);
 
-/// A share of a slot and the part of it that is meant.
+/// Either of the two, for who passes buffers on without using them.
+pub(crate) struct DmaAny(Span);
+
+/// A share of a slot and the part of it that is meant. Two words, so that it travels in registers: in three it went
+/// through memory at every step of an I/O, which took longer than all the rest.
 ///
 /// # Invariants
-/// `start..start + len` lies in the memory of `slot`, of which this is one of `shares`. Spans inside `DmaBuf` overlap
-/// no other span.
+/// The extent lies in the memory of `slot`, of which this is one of `shares`. A writable span overlaps no other.
 struct Span {
     slot: NonNull<Slot>,
-    start: NonNull<u8>,
-    len: usize,
+    extent: Extent,
+}
+
+/// Where a span begins in its slot (32 bits), whether it may be written (one bit), how long it is (31 bits).
+#[derive(Clone, Copy)]
+struct Extent(u64);
+
+impl Extent {
+    const WRITABLE: u64 = 1 << 31;
+
+    #[inline(always)]
+    fn new(start: usize, len: usize, is_writable: bool) -> Self {
+        debug_assert!(start <= u32::MAX as usize && len <= LEN_MAX);
+        Self((start as u64) << 32 | if is_writable { Self::WRITABLE } else { 0 } | len as u64)
+    }
+
+    #[inline(always)]
+    fn start(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    #[inline(always)]
+    fn len(self) -> usize {
+        (self.0 & (Self::WRITABLE - 1)) as usize
+    }
+
+    #[inline(always)]
+    fn is_writable(self) -> bool {
+        self.0 & Self::WRITABLE != 0
+    }
+
+    /// The part from `at` on, of `len` bytes.
+    fn part(self, at: usize, len: usize) -> Self {
+        Self::new(self.start() + at, len, self.is_writable())
+    }
 }
 
 // SAFETY: a span owns its bytes or shares them read-only, the slot's count is atomic, and `release` works from any
@@ -47,22 +86,19 @@ impl DmaBuf {
     /// `slot` is the caller's, with one share, and has at least `len` bytes.
     #[inline(always)]
     pub(super) unsafe fn from_slot(slot: NonNull<Slot>, len: usize) -> Self {
-        // SAFETY: the slot is alive.
-        let slot_ref = unsafe { slot.as_ref() };
-        debug_assert!(len <= slot_ref.len);
-        Self(Span { slot, start: slot_ref.start, len })
+        Self(Span { slot, extent: Extent::new(0, len, true) })
     }
 
     /// Ends writing: from here on the bytes can be shared.
     #[inline]
     #[must_use]
     pub fn freeze(self) -> DmaBytes {
-        DmaBytes(self.0)
+        self.0.into_bytes()
     }
 
     /// Shortens the buffer to `len` bytes; does nothing if it is not longer.
     pub fn truncate(&mut self, len: usize) {
-        self.0.len = self.0.len.min(len);
+        self.0.extent = self.0.extent.part(0, self.len().min(len));
     }
 
     /// Splits off the first `at` bytes; `self` keeps the rest. The memory goes home when both are gone.
@@ -73,10 +109,8 @@ impl DmaBuf {
     pub fn split_to(&mut self, at: usize) -> DmaBuf {
         assert!(at <= self.len(), "split of a buffer of {} bytes at {at}", self.len());
         let mut front = self.0.share();
-        front.len = at;
-        // SAFETY: `at` is within the span.
-        self.0.start = unsafe { self.0.start.add(at) };
-        self.0.len -= at;
+        front.extent = self.0.extent.part(0, at);
+        self.0.extent = self.0.extent.part(at, self.len() - at);
         DmaBuf(front)
     }
 
@@ -85,11 +119,11 @@ impl DmaBuf {
     /// # Errors
     /// Both back, if they are not neighbours in one buffer.
     pub fn unsplit(mut self, rest: DmaBuf) -> Result<DmaBuf, (DmaBuf, DmaBuf)> {
-        let end = self.0.start.as_ptr().wrapping_add(self.0.len);
-        if self.0.slot != rest.0.slot || end != rest.0.start.as_ptr() {
+        let end = self.0.extent.start() + self.len();
+        if self.0.slot != rest.0.slot || end != rest.0.extent.start() {
             return Err((self, rest));
         }
-        self.0.len += rest.0.len;
+        self.0.extent = self.0.extent.part(0, self.len() + rest.len());
         Ok(self)
     }
 }
@@ -115,9 +149,7 @@ impl DmaBytes {
         };
         assert!(start <= end && end <= self.len(), "slice {start}..{end} of {} bytes", self.len());
         let mut span = self.0.share();
-        // SAFETY: `start..end` is within the span.
-        span.start = unsafe { span.start.add(start) };
-        span.len = end - start;
+        span.extent = self.0.extent.part(start, end - start);
         DmaBytes(span)
     }
 
@@ -126,7 +158,27 @@ impl DmaBytes {
     /// # Errors
     /// The bytes back, if somebody does.
     pub fn try_into_buf(self) -> Result<DmaBuf, DmaBytes> {
-        if self.0.is_only() { Ok(DmaBuf(self.0)) } else { Err(self) }
+        if self.0.is_only() { Ok(self.0.into_buf()) } else { Err(self) }
+    }
+}
+
+impl DmaAny {
+    /// The buffer, if it is one.
+    #[inline(always)]
+    pub(crate) fn into_buf(self) -> Option<DmaBuf> {
+        self.0.extent.is_writable().then(|| DmaBuf(self.0))
+    }
+
+    /// The bytes; a buffer is frozen.
+    #[inline(always)]
+    pub(crate) fn into_bytes(self) -> DmaBytes {
+        self.0.into_bytes()
+    }
+
+    /// Address and length.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.0.start().as_ptr().addr(), self.0.extent.len())
     }
 }
 
@@ -138,10 +190,28 @@ impl Span {
     }
 
     #[inline(always)]
+    fn start(&self) -> NonNull<u8> {
+        // SAFETY: by the invariants the extent lies within the slot's memory.
+        unsafe { self.slot().start.add(self.extent.start()) }
+    }
+
+    #[inline(always)]
+    fn into_bytes(mut self) -> DmaBytes {
+        self.extent = Extent(self.extent.0 & !Extent::WRITABLE);
+        DmaBytes(self)
+    }
+
+    /// The caller is the only one with a share.
+    fn into_buf(mut self) -> DmaBuf {
+        self.extent = Extent(self.extent.0 | Extent::WRITABLE);
+        DmaBuf(self)
+    }
+
+    #[inline(always)]
     fn bytes(&self) -> &[u8] {
         // SAFETY: by the invariants the range is mapped and initialised (zeroes at first), and nobody writes it: a
         // `DmaBuf` is borrowed here, and `DmaBytes` are never written.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts(self.start().as_ptr(), self.extent.len()) }
     }
 
     /// True if no other span has a share of the slot.
@@ -158,7 +228,7 @@ impl Span {
             // Only a loop of `mem::forget` gets here; as `Arc`, stop before the count wraps.
             process::abort();
         }
-        Span { slot: self.slot, start: self.start, len: self.len }
+        Span { slot: self.slot, extent: self.extent }
     }
 }
 
@@ -197,7 +267,7 @@ impl DerefMut for DmaBuf {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; no span overlaps a `DmaBuf`'s, and this one is borrowed mutably.
-        unsafe { slice::from_raw_parts_mut(self.0.start.as_ptr(), self.0.len) }
+        unsafe { slice::from_raw_parts_mut(self.0.start().as_ptr(), self.0.extent.len()) }
     }
 }
 
@@ -227,6 +297,20 @@ impl AsRef<[u8]> for DmaBytes {
     }
 }
 
+impl From<DmaBuf> for DmaAny {
+    #[inline(always)]
+    fn from(buf: DmaBuf) -> Self {
+        Self(buf.0)
+    }
+}
+
+impl From<DmaBytes> for DmaAny {
+    #[inline(always)]
+    fn from(bytes: DmaBytes) -> Self {
+        Self(bytes.0)
+    }
+}
+
 impl From<DmaBuf> for DmaBytes {
     #[inline]
     fn from(buf: DmaBuf) -> Self {
@@ -237,6 +321,13 @@ impl From<DmaBuf> for DmaBytes {
 impl fmt::Debug for DmaBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DmaBuf({} bytes)", self.len())
+    }
+}
+
+impl fmt::Debug for DmaAny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.0.extent.is_writable() { "DmaBuf" } else { "DmaBytes" };
+        write!(f, "{name}({} bytes)", self.0.extent.len())
     }
 }
 

@@ -34,6 +34,7 @@ mod tests;
 pub use bytes::{DmaBuf, DmaBytes};
 pub use pool::{AllocError, DmaPool, DmaStats};
 
+pub(crate) use bytes::DmaAny;
 pub(crate) use mapping::Mapping;
 
 /// Every [`DmaBuf`] starts on a multiple of this many bytes: what any device and any file system asks for O_DIRECT.

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use super::ALIGN;
-use super::bytes::DmaBuf;
+use super::bytes::{DmaBuf, LEN_MAX};
 use super::mapping::Mapping;
 use super::returns::Returns;
 use super::shared::{CLASSES, Chunk, Large, Local, Shared, retire, retire_share, this_thread};
@@ -41,6 +41,14 @@ pub enum AllocError {
         mapped: usize,
         /// The pool's limit in bytes.
         limit: usize,
+    },
+    /// No buffer is that long, however many are free.
+    #[error("a buffer of {len} bytes is too long: ask for at most {max}, and do the i/o in parts")]
+    TooLong {
+        /// Bytes asked for.
+        len: usize,
+        /// The longest buffer there is.
+        max: usize,
     },
     /// The kernel gave no memory.
     #[error("the kernel refused {len} bytes of buffer memory; check `ulimit -v` and the memory cgroup")]
@@ -142,7 +150,7 @@ impl DmaPool {
     /// What stands in it is what this process last had there, or zeroes: see the [module](super).
     ///
     /// # Errors
-    /// [`AllocError::Dry`] at the limit; [`AllocError::Os`] if the kernel has no memory.
+    /// [`AllocError::Dry`] at the limit; [`AllocError::TooLong`] from 2 GiB on; [`AllocError::Os`] if the kernel has no memory.
     #[inline]
     pub fn alloc(&self, len: usize) -> Result<DmaBuf, AllocError> {
         let class = class_of(len);
@@ -261,8 +269,10 @@ impl DmaPool {
     }
 
     fn map_large(&self, len: usize) -> Result<NonNull<Slot>, AllocError> {
-        let (mapped, limit) = (self.lists().mapped.get(), self.lists().limit.get());
-        let bytes = len.checked_next_multiple_of(ALIGN).ok_or(AllocError::Dry { len, mapped, limit })?;
+        if len > LEN_MAX {
+            return Err(AllocError::TooLong { len, max: LEN_MAX });
+        }
+        let bytes = len.next_multiple_of(ALIGN);
         let memory = self.map(bytes, len)?;
         let slot = Slot::new(self.shared, memory.start(), bytes, LARGE);
         Ok(NonNull::from(Box::leak(Box::new(Large { slot, memory }))).cast())

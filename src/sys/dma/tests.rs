@@ -2,7 +2,7 @@
 
 use super::pool::{GROW_MIN, class_of};
 use super::shared::CLASSES;
-use super::{ALIGN, DmaPool, DmaStats};
+use super::{ALIGN, AllocError, DmaPool, DmaStats};
 
 #[test]
 fn every_length_gets_the_smallest_class_that_holds_it() {
@@ -71,7 +71,8 @@ fn large_buffers_count_against_the_limit_only_while_they_live() {
         assert!(pool.alloc(5 << 20).unwrap_err().is_dry());
         drop(held);
     }
-    assert!(pool.alloc(usize::MAX).unwrap_err().is_dry());
+    assert!(matches!(pool.alloc(usize::MAX), Err(AllocError::TooLong { .. })));
+    assert!(matches!(pool.alloc(1 << 31), Err(AllocError::TooLong { .. })));
 }
 
 #[test]
