@@ -238,11 +238,33 @@ mod copy {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::bdev::conformance;
+    use crate::LocalExecutor;
+    use crate::bdev::{Descriptor, conformance, open_private};
 
     #[test]
     fn conforms() {
         conformance::check_spec("ram:16M");
+    }
+
+    #[test]
+    fn two_cores_share_the_blocks_and_see_whole_bytes() {
+        let disk = open_private("two", Ram::new(1 << 20).unwrap(), Access::ReadWrite).unwrap();
+        let on_a_core = |disk: Descriptor, value: u8| {
+            LocalExecutor::new().unwrap().block_on(async move {
+                let channel = disk.channel().unwrap();
+                for _ in 0..500 {
+                    let mut data = channel.alloc(64 << 10).unwrap();
+                    data.fill(value);
+                    channel.write(0, data).await.unwrap();
+                    let seen = channel.read(0..128).await.unwrap();
+                    assert!(seen.iter().all(|b| [0x0f, 0xf0].contains(b)), "a byte that nobody wrote");
+                }
+            });
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| on_a_core(disk.clone(), 0x0f));
+            scope.spawn(|| on_a_core(disk.clone(), 0xf0));
+        });
     }
 
     #[test]
