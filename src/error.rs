@@ -41,6 +41,9 @@ pub enum Error {
     /// A core could not be set up.
     #[error(transparent)]
     Executor(#[from] crate::reactor::ExecutorError),
+    /// An application did not start, or did not end well.
+    #[error(transparent)]
+    App(#[from] crate::app::Error),
     /// Something of the program's own.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

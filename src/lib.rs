@@ -1,5 +1,6 @@
 //! A thread-per-core async runtime for storage.
 
+pub mod app;
 pub mod bdev;
 mod error;
 mod inbox;

@@ -104,6 +104,11 @@ impl Handle {
         is_sent
     }
 
+    /// Has the first core whose slot is free call `function` likewise. Async-signal-safe.
+    pub(crate) fn critical_any(&self, function: fn()) -> bool {
+        self.group.iter().any(|peer| self.critical(peer.core, function))
+    }
+
     /// Switches how `core` waits for work, while it runs; `false` if the core is none of this runtime's.
     pub fn set_mode(&self, core: Core, mode: Mode) -> bool {
         self.group.peer(core).map(|peer| peer.set_mode(mode)).is_some()

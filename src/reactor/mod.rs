@@ -32,4 +32,4 @@ pub use self::{
     stats::Stats,
     turn::Turn,
 };
-pub(crate) use self::{executor::Inner, group::Group};
+pub(crate) use self::{executor::Inner, group::Group, run::ROOT_NAME};

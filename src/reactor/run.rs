@@ -154,6 +154,9 @@ impl Inner {
     }
 }
 
+/// What the task is called that stands for the future of `block_on`.
+pub(crate) const ROOT_NAME: &str = "(block_on)";
+
 /// A task that stands for a future that is not one: it passes on the wakes.
 struct Root {
     is_woken: Rc<Cell<bool>>,
@@ -172,7 +175,7 @@ impl Root {
             Poll::<()>::Pending
         });
         let local = home.local().expect("the core is entered");
-        let task = local.spawn(home, crate::task::Plain { future });
+        let task = local.spawn(home, crate::task::Named { name: ROOT_NAME.into(), future });
         // Polled once, so that it has a waker to lend.
         local.run_batch(usize::MAX, |_| ());
         Self { is_woken, waker, task: Some(task) }

@@ -66,6 +66,16 @@ pub fn pin(cpu: usize) -> Result<(), PinError> {
     if accepted && allowed.iter().eq([cpu]) { Ok(()) } else { Err(PinError::Refused { cpu, allowed }) }
 }
 
+/// Ties the calling thread to `cpus`, whichever of them the scheduler likes.
+///
+/// # Errors
+/// What `sched_setaffinity` answers: `EINVAL` if the thread may run on none of them.
+pub(crate) fn confine(cpus: &[usize]) -> io::Result<()> {
+    let mut mask = rustix::thread::CpuSet::new();
+    cpus.iter().filter(|&&cpu| cpu <= CPU_MAX).for_each(|&cpu| mask.set(cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &mask)?)
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod list;
 mod set;
 mod topology;
 
+pub(crate) use self::affinity::confine;
 pub use self::affinity::{PinError, allowed, pin};
 pub use self::list::{CPU_MAX, ListError};
 pub use self::set::{CpuSet, Error};

@@ -1,0 +1,87 @@
+//! Naming what is still alive when the time for shutdown is over.
+
+use super::{Error, state::App};
+use crate::{Core, call_on, reactor::ROOT_NAME, task::Home, time};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// For what comes after the deadline and is quick unless something is wrong.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// A core that does anything at all answers within this time.
+const ANSWER: Duration = Duration::from_millis(200);
+
+/// More names than this of one core help nobody.
+const NAMES_MAX: usize = 20;
+
+/// Timers count microseconds in 64 bits; a deadline that is never to come is cut to one that never will.
+pub(super) fn clamp(duration: Duration) -> Duration {
+    duration.min(Duration::from_secs(10 * 365 * 86_400))
+}
+
+/// What is left of the time for shutdown, and a little more if that is over.
+pub(super) fn left(app: &App) -> Duration {
+    match app.until() {
+        Some(until) => until.saturating_duration_since(Instant::now()).max(GRACE),
+        None => clamp(Duration::MAX),
+    }
+}
+
+/// Hooks, guards and tasks that have not come to their end.
+pub(super) async fn deadline_passed(app: &App) -> Error {
+    let mut alive = Vec::new();
+    for (position, location) in app.hooks_left().into_iter().enumerate() {
+        let waits = if position == 0 { "" } else { ", which has not begun" };
+        alive.push(format!("the shutdown hook registered at {location}{waits}"));
+    }
+    alive.extend(app.holders().iter().map(|location| format!("the shutdown guard from {location}")));
+    for core in app.handle.cores() {
+        alive.extend(tasks_of(core).await);
+    }
+    said(app, alive)
+}
+
+/// A subsystem that does not end.
+pub(super) fn fini_stuck(app: &App, name: Option<&'static str>) -> Error {
+    said(app, name.iter().map(|name| format!("the end of subsystem `{name}`")).collect())
+}
+
+/// Says at once what is alive, as what follows may take time, and makes it the application's result.
+pub(super) fn said(app: &App, alive: Vec<String>) -> Error {
+    app.say(format_args!("shutdown was not done within {:?}, still alive:", app.deadline));
+    for what in &alive {
+        app.say(format_args!("  {what}"));
+    }
+    Error::Deadline { deadline: app.deadline, alive }
+}
+
+async fn tasks_of(core: Core) -> Vec<String> {
+    let names = call_on(core, async || Home::with_current(|_, local| local.live_names()).unwrap_or_default());
+    match time::timeout(ANSWER, names).await {
+        Ok(Ok(names)) => counted(names).into_iter().map(|name| format!("core {core}: task {name}")).collect(),
+        // It has ended in a panic.
+        Ok(Err(_gone)) => Vec::new(),
+        Err(_elapsed) => vec![format!("core {core}, which something keeps from turning")],
+    }
+}
+
+/// Each name once.
+fn counted(names: Vec<Cow<'static, str>>) -> Vec<String> {
+    let mut counts = BTreeMap::new();
+    for name in names.into_iter().filter(|name| name != ROOT_NAME) {
+        *counts.entry(name).or_insert(0_usize) += 1;
+    }
+    let rest = counts.len().saturating_sub(NAMES_MAX);
+    let mut lines: Vec<_> = (counts.into_iter().take(NAMES_MAX))
+        .map(
+            |(name, count)| if count == 1 { format!("`{name}`") } else { format!("`{name}`, {count} times") },
+        )
+        .collect();
+    if rest > 0 {
+        lines.push(format!("and {rest} others"));
+    }
+    lines
+}

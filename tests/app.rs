@@ -1,0 +1,623 @@
+//! Applications from start to end: values, codes, hooks, guards, panics, and one runtime after another.
+
+use reactor::{
+    Core, Mode,
+    app::{self, Builder, Error},
+    call_on, cores, on_every_core, spawn_local,
+};
+use std::{
+    cell::Cell,
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+/// Cores that are not pinned, so that tests run side by side on any machine.
+fn cores_unpinned(count: usize) -> Builder {
+    Builder::new().cores(count).pin(false).signals(false)
+}
+
+/// Polls `future` once.
+async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
+        .await
+}
+
+/// A list to which all cores write.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn add(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Writes when it is dropped.
+struct OnDrop(Log, &'static str);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.add(self.1);
+    }
+}
+
+mod start {
+    use super::*;
+
+    #[test]
+    fn the_value_of_main_comes_back() {
+        assert_eq!(cores_unpinned(1).run(async || 6 * 7).unwrap(), 42);
+    }
+
+    /// Neither `'static` nor `Send` is asked of `main`: it runs on the caller's thread.
+    #[test]
+    fn main_may_borrow_from_its_caller() {
+        let (seen, here) = (Rc::new(Cell::new(0)), std::thread::current().id());
+        cores_unpinned(1)
+            .run(async || {
+                assert_eq!(std::thread::current().id(), here);
+                seen.set(seen.get() + 1);
+            })
+            .unwrap();
+        assert_eq!(seen.get(), 1);
+    }
+
+    #[test]
+    fn every_core_has_a_thread_that_bears_its_number() {
+        for mode in Mode::ALL {
+            let names = cores_unpinned(3)
+                .mode(mode)
+                .run(async || on_every_core(async || std::thread::current().name().map(str::to_owned)).await);
+            let names: Vec<_> = names.unwrap().into_iter().map(Result::unwrap).skip(1).collect();
+            assert_eq!(names, [Some("reactor_1".to_owned()), Some("reactor_2".to_owned())]);
+        }
+    }
+
+    /// SPDK's `app_repeat`.
+    #[test]
+    fn one_runtime_after_another() {
+        for round in 0..20 {
+            let sum = cores_unpinned(2).run(async || {
+                let mut sum = 0;
+                for core in cores() {
+                    sum += call_on(core, async move || core.index() + round).await.unwrap();
+                }
+                sum
+            });
+            assert_eq!(sum.unwrap(), 1 + 2 * round);
+        }
+    }
+
+    #[test]
+    fn several_runtimes_at_once() {
+        let run = |n: usize| {
+            cores_unpinned(2).run(async move || call_on(Core::nth(1).unwrap(), async move || n).await)
+        };
+        let threads: Vec<_> = (0..4).map(|n| std::thread::spawn(move || run(n))).collect();
+        for (n, thread) in threads.into_iter().enumerate() {
+            assert_eq!(thread.join().unwrap().unwrap().unwrap(), n);
+        }
+    }
+
+    /// The calling thread gets its affinity back, and the cores are where they were asked to be.
+    #[test]
+    fn cores_are_pinned_and_the_caller_is_free_again() {
+        use reactor::sys::cpu::{CpuSet, allowed};
+        let before = allowed().unwrap();
+        let all = before.len().min(2);
+        let pinned = Builder::new()
+            .cores(all)
+            .signals(false)
+            .run(async || on_every_core(async || (Core::current().id(), allowed().unwrap())).await);
+        for (core, place) in pinned.unwrap().into_iter().map(Result::unwrap) {
+            assert_eq!(place, core.to_string().parse::<CpuSet>().unwrap());
+        }
+        assert_eq!(allowed().unwrap(), before);
+    }
+
+    #[test]
+    fn a_runtime_beside_its_callers_thread() {
+        let running = cores_unpinned(2).start(async || {
+            let _guard = app::shutdown_requested().await;
+            "done"
+        });
+        let running = running.unwrap();
+        let handle = running.handle();
+        let name =
+            handle.call_on(handle.cores()[0], async || std::thread::current().name().map(str::to_owned));
+        assert_eq!(name.wait().unwrap().as_deref(), Some("reactor_0"));
+        running.stop(0);
+        assert_eq!(running.join().unwrap(), "done");
+        assert!(handle.is_gone(handle.cores()[1]));
+    }
+
+    #[test]
+    fn a_dropped_runtime_stops() {
+        let running = cores_unpinned(2).start(async || pending::<()>().await).unwrap();
+        let handle = running.handle();
+        drop(running);
+        assert!(handle.cores().iter().all(|&core| handle.is_gone(core)));
+    }
+
+    #[test]
+    fn cores_live_by_the_clock_they_are_given() {
+        let (clock, hand) = reactor::time::Clock::manual();
+        let slept = cores_unpinned(1).clock(clock).run(async || {
+            let begin = reactor::time::Instant::now();
+            let sleep = spawn_local(reactor::time::sleep(Duration::from_secs(3600)));
+            reactor::yield_now().await;
+            hand.advance(Duration::from_secs(3600));
+            sleep.await.unwrap();
+            begin.elapsed()
+        });
+        assert!(slept.unwrap() >= Duration::from_secs(3600));
+    }
+}
+
+mod end {
+    use super::*;
+
+    #[test]
+    fn hooks_run_newest_first_each_on_its_core() {
+        let log = Log::default();
+        cores_unpinned(3)
+            .run(async || {
+                for core in cores() {
+                    let log = log.clone();
+                    call_on(core, async move || {
+                        app::on_shutdown(async move || {
+                            reactor::yield_now().await;
+                            assert_eq!(Core::current(), core);
+                            log.add(format!("hook {core}"));
+                        });
+                    })
+                    .await
+                    .unwrap();
+                }
+            })
+            .unwrap();
+        assert_eq!(log.lines(), ["hook 2", "hook 1", "hook 0"]);
+    }
+
+    #[test]
+    fn a_hook_registered_by_a_hook_runs_next() {
+        let log = Log::default();
+        let (outer, inner, first) = (log.clone(), log.clone(), log.clone());
+        cores_unpinned(1)
+            .run(async || {
+                app::on_shutdown(async move || first.add("first"));
+                app::on_shutdown(async move || {
+                    app::on_shutdown(async move || inner.add("inner"));
+                    outer.add("outer");
+                });
+            })
+            .unwrap();
+        assert_eq!(log.lines(), ["outer", "inner", "first"]);
+    }
+
+    #[test]
+    fn a_hook_that_panics_is_reported_and_the_rest_go_on() {
+        let log = Log::default();
+        let later = log.clone();
+        let error = cores_unpinned(2).run(async || {
+            app::on_shutdown(async move || later.add("the rest"));
+            let other = call_on(Core::nth(1).unwrap(), async || {
+                app::on_shutdown(async || panic!("a hook's mistake"));
+            });
+            other.await.unwrap();
+        });
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::Panicked { .. }));
+        let message = error.to_string();
+        assert!(message.contains("tests/app.rs:") && message.contains("a hook's mistake"), "{message}");
+        assert_eq!(log.lines(), ["the rest"]);
+    }
+
+    /// Hooks, then `main`, then tasks, the last core's first.
+    #[test]
+    fn the_order_of_the_end() {
+        let log = Log::default();
+        let error = cores_unpinned(2).run(async || {
+            let (hook, here, there) = (log.clone(), log.clone(), log.clone());
+            app::on_shutdown(async move || hook.add("hook"));
+            spawn_local(async move {
+                let _task = OnDrop(here, "task on the main core");
+                pending::<()>().await
+            })
+            .detach();
+            call_on(Core::nth(1).unwrap(), async move || {
+                spawn_local(async move {
+                    let _task = OnDrop(there, "task on core 1");
+                    pending::<()>().await
+                })
+                .detach();
+                reactor::yield_now().await;
+            })
+            .await
+            .unwrap();
+            let _main = OnDrop(log.clone(), "main");
+            app::stop(0);
+            pending::<()>().await
+        });
+        assert!(matches!(error, Err(Error::Stopped { code: 0 })));
+        assert_eq!(log.lines(), ["hook", "main", "task on core 1", "task on the main core"]);
+    }
+
+    #[test]
+    fn of_several_codes_the_first_that_is_not_0_counts() {
+        let stopped = |codes: &'static [u8]| {
+            cores_unpinned(2).run(async || {
+                for &code in codes {
+                    call_on(Core::nth(1).unwrap(), async move || app::stop(code)).await.unwrap();
+                }
+                pending::<()>().await
+            })
+        };
+        for (codes, code) in [(&[0_u8, 7, 8] as &[u8], 7), (&[3, 0], 3), (&[0], 0)] {
+            let Err(Error::Stopped { code: given }) = stopped(codes) else { panic!("not stopped") };
+            assert_eq!(given, code);
+        }
+    }
+
+    #[test]
+    fn a_main_that_saw_the_stop_may_still_return() {
+        let main = async || {
+            app::stop(0);
+            assert!(app::is_shutdown_requested());
+            "a value"
+        };
+        assert_eq!(cores_unpinned(1).run(main).unwrap(), "a value");
+    }
+
+    /// A task on another core is told, and finishes what takes it several turns.
+    #[test]
+    fn a_guard_holds_up_the_end() {
+        let log = Log::default();
+        let there = log.clone();
+        cores_unpinned(2)
+            .run(async || {
+                let told = call_on(Core::nth(1).unwrap(), async move || {
+                    spawn_local(async move {
+                        let guard = app::shutdown_requested().await;
+                        for _ in 0..1000 {
+                            reactor::yield_now().await;
+                        }
+                        there.add("finished");
+                        drop(guard);
+                        pending::<()>().await
+                    })
+                    .detach();
+                    reactor::yield_now().await;
+                });
+                told.await.unwrap();
+            })
+            .unwrap();
+        assert_eq!(log.lines(), ["finished"]);
+    }
+
+    /// One that has stopped waiting for the end does not keep it.
+    #[test]
+    fn a_dropped_wait_holds_up_nothing() {
+        cores_unpinned(1)
+            .run(async || {
+                let mut wait = Box::pin(app::shutdown_requested());
+                assert!(is_pending(&mut wait).await);
+                drop(wait);
+                // Polled for the first time when the end has been asked for: a guard, dropped at once.
+                app::stop(0);
+                drop(app::shutdown_requested().await);
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn the_panic_of_main_comes_after_an_orderly_end() {
+        let log = Log::default();
+        let hook = log.clone();
+        let payload = catch_unwind(AssertUnwindSafe(|| {
+            cores_unpinned(2).run(async || {
+                app::on_shutdown(async move || hook.add("hook"));
+                std::panic::panic_any(77_u64);
+            })
+        }));
+        assert_eq!(payload.unwrap_err().downcast_ref(), Some(&77_u64));
+        assert_eq!(log.lines(), ["hook"]);
+    }
+
+    #[test]
+    fn a_panic_while_main_is_dropped_is_one_of_main() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("while being dropped");
+            }
+        }
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            cores_unpinned(1).run(async || {
+                let _bomb = Bomb;
+                app::stop(0);
+                pending::<()>().await
+            })
+        }));
+        assert_eq!(ended.unwrap_err().downcast_ref(), Some(&"while being dropped"));
+    }
+
+    #[test]
+    fn what_outlives_the_deadline_is_named() {
+        let error = cores_unpinned(2).shutdown_deadline(Duration::from_millis(20)).run(async || {
+            let hook = call_on(Core::nth(1).unwrap(), async || {
+                reactor::spawn_named("the one that hangs", pending::<()>()).detach();
+                app::on_shutdown(async || pending().await);
+                reactor::yield_now().await;
+            });
+            hook.await.unwrap();
+        });
+        let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
+        assert!(alive[0].starts_with("the shutdown hook registered at tests/app.rs:"), "{alive:?}");
+        assert!(alive.iter().any(|what| what == "core 1: task `the one that hangs`"), "{alive:?}");
+    }
+
+    #[test]
+    fn a_guard_that_is_never_dropped_is_named() {
+        let error = cores_unpinned(1).shutdown_deadline(Duration::from_millis(20)).run(async || {
+            app::stop(0);
+            let _guard = app::shutdown_requested().await;
+            pending::<()>().await
+        });
+        let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
+        assert!(alive[0].starts_with("the shutdown guard from tests/app.rs:"), "{alive:?}");
+    }
+
+    /// A core that a task blocks cannot be stopped; it is named and left alone.
+    #[test]
+    fn a_core_that_does_not_turn_is_named() {
+        let (free, blocked) = std::sync::mpsc::channel::<()>();
+        let error = cores_unpinned(2).shutdown_deadline(Duration::from_millis(20)).run(async || {
+            reactor::post(Core::nth(1).unwrap(), move || drop(blocked.recv())).unwrap();
+        });
+        let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
+        assert_eq!(alive, ["core 1, which something keeps from turning"]);
+        drop(free);
+    }
+}
+
+mod attributes {
+    use super::*;
+
+    #[reactor::test]
+    async fn a_test_runs_on_a_reactor() {
+        assert_eq!(cores().len(), 1);
+        assert_eq!(spawn_local(async { 1 }).await.unwrap(), 1);
+    }
+
+    #[reactor::test(cores = 2, mode = "interrupt", name = "two cores")]
+    async fn a_test_with_arguments() -> reactor::Result<()> {
+        assert_eq!(cores().len(), 2);
+        call_on(Core::nth(1).unwrap(), async || ()).await?;
+        Ok(())
+    }
+
+    #[reactor::test]
+    #[should_panic(expected = "as it should")]
+    async fn a_panic_fails_a_test() {
+        panic!("as it should");
+    }
+
+    #[test]
+    #[should_panic(expected = "stopped with code 3")]
+    fn a_stopped_test_fails() {
+        app::test_entry(Builder::new(), async || {
+            app::stop(3);
+            pending::<()>().await
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "core \"5000\" is out of range")]
+    fn a_test_that_does_not_start_says_why() {
+        app::test_entry(Builder::new().cores("5000"), async || ());
+    }
+}
+
+mod subsystems {
+    use super::*;
+    use reactor::app::Subsystem;
+
+    struct Part {
+        name: &'static str,
+        needs: &'static [&'static str],
+        log: Log,
+        fails: bool,
+    }
+
+    impl Subsystem for Part {
+        fn name(&self) -> &'static str {
+            self.name
+        }
+
+        fn depends_on(&self) -> &[&'static str] {
+            self.needs
+        }
+
+        async fn init(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            reactor::yield_now().await;
+            self.log.add(format!("+{}", self.name));
+            if self.fails { Err("it was told to".into()) } else { Ok(()) }
+        }
+
+        async fn fini(&mut self) {
+            reactor::yield_now().await;
+            self.log.add(format!("-{}", self.name));
+        }
+    }
+
+    fn part(log: &Log, name: &'static str, needs: &'static [&'static str]) -> Part {
+        Part { name, needs, log: log.clone(), fails: false }
+    }
+
+    #[test]
+    fn they_start_in_order_and_end_in_reverse() {
+        let log = Log::default();
+        cores_unpinned(1)
+            .subsystem(part(&log, "target", &["bdev", "net"]))
+            .subsystem(part(&log, "bdev", &["memory"]))
+            .subsystem(part(&log, "net", &[]))
+            .subsystem(part(&log, "memory", &[]))
+            .run(async || log.add("main"))
+            .unwrap();
+        let order = ["+net", "+memory", "+bdev", "+target", "main", "-target", "-bdev", "-memory", "-net"];
+        assert_eq!(log.lines(), order);
+    }
+
+    #[test]
+    fn if_one_fails_those_before_it_end_and_main_does_not_start() {
+        let log = Log::default();
+        let bad = Part { fails: true, ..part(&log, "b", &["a"]) };
+        let error = cores_unpinned(1)
+            .subsystem(part(&log, "a", &[]))
+            .subsystem(bad)
+            .subsystem(part(&log, "c", &["b"]))
+            .run(async || log.add("main"))
+            .unwrap_err();
+        assert_eq!(error.to_string(), "subsystem `b` did not start: it was told to");
+        assert_eq!(log.lines(), ["+a", "+b", "-a"]);
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_is_refused() {
+        let log = Log::default();
+        let refusal = |parts: Vec<Part>| {
+            let builder = parts.into_iter().fold(cores_unpinned(1), Builder::subsystem);
+            builder.run(async || ()).unwrap_err().to_string()
+        };
+        let circle = vec![part(&log, "a", &["b"]), part(&log, "b", &["a"])];
+        assert_eq!(refusal(circle), "subsystem `a` depends on `b`, and in the end on itself");
+        let missing = vec![part(&log, "a", &["z"])];
+        assert_eq!(refusal(missing), "subsystem `a` depends on `z`, which was not added");
+        let twice = vec![part(&log, "a", &[]), part(&log, "a", &[])];
+        assert_eq!(refusal(twice), "subsystem `a` was added twice");
+        assert!(log.lines().is_empty());
+    }
+}
+
+mod unblock {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn it_runs_beside_the_core() {
+        let names = cores_unpinned(1)
+            .run(async || app::unblock(|| std::thread::current().name().map(str::to_owned)).await.unwrap());
+        assert_eq!(names.unwrap().as_deref(), Some("unblock_0"));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_awaiter() {
+        let error = cores_unpinned(1).run(async || app::unblock(|| panic!("in the call")).await.unwrap_err());
+        assert_eq!(error.unwrap().to_string(), "the task panicked: in the call");
+    }
+
+    /// More calls than threads and room: all are answered, in the order in which they were made as there is one thread.
+    #[test]
+    fn callers_beyond_the_bound_await_their_turn() {
+        let order = Log::default();
+        let results = cores_unpinned(1).unblock_threads(1).run(async || {
+            let calls = (0..1000).map(|n: usize| {
+                let order = order.clone();
+                app::unblock(move || {
+                    order.add(n.to_string());
+                    n
+                })
+            });
+            futures::future::try_join_all(calls).await
+        });
+        let numbers: Vec<_> = (0..1000).collect();
+        assert_eq!(results.unwrap().unwrap(), numbers);
+        assert_eq!(order.lines(), numbers.iter().map(usize::to_string).collect::<Vec<_>>());
+    }
+
+    /// A call that waits for a thread runs without its awaiter; one that waits for room does not.
+    #[test]
+    fn a_dropped_call_runs_if_it_had_its_place() {
+        let ran = Arc::new(AtomicUsize::new(0));
+        cores_unpinned(1)
+            .unblock_threads(1)
+            .run(async || {
+                let (free, blocked) = mpsc::channel::<()>();
+                let (begun, has_begun) = futures::channel::oneshot::channel();
+                let first = spawn_local(app::unblock(move || {
+                    begun.send(()).unwrap();
+                    blocked.recv().unwrap();
+                }));
+                // The only thread is taken from here on.
+                has_begun.await.unwrap();
+                let mut calls: Vec<_> = (0..300)
+                    .map(|_| {
+                        let ran = ran.clone();
+                        app::unblock(move || ran.fetch_add(1, SeqCst))
+                    })
+                    .collect();
+                for call in &mut calls {
+                    assert!(is_pending(call).await);
+                }
+                // The last first: the places of the others stay as they are.
+                while calls.pop().is_some() {}
+                free.send(()).unwrap();
+                first.await.unwrap().unwrap();
+            })
+            .unwrap();
+        assert_eq!(ran.load(SeqCst), 256);
+    }
+
+    #[test]
+    fn the_end_waits_for_calls() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let later = ended.clone();
+        cores_unpinned(1)
+            .run(async || {
+                let mut call = app::unblock(move || {
+                    for _ in 0..10_000 {
+                        std::thread::yield_now();
+                    }
+                    later.fetch_add(1, SeqCst);
+                });
+                assert!(is_pending(&mut call).await);
+            })
+            .unwrap();
+        assert_eq!(ended.load(SeqCst), 1);
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_named() {
+        let (free, blocked) = mpsc::channel::<()>();
+        let error = cores_unpinned(1).shutdown_deadline(Duration::from_millis(20)).run(async || {
+            let mut call = app::unblock(move || drop(blocked.recv()));
+            assert!(is_pending(&mut call).await);
+        });
+        let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
+        assert!(alive[0].starts_with("the call of `app::unblock` at tests/app.rs:"), "{alive:?}");
+        drop(free);
+    }
+
+    #[test]
+    fn a_reactor_that_stands_alone_has_a_pool_too() {
+        let executor = reactor::LocalExecutor::new().unwrap();
+        assert_eq!(executor.block_on(async { app::unblock(|| 5).await.unwrap() }), 5);
+    }
+
+    #[test]
+    fn no_threads_at_all_is_refused() {
+        let error = cores_unpinned(1).unblock_threads(0).run(async || ()).unwrap_err();
+        assert!(error.to_string().contains("allow one thread at least"));
+    }
+}
