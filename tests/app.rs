@@ -257,9 +257,8 @@ mod end {
     fn of_several_codes_the_first_that_is_not_0_counts() {
         let stopped = |codes: &'static [u8]| {
             cores_unpinned(2).run(async || {
-                for &code in codes {
-                    call_on(Core::nth(1).unwrap(), async move || app::stop(code)).await.unwrap();
-                }
+                let stops = async || codes.iter().for_each(|&code| app::stop(code));
+                call_on(Core::nth(1).unwrap(), stops).await.unwrap();
                 pending::<()>().await
             })
         };

@@ -15,12 +15,28 @@ use super::{
     home::Home,
     local::Local,
     raw::VTable,
-    state::{DONE, OUTPUT, SCHEDULED},
+    state::{DONE, FUTURE_DROPPED, OUTPUT, PROXY, RUNNING, SCHEDULED},
 };
 use crate::sys::sync::Arc;
-use std::{ptr::NonNull, rc::Rc};
+use std::{borrow::Cow, ptr::NonNull, rc::Rc};
 
 impl Local {
+    /// What people call the tasks that have not finished, the newest first; without those being polled, such as the caller's.
+    pub(crate) fn live_names(&self) -> Vec<Cow<'static, str>> {
+        let mut names = Vec::new();
+        let mut next = self.live.first();
+        while let Some(task) = next {
+            // SAFETY: in the live list.
+            let header = unsafe { task.as_ref() };
+            if header.state() & (DONE | FUTURE_DROPPED | RUNNING | PROXY) == 0 {
+                // SAFETY: on the owner.
+                names.push(unsafe { (header.vtable.name)(task) });
+            }
+            next = header.live_links().1;
+        }
+        names
+    }
+
     /// Drops every future, and the outputs that nobody has taken; from now on no task starts.
     pub(crate) fn cancel_all(&self) {
         self.is_closing.set(true);

@@ -18,7 +18,6 @@ use super::{
 use crate::{inbox::Consumer, sys::sync::Arc};
 use std::{
     any::Any,
-    borrow::Cow,
     cell::{Cell, RefCell},
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -133,22 +132,6 @@ impl Local {
     /// Tasks whose memory is in use, proxies of tasks elsewhere included.
     pub(crate) fn live(&self) -> usize {
         self.live.len()
-    }
-
-    /// What people call the tasks that have not finished, the newest first; without those being polled, such as the caller's.
-    pub(crate) fn live_names(&self) -> Vec<Cow<'static, str>> {
-        let mut names = Vec::new();
-        let mut next = self.live.first();
-        while let Some(task) = next {
-            // SAFETY: in the live list.
-            let header = unsafe { task.as_ref() };
-            if header.state() & (DONE | FUTURE_DROPPED | RUNNING | PROXY) == 0 {
-                // SAFETY: on the owner.
-                names.push(unsafe { (header.vtable.name)(task) });
-            }
-            next = header.live_links().1;
-        }
-        names
     }
 
     /// Polls the tasks that are in the queue now, at most `max`, oldest first. What they wake waits for the next batch.
