@@ -1,5 +1,7 @@
 //! Applications from start to end: values, codes, hooks, guards, panics, and one runtime after another.
 
+mod support;
+
 use reactor::{
     Core, Mode,
     app::{self, Builder, Error},
@@ -16,31 +18,7 @@ use std::{
     },
     time::Duration,
 };
-
-/// Cores that are not pinned, so that tests run side by side on any machine.
-fn cores_unpinned(count: usize) -> Builder {
-    Builder::new().cores(count).pin(false).signals(false)
-}
-
-/// Polls `future` once.
-async fn is_pending(future: &mut (impl Future + Unpin)) -> bool {
-    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending()))
-        .await
-}
-
-/// A list to which all cores write.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn add(&self, line: impl Into<String>) {
-        self.0.lock().unwrap().push(line.into());
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
+use support::{Log, cores_unpinned, is_pending};
 
 /// Writes when it is dropped.
 struct OnDrop(Log, &'static str);
@@ -382,7 +360,13 @@ mod end {
     fn a_core_that_does_not_turn_is_named() {
         let (free, blocked) = std::sync::mpsc::channel::<()>();
         let error = cores_unpinned(2).shutdown_deadline(Duration::from_millis(20)).run(async || {
-            reactor::post(Core::nth(1).unwrap(), move || drop(blocked.recv())).unwrap();
+            let (begun, has_begun) = futures::channel::oneshot::channel();
+            let block = move || {
+                begun.send(()).unwrap();
+                drop(blocked.recv());
+            };
+            reactor::post(Core::nth(1).unwrap(), block).unwrap();
+            has_begun.await.unwrap();
         });
         let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
         assert_eq!(alive, ["core 1, which something keeps from turning"]);
@@ -425,198 +409,5 @@ mod attributes {
     #[should_panic(expected = "core \"5000\" is out of range")]
     fn a_test_that_does_not_start_says_why() {
         app::test_entry(Builder::new().cores("5000"), async || ());
-    }
-}
-
-mod subsystems {
-    use super::*;
-    use reactor::app::Subsystem;
-
-    struct Part {
-        name: &'static str,
-        needs: &'static [&'static str],
-        log: Log,
-        fails: bool,
-    }
-
-    impl Subsystem for Part {
-        fn name(&self) -> &'static str {
-            self.name
-        }
-
-        fn depends_on(&self) -> &[&'static str] {
-            self.needs
-        }
-
-        async fn init(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-            reactor::yield_now().await;
-            self.log.add(format!("+{}", self.name));
-            if self.fails { Err("it was told to".into()) } else { Ok(()) }
-        }
-
-        async fn fini(&mut self) {
-            reactor::yield_now().await;
-            self.log.add(format!("-{}", self.name));
-        }
-    }
-
-    fn part(log: &Log, name: &'static str, needs: &'static [&'static str]) -> Part {
-        Part { name, needs, log: log.clone(), fails: false }
-    }
-
-    #[test]
-    fn they_start_in_order_and_end_in_reverse() {
-        let log = Log::default();
-        cores_unpinned(1)
-            .subsystem(part(&log, "target", &["bdev", "net"]))
-            .subsystem(part(&log, "bdev", &["memory"]))
-            .subsystem(part(&log, "net", &[]))
-            .subsystem(part(&log, "memory", &[]))
-            .run(async || log.add("main"))
-            .unwrap();
-        let order = ["+net", "+memory", "+bdev", "+target", "main", "-target", "-bdev", "-memory", "-net"];
-        assert_eq!(log.lines(), order);
-    }
-
-    #[test]
-    fn if_one_fails_those_before_it_end_and_main_does_not_start() {
-        let log = Log::default();
-        let bad = Part { fails: true, ..part(&log, "b", &["a"]) };
-        let error = cores_unpinned(1)
-            .subsystem(part(&log, "a", &[]))
-            .subsystem(bad)
-            .subsystem(part(&log, "c", &["b"]))
-            .run(async || log.add("main"))
-            .unwrap_err();
-        assert_eq!(error.to_string(), "subsystem `b` did not start: it was told to");
-        assert_eq!(log.lines(), ["+a", "+b", "-a"]);
-    }
-
-    #[test]
-    fn an_order_that_cannot_be_is_refused() {
-        let log = Log::default();
-        let refusal = |parts: Vec<Part>| {
-            let builder = parts.into_iter().fold(cores_unpinned(1), Builder::subsystem);
-            builder.run(async || ()).unwrap_err().to_string()
-        };
-        let circle = vec![part(&log, "a", &["b"]), part(&log, "b", &["a"])];
-        assert_eq!(refusal(circle), "subsystem `a` depends on `b`, and in the end on itself");
-        let missing = vec![part(&log, "a", &["z"])];
-        assert_eq!(refusal(missing), "subsystem `a` depends on `z`, which was not added");
-        let twice = vec![part(&log, "a", &[]), part(&log, "a", &[])];
-        assert_eq!(refusal(twice), "subsystem `a` was added twice");
-        assert!(log.lines().is_empty());
-    }
-}
-
-mod unblock {
-    use super::*;
-    use std::sync::mpsc;
-
-    #[test]
-    fn it_runs_beside_the_core() {
-        let names = cores_unpinned(1)
-            .run(async || app::unblock(|| std::thread::current().name().map(str::to_owned)).await.unwrap());
-        assert_eq!(names.unwrap().as_deref(), Some("unblock_0"));
-    }
-
-    #[test]
-    fn a_panic_reaches_the_awaiter() {
-        let error = cores_unpinned(1).run(async || app::unblock(|| panic!("in the call")).await.unwrap_err());
-        assert_eq!(error.unwrap().to_string(), "the task panicked: in the call");
-    }
-
-    /// More calls than threads and room: all are answered, in the order in which they were made as there is one thread.
-    #[test]
-    fn callers_beyond_the_bound_await_their_turn() {
-        let order = Log::default();
-        let results = cores_unpinned(1).unblock_threads(1).run(async || {
-            let calls = (0..1000).map(|n: usize| {
-                let order = order.clone();
-                app::unblock(move || {
-                    order.add(n.to_string());
-                    n
-                })
-            });
-            futures::future::try_join_all(calls).await
-        });
-        let numbers: Vec<_> = (0..1000).collect();
-        assert_eq!(results.unwrap().unwrap(), numbers);
-        assert_eq!(order.lines(), numbers.iter().map(usize::to_string).collect::<Vec<_>>());
-    }
-
-    /// A call that waits for a thread runs without its awaiter; one that waits for room does not.
-    #[test]
-    fn a_dropped_call_runs_if_it_had_its_place() {
-        let ran = Arc::new(AtomicUsize::new(0));
-        cores_unpinned(1)
-            .unblock_threads(1)
-            .run(async || {
-                let (free, blocked) = mpsc::channel::<()>();
-                let (begun, has_begun) = futures::channel::oneshot::channel();
-                let first = spawn_local(app::unblock(move || {
-                    begun.send(()).unwrap();
-                    blocked.recv().unwrap();
-                }));
-                // The only thread is taken from here on.
-                has_begun.await.unwrap();
-                let mut calls: Vec<_> = (0..300)
-                    .map(|_| {
-                        let ran = ran.clone();
-                        app::unblock(move || ran.fetch_add(1, SeqCst))
-                    })
-                    .collect();
-                for call in &mut calls {
-                    assert!(is_pending(call).await);
-                }
-                // The last first: the places of the others stay as they are.
-                while calls.pop().is_some() {}
-                free.send(()).unwrap();
-                first.await.unwrap().unwrap();
-            })
-            .unwrap();
-        assert_eq!(ran.load(SeqCst), 256);
-    }
-
-    #[test]
-    fn the_end_waits_for_calls() {
-        let ended = Arc::new(AtomicUsize::new(0));
-        let later = ended.clone();
-        cores_unpinned(1)
-            .run(async || {
-                let mut call = app::unblock(move || {
-                    for _ in 0..10_000 {
-                        std::thread::yield_now();
-                    }
-                    later.fetch_add(1, SeqCst);
-                });
-                assert!(is_pending(&mut call).await);
-            })
-            .unwrap();
-        assert_eq!(ended.load(SeqCst), 1);
-    }
-
-    #[test]
-    fn a_call_that_does_not_return_is_named() {
-        let (free, blocked) = mpsc::channel::<()>();
-        let error = cores_unpinned(1).shutdown_deadline(Duration::from_millis(20)).run(async || {
-            let mut call = app::unblock(move || drop(blocked.recv()));
-            assert!(is_pending(&mut call).await);
-        });
-        let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
-        assert!(alive[0].starts_with("the call of `app::unblock` at tests/app.rs:"), "{alive:?}");
-        drop(free);
-    }
-
-    #[test]
-    fn a_reactor_that_stands_alone_has_a_pool_too() {
-        let executor = reactor::LocalExecutor::new().unwrap();
-        assert_eq!(executor.block_on(async { app::unblock(|| 5).await.unwrap() }), 5);
-    }
-
-    #[test]
-    fn no_threads_at_all_is_refused() {
-        let error = cores_unpinned(1).unblock_threads(0).run(async || ()).unwrap_err();
-        assert!(error.to_string().contains("allow one thread at least"));
     }
 }

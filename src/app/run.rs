@@ -75,6 +75,8 @@ pub(super) fn run_to_end<T>(
         ended.errors.push(report::said(&app, calls.collect()));
     }
     drop(signals);
+    // Only now: the last task might have given one.
+    ended.code = app.code();
     ended.errors.sort_by_key(|error| !matches!(error, Error::Deadline { .. }));
     Ok(ended)
 }

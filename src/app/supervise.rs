@@ -15,6 +15,7 @@ pub(super) struct Ended<T> {
     pub(super) value: Option<T>,
     panic: Option<Box<dyn Any + Send>>,
     pub(super) errors: Vec<Error>,
+    /// What [`stop`](super::stop) was given, once all cores have ended.
     pub(super) code: Option<u8>,
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn supervise<T>(
         Err(_elapsed) => errors.insert(0, report::fini_stuck(app, subsystems.ending())),
     }
     let (value, panic) = main.into_parts();
-    Ended { value, panic, errors, code: app.code() }
+    Ended { value, panic, errors, code: None }
 }
 
 /// Runs `future` until it is done or the application is asked to end.
