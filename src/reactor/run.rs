@@ -57,7 +57,10 @@ impl std::str::FromStr for Mode {
 impl Inner {
     /// Turns until `future` is done. Its waker is that of a task of this core, so that waking it is as cheap as any wake.
     pub(super) fn run_until<F: Future>(&self, future: F) -> F::Output {
+        // Starting it runs a batch, inside of which the core does not turn either.
+        self.is_turning.set(true);
         let root = Root::start(self.home());
+        self.is_turning.set(false);
         let mut future = pin!(future);
         loop {
             if root.is_woken.replace(false) {
