@@ -232,6 +232,26 @@ fn every_way_to_end_has_its_code_and_its_words() {
     }
 }
 
+/// A main core that never gets to its end is named by another thread, which then ends the program.
+#[test]
+fn a_stuck_main_core_is_named_and_the_program_ends() {
+    if is_child() {
+        let builder = one_core().shutdown_deadline(std::time::Duration::from_millis(1));
+        exit_by(main_entry(builder, async || {
+            app::stop(3);
+            loop {
+                std::thread::park();
+            }
+        }));
+    }
+    let (status, said) = Story::start("a_stuck_main_core_is_named_and_the_program_ends").end();
+    assert_eq!(status.code(), Some(3));
+    assert!(
+        said.starts_with("story: shutdown is stuck: on the main core 0 a task does not return"),
+        "{said}"
+    );
+}
+
 /// Whichever descriptor is one too many: the start says so, and leaves no thread and no descriptor behind.
 #[test]
 fn running_out_of_descriptors_stops_what_has_started() {

@@ -33,6 +33,8 @@ pub struct Builder {
     pub(super) unblock_threads: usize,
     pub(super) clock: Option<Clock>,
     pub(super) subsystems: Subsystems,
+    /// Whether the process ends with the application.
+    pub(super) is_process: bool,
 }
 
 /// Long enough for a queue of writes to reach a slow disk, short enough for who waits at a terminal.
@@ -61,6 +63,7 @@ impl Builder {
             unblock_threads: UNBLOCK_THREADS,
             clock: None,
             subsystems: Subsystems::default(),
+            is_process: false,
         }
     }
 

@@ -13,6 +13,7 @@ use std::process::{ExitCode, Termination};
 pub fn main_entry<T: Termination>(mut builder: Builder, main: impl AsyncFnOnce() -> T) -> ExitCode {
     context::forbid_blocking("app::main_entry");
     let name = builder.name_or_program();
+    builder.is_process = true;
     let ended = match builder.resolve_cores().and_then(|ids| run_to_end(builder, ids, main, |_| ())) {
         Ok(ended) => ended.resume_panic(),
         Err(error) => {

@@ -38,6 +38,7 @@ mod state;
 mod subsystem;
 mod supervise;
 mod unblock;
+mod watchdog;
 
 pub use self::{
     builder::Builder,

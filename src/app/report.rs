@@ -2,14 +2,18 @@
 
 use super::{Error, state::App};
 use crate::{Core, call_on, reactor::ROOT_NAME, task::Home, time};
+use futures::future::join_all;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// For what comes after the deadline and is quick unless something is wrong.
+/// After the deadline, for what is quick unless something is wrong.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// Each step gets this much of it in any case.
+const GRACE_MIN: Duration = Duration::from_millis(50);
 
 /// A core that does anything at all answers within this time.
 const ANSWER: Duration = Duration::from_millis(200);
@@ -25,7 +29,7 @@ pub(super) fn clamp(duration: Duration) -> Duration {
 /// What is left of the time for shutdown, and a little more if that is over.
 pub(super) fn left(app: &App) -> Duration {
     match app.until() {
-        Some(until) => until.saturating_duration_since(Instant::now()).max(GRACE),
+        Some(until) => (until + GRACE).saturating_duration_since(Instant::now()).max(GRACE_MIN),
         None => clamp(Duration::MAX),
     }
 }
@@ -38,9 +42,7 @@ pub(super) async fn deadline_passed(app: &App) -> Error {
         alive.push(format!("the shutdown hook registered at {location}{waits}"));
     }
     alive.extend(app.holders().iter().map(|location| format!("the shutdown guard from {location}")));
-    for core in app.handle.cores() {
-        alive.extend(tasks_of(core).await);
-    }
+    alive.extend(join_all(app.handle.cores().into_iter().map(tasks_of)).await.concat());
     said(app, alive)
 }
 

@@ -10,6 +10,7 @@ use super::{
     state::App,
     supervise::{Ended, supervise},
     unblock::Pool,
+    watchdog::EndOfWatch,
 };
 use crate::{Handle, reactor::Group, sys::cpu, time::Clock};
 use std::{borrow::Cow, mem, path::Path, sync::Arc};
@@ -53,7 +54,9 @@ pub(super) fn run_to_end<T>(
     let (is_pinned, name) = (builder.is_pinned(), builder.name_or_program());
     let group = Group::new(ids.iter().copied(), builder.mode)?;
     let pool = Pool::new(builder.unblock_threads, if is_pinned { beside(&ids) } else { Vec::new() });
-    let app = Arc::new(App::new(name, Handle::new(group.clone()), pool, builder.deadline));
+    let app =
+        Arc::new(App::new(name, Handle::new(group.clone()), pool, builder.deadline, builder.is_process));
+    let _watched = EndOfWatch(app.clone());
     let clock = builder.clock.unwrap_or_else(Clock::tsc);
     let plan = Plan { group, is_pinned, spin: builder.spin, clock };
 

@@ -1,6 +1,9 @@
 //! What the cores of one application share: whether it is ending, who wants to know, and who must be waited for.
 
-use super::unblock::Pool;
+use super::{
+    unblock::Pool,
+    watchdog::{self, Over},
+};
 use crate::{Core, Handle};
 use futures::task::AtomicWaker;
 use slab::Slab;
@@ -8,7 +11,7 @@ use std::{
     borrow::Cow,
     panic::Location,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -21,6 +24,9 @@ pub(super) struct App {
     pub(super) handle: Handle,
     pub(super) pool: Pool,
     pub(super) deadline: Duration,
+    /// Whether it is the whole program.
+    pub(super) is_process: bool,
+    pub(super) over: Over,
     /// Signals so far.
     pub(super) signals: AtomicUsize,
     is_requested: AtomicBool,
@@ -56,8 +62,16 @@ pub(super) struct HookName {
 }
 
 impl App {
-    pub(super) fn new(name: Cow<'static, str>, handle: Handle, pool: Pool, deadline: Duration) -> Self {
+    pub(super) fn new(
+        name: Cow<'static, str>,
+        handle: Handle,
+        pool: Pool,
+        deadline: Duration,
+        is_process: bool,
+    ) -> Self {
         Self {
+            is_process,
+            over: Over::default(),
             name,
             handle,
             pool,
@@ -75,7 +89,7 @@ impl App {
     }
 
     /// Has the application end, with `code` if one is given.
-    pub(super) fn request(&self, code: Option<u8>) {
+    pub(super) fn request(self: &Arc<Self>, code: Option<u8>) {
         let mut wakers = Vec::new();
         let mut ending = self.ending();
         if let Some(code) = code {
@@ -83,13 +97,17 @@ impl App {
                 ending.code = Some(code);
             }
         }
-        if ending.requested_at.is_none() {
+        let is_first = ending.requested_at.is_none();
+        if is_first {
             ending.requested_at = Some(Instant::now());
             // Release: pairs with the Acquire in `is_requested`.
             self.is_requested.store(true, Ordering::Release);
             wakers.extend(ending.holders.iter_mut().filter_map(|(_, holder)| holder.waker.take()));
         }
         drop(ending);
+        if is_first {
+            watchdog::watch(self);
+        }
         wakers.into_iter().for_each(Waker::wake);
         self.supervisor.wake();
     }

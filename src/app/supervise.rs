@@ -7,6 +7,7 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -43,14 +44,14 @@ impl<T> Ended<T> {
 
 /// Runs subsystems, `main` and hooks. Afterwards the cores may end.
 pub(super) async fn supervise<T>(
-    app: &App,
+    app: &Arc<App>,
     mut subsystems: Subsystems,
     main: impl AsyncFnOnce() -> T,
 ) -> Ended<T> {
     let mut errors = Vec::new();
-    match until_requested(app, subsystems.init()).await {
-        Some(Err(error)) => errors.push(error),
-        None | Some(Ok(())) => {}
+    // A stop while they start is no error of theirs.
+    if let Some(Err(error)) = until_requested(app, subsystems.init()).await {
+        errors.push(error);
     }
     let start = main;
     let mut main = Main::Absent;
@@ -94,8 +95,16 @@ async fn until_requested<F: Future>(app: &App, future: F) -> Option<F::Output> {
     .await
 }
 
-/// Hooks, then whoever has asked to be waited for. Returns what panicked.
+/// All that happens while `main` and tasks still run. Returns what panicked.
 async fn wind_down(app: &App) -> Vec<Error> {
+    let panics = run_hooks(app).await;
+    // Here light threads exit: after the hooks, which may need them, and before the guards, which may wait for them.
+    guards_gone(app).await;
+    panics
+}
+
+/// The newest first, each on the core where it was registered.
+async fn run_hooks(app: &App) -> Vec<Error> {
     let mut panics = Vec::new();
     while let Some(hook) = app.next_hook() {
         let ran = call_on(hook.core, async move || {
@@ -110,12 +119,15 @@ async fn wind_down(app: &App) -> Vec<Error> {
             panics.push(error);
         }
     }
+    panics
+}
+
+async fn guards_gone(app: &App) {
     poll_fn(|cx| {
         app.watch(cx);
         if app.holders().is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    panics
 }
 
 /// The application's `main`: its panic goes to who started the application, after the end.
