@@ -152,7 +152,7 @@ fn a_runtime_inside_of_a_reactor_is_refused_by_name() {
             for (what, call) in [
                 ("app::Builder::run", (|| drop(cores_unpinned(1).run(async || ()))) as fn()),
                 ("app::Builder::start", || drop(cores_unpinned(1).start(async || ()))),
-                ("app::main_entry", || drop(reactor::app::main_entry(cores_unpinned(1), async || ()))),
+                ("app::main_entry", || _ = reactor::app::main_entry(cores_unpinned(1), async || ())),
             ] {
                 let payload = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
                 let message = payload.downcast_ref::<String>().unwrap();

@@ -104,7 +104,7 @@ fn the_end_waits_for_calls() {
 fn a_call_that_does_not_return_is_named() {
     let (free, blocked) = mpsc::channel::<()>();
     let error = cores_unpinned(1).shutdown_deadline(Duration::from_millis(20)).run(async || {
-        let mut call = app::unblock(move || drop(blocked.recv()));
+        let mut call = app::unblock(move || _ = blocked.recv());
         assert!(is_pending(&mut call).await);
     });
     let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };

@@ -52,7 +52,7 @@ async fn rule_1_a_core_may_await_what_it_sends_itself() {
 #[reactor::test]
 async fn rule_1_blocking_on_ones_own_core_is_explained() {
     let handle = spawn_local(async {});
-    let waited = panic_of(|| drop(handle.wait()));
+    let waited = panic_of(|| _ = handle.wait());
     assert!(waited.starts_with("`JoinHandle::wait` would block this core"), "{waited}");
     assert!(waited.contains("await the handle instead"), "{waited}");
 
@@ -69,7 +69,7 @@ async fn rule_1_blocking_on_ones_own_core_is_explained() {
 fn rule_1_a_turn_inside_of_a_turn_is_refused() {
     let executor = Rc::new(LocalExecutor::new().unwrap());
     let inner = executor.clone();
-    let nested = executor.spawn_local(async move { panic_of(|| drop(inner.turn())) });
+    let nested = executor.spawn_local(async move { panic_of(|| _ = inner.turn()) });
     let said = executor.block_on(nested).unwrap();
     assert!(said.starts_with("a core cannot turn inside of its own turn"), "{said}");
 }
@@ -91,15 +91,15 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
         ("post", &|| drop(post(core, || ()))),
         ("cores", &|| poll_once(on_every_core(async || ()))),
         ("cores", &|| drop(reactor::cores())),
-        ("Core::current", &|| drop(Core::current())),
-        ("Core::nth", &|| drop(Core::nth(0))),
+        ("Core::current", &|| _ = Core::current()),
+        ("Core::nth", &|| _ = Core::nth(0)),
         ("Handle::current", &|| drop(Handle::current())),
         ("Poller::register", &poller),
         ("Poller::every", &timed),
         ("app::stop", &|| app::stop(0)),
         ("app::on_shutdown", &|| app::on_shutdown(async || ())),
         ("app::shutdown_requested", &|| drop(app::shutdown_requested())),
-        ("app::is_shutdown_requested", &|| drop(app::is_shutdown_requested())),
+        ("app::is_shutdown_requested", &|| _ = app::is_shutdown_requested()),
         ("app::control", &|| drop(app::control())),
         ("app::unblock", &|| drop(app::unblock(|| ()))),
     ];
@@ -257,7 +257,7 @@ fn trap_10_a_full_queue_loses_nothing() {
     let running = cores_unpinned(1).start(async || drop(app::shutdown_requested().await)).unwrap();
     let (handle, core) = (running.handle(), running.handle().cores()[0]);
     let (free, blocked) = mpsc::channel::<()>();
-    handle.post(core, move || drop(blocked.recv())).unwrap();
+    handle.post(core, move || _ = blocked.recv()).unwrap();
 
     let next = Arc::new(AtomicUsize::new(0));
     for number in 0..EVENTS {

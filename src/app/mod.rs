@@ -6,9 +6,9 @@
 //!  cores end, main core last ◄── subsystems fini ◄── main dropped ◄── hooks, newest first
 //! ```
 //!
-//! SPDK's `spdk_app_start` and `spdk_app_stop`. [`builder`] says what there is to choose and [`run`] carries it out: [`seat`] makes
-//! a core, [`crew`] keeps those on threads of their own, [`supervise`] is what the main core does from the first turn to the last.
-//! [`shutdown`] is the way in for those who end the application or want to know that it ends; [`state`] is what they share.
+//! SPDK's `spdk_app_start` and `spdk_app_stop`. `builder` says what there is to choose and `run` carries it out: `seat` makes
+//! a core, `crew` keeps those on threads of their own, `supervise` is what the main core does from the first turn to the last.
+//! `shutdown` is the way in for those who end the application or want to know that it ends; `state` is what they share.
 //! [`unblock()`] runs what would block a core on threads beside it.
 //!
 //! ```
@@ -28,6 +28,7 @@ mod cores;
 mod crew;
 mod entry;
 mod error;
+mod pool;
 mod report;
 mod run;
 mod running;

@@ -3,13 +3,13 @@
 use super::{
     Builder, Error,
     crew::Crew,
+    pool::Pool,
     report,
     running::Control,
     seat::{Plan, Restore},
     signal::Signals,
     state::App,
     supervise::{Ended, supervise},
-    unblock::Pool,
     watchdog::EndOfWatch,
 };
 use crate::{Handle, reactor::Group, sys::cpu, time::Clock};

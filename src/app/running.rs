@@ -55,7 +55,7 @@ impl fmt::Debug for Control {
 /// ```
 /// use reactor::app::{self, Builder};
 ///
-/// let running = Builder::new().cores(1).start(async || app::shutdown_requested().await)?;
+/// let running = Builder::new().cores(1).start(async || drop(app::shutdown_requested().await))?;
 /// let handle = running.handle();
 /// let answer = handle.spawn_on(handle.cores()[0], async { 6 * 7 });
 /// assert_eq!(answer.wait().unwrap(), 42);

@@ -1,7 +1,7 @@
 //! What the cores of one application share: whether it is ending, who wants to know, and who must be waited for.
 
 use super::{
-    unblock::Pool,
+    pool::Pool,
     watchdog::{self, Over},
 };
 use crate::{Core, Handle};
