@@ -1,0 +1,83 @@
+//! compio: one runtime per core. Between cores a mailbox, as its own dispatcher is made.
+
+use std::future::Future;
+use std::time::Duration;
+
+use peers::{Idle, Mailbox, Runtime, busy, far_thread, serve_mailbox};
+
+fn main() {
+    peers::main::<Compio>()
+}
+
+struct Compio;
+
+impl Runtime for Compio {
+    const NAME: &'static str = "compio";
+
+    type Tx = flume::Sender<u64>;
+    type Rx = flume::Receiver<u64>;
+    type FarTx = flume::Sender<u64>;
+    type FarRx = flume::Receiver<u64>;
+    type Remote = Mailbox;
+
+    fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
+        compio::runtime::Runtime::new().expect("the runtime starts").block_on(async move {
+            if idle == Idle::Poll {
+                compio::runtime::spawn(busy()).detach();
+            }
+            future.await
+        })
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+        let task = compio::runtime::spawn(future);
+        async { task.await.ok().expect("the task ends") }
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        compio::runtime::spawn(future).detach();
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        compio::time::sleep(duration)
+    }
+
+    fn channel() -> (Self::Tx, Self::Rx) {
+        flume::unbounded()
+    }
+
+    async fn send(tx: &Self::Tx, value: u64) {
+        tx.send(value).expect("the receiver lives");
+    }
+
+    async fn recv(rx: &mut Self::Rx) -> u64 {
+        rx.recv_async().await.expect("the sender lives")
+    }
+
+    fn far_channel(capacity: usize) -> (Self::FarTx, Self::FarRx) {
+        flume::bounded(capacity)
+    }
+
+    async fn produce(tx: Self::FarTx, count: u64) {
+        for n in 0..count {
+            tx.send_async(n).await.expect("the receiver lives");
+        }
+    }
+
+    async fn consume(rx: Self::FarRx, count: u64) -> u64 {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += rx.recv_async().await.expect("the sender lives");
+        }
+        sum
+    }
+
+    fn with_remote<T: Send + 'static>(
+        idle: Idle,
+        work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,
+    ) -> T {
+        let (mailbox, jobs) = Mailbox::new();
+        far_thread(move || Self::block_on(idle, serve_mailbox::<Self>(jobs)));
+        Self::block_on(idle, async move { work(mailbox).await })
+    }
+}

@@ -1,0 +1,86 @@
+//! monoio: one io_uring runtime per core. Between cores a mailbox, for it has none of its own; wakers by feature `sync`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use local_sync::mpsc::unbounded;
+use monoio::{IoUringDriver, RuntimeBuilder};
+use peers::{Idle, Mailbox, Runtime, busy, far_thread, serve_mailbox};
+
+fn main() {
+    peers::main::<Monoio>()
+}
+
+struct Monoio;
+
+impl Runtime for Monoio {
+    const NAME: &'static str = "monoio";
+
+    type Tx = unbounded::Tx<u64>;
+    type Rx = unbounded::Rx<u64>;
+    type FarTx = flume::Sender<u64>;
+    type FarRx = flume::Receiver<u64>;
+    type Remote = Mailbox;
+
+    fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
+        let mut runtime =
+            RuntimeBuilder::<IoUringDriver>::new().enable_timer().build().expect("the runtime starts");
+        runtime.block_on(async move {
+            if idle == Idle::Poll {
+                monoio::spawn(busy());
+            }
+            future.await
+        })
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+        monoio::spawn(future)
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        monoio::spawn(future);
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        monoio::time::sleep(duration)
+    }
+
+    fn channel() -> (Self::Tx, Self::Rx) {
+        unbounded::channel()
+    }
+
+    async fn send(tx: &Self::Tx, value: u64) {
+        assert!(tx.send(value).is_ok(), "the receiver lives");
+    }
+
+    async fn recv(rx: &mut Self::Rx) -> u64 {
+        rx.recv().await.expect("the sender lives")
+    }
+
+    fn far_channel(capacity: usize) -> (Self::FarTx, Self::FarRx) {
+        flume::bounded(capacity)
+    }
+
+    async fn produce(tx: Self::FarTx, count: u64) {
+        for n in 0..count {
+            tx.send_async(n).await.expect("the receiver lives");
+        }
+    }
+
+    async fn consume(rx: Self::FarRx, count: u64) -> u64 {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += rx.recv_async().await.expect("the sender lives");
+        }
+        sum
+    }
+
+    fn with_remote<T: Send + 'static>(
+        idle: Idle,
+        work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,
+    ) -> T {
+        let (mailbox, jobs) = Mailbox::new();
+        far_thread(move || Self::block_on(idle, serve_mailbox::<Self>(jobs)));
+        Self::block_on(idle, async move { work(mailbox).await })
+    }
+}

@@ -1,0 +1,106 @@
+//! smol: a `LocalExecutor` on the measuring core, an `Executor` driven by the other one.
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use peers::{Idle, Remote, Runtime, busy, far_thread};
+use smol::{Executor, LocalExecutor, Task, Timer, channel};
+
+fn main() {
+    peers::main::<Smol>()
+}
+
+struct Smol;
+
+thread_local! {
+    static EXECUTOR: &'static LocalExecutor<'static> = Box::leak(Box::new(LocalExecutor::new()));
+}
+
+impl Runtime for Smol {
+    const NAME: &'static str = "smol";
+
+    type Tx = channel::Sender<u64>;
+    type Rx = channel::Receiver<u64>;
+    type FarTx = channel::Sender<u64>;
+    type FarRx = channel::Receiver<u64>;
+    type Remote = FarExecutor;
+
+    fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
+        if idle == Idle::Poll {
+            Self::spawn_detached(busy());
+        }
+        smol::block_on(EXECUTOR.with(|executor| executor.run(future)))
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+        EXECUTOR.with(|executor| executor.spawn(future))
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        EXECUTOR.with(|executor| executor.spawn(future).detach());
+    }
+
+    async fn sleep(duration: Duration) {
+        Timer::after(duration).await;
+    }
+
+    fn channel() -> (Self::Tx, Self::Rx) {
+        channel::unbounded()
+    }
+
+    async fn send(tx: &Self::Tx, value: u64) {
+        tx.send(value).await.expect("the receiver lives");
+    }
+
+    async fn recv(rx: &mut Self::Rx) -> u64 {
+        rx.recv().await.expect("the sender lives")
+    }
+
+    fn far_channel(capacity: usize) -> (Self::FarTx, Self::FarRx) {
+        channel::bounded(capacity)
+    }
+
+    async fn produce(tx: Self::FarTx, count: u64) {
+        for n in 0..count {
+            tx.send(n).await.expect("the receiver lives");
+        }
+    }
+
+    async fn consume(rx: Self::FarRx, count: u64) -> u64 {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += rx.recv().await.expect("the sender lives");
+        }
+        sum
+    }
+
+    fn with_remote<T: Send + 'static>(
+        idle: Idle,
+        work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,
+    ) -> T {
+        let executor = Arc::new(Executor::new());
+        let far = executor.clone();
+        far_thread(move || {
+            if idle == Idle::Poll {
+                far.spawn(busy()).detach();
+            }
+            smol::block_on(far.run(pending()))
+        });
+        Self::block_on(idle, async move { work(FarExecutor(executor)).await })
+    }
+}
+
+struct FarExecutor(Arc<Executor<'static>>);
+
+impl Remote for FarExecutor {
+    type Answer = Task<u64>;
+
+    async fn spawn(&mut self, future: impl Future<Output = u64> + Send + 'static) -> Self::Answer {
+        self.0.spawn(future)
+    }
+
+    async fn post(&mut self, event: impl FnOnce() + Send + 'static) {
+        self.0.spawn(async move { event() }).detach();
+    }
+}

@@ -1,0 +1,52 @@
+//! The harness of the comparison: the workloads, written once against [`Runtime`], and what times and prints them.
+//!
+//! Each runtime is one small file in `src/bin` that implements [`Runtime`] and calls [`main`]; `src/bin/report` starts
+//! those binaries, row by row and pass by pass, and reads the lines they print. README.md says how to read the result.
+
+mod cross;
+mod local;
+mod mailbox;
+mod measure;
+mod memory;
+mod rows;
+mod runtime;
+mod timers;
+
+pub use mailbox::{Job, Mailbox, serve_mailbox};
+pub use measure::{Measure, cpu_time, far_thread, finish, median, percentile, pin, spin_for};
+pub use memory::allocated_by;
+pub use rows::{Better, GROUPS, Line, ROWS, Row, row_named};
+pub use runtime::{Idle, Remote, Runtime, busy, yield_once};
+
+/// Runs the workload named on the command line on one runtime and prints its values as JSON lines.
+///
+/// A workload that the runtime declares it cannot do prints its reason instead.
+pub fn main<R: Runtime>() -> ! {
+    let measure = Measure::from_args(R::NAME);
+    if let Some(reason) = R::cannot(&measure.workload) {
+        measure.refuse(reason);
+    }
+    pin(0);
+    match measure.workload.as_str() {
+        "spawn_join" => local::spawn_join::<R>(&measure),
+        "yield" => local::yields::<R>(&measure),
+        "channel_local" => local::channel::<R>(&measure),
+        "waker" => local::waker::<R>(&measure),
+        "bytes_per_task" => local::bytes_per_task::<R>(&measure),
+        "cross_poll" => cross::round_trip_polling::<R>(&measure),
+        "cross_asleep" => cross::round_trip_asleep::<R>(&measure),
+        "cross_1024" => cross::in_flight::<R>(&measure, 1024),
+        "events_32" => cross::events::<R>(&measure, 32),
+        "events_256" => cross::events::<R>(&measure, 256),
+        "events_1024" => cross::events::<R>(&measure, 1024),
+        "channel_cross" => cross::channel::<R>(&measure),
+        "timer" => timers::create_cancel::<R>(&measure),
+        "sleeps_10k" => timers::sleeps::<R>(&measure, 10_000),
+        "sleeps_100k" => timers::sleeps::<R>(&measure, 100_000),
+        other => match R::own(other, &measure) {
+            true => {}
+            false => measure.refuse("this runtime has no such row"),
+        },
+    }
+    finish()
+}

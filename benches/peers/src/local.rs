@@ -1,0 +1,142 @@
+//! The workloads of one core: spawn, yield, local channel, wakers, and the memory of idle tasks.
+//!
+//! Each runs inside a spawned task, because some runtimes treat the future given to `block_on` apart.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use crate::{Idle, Measure, Runtime, allocated_by, yield_once};
+
+/// Runs `work` as a task of its own and gives its result.
+fn as_task<R: Runtime, T: 'static>(work: impl Future<Output = T> + 'static) -> T {
+    R::block_on(Idle::Park, async { R::spawn(work).await })
+}
+
+/// Spawns a task that returns a number and awaits it.
+pub(crate) fn spawn_join<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        m.ns_per_op(async |count| {
+            for n in 0..count {
+                std::hint::black_box(R::spawn(async move { n }).await);
+            }
+        })
+        .await
+    });
+    measure.print("spawn_join", ns);
+}
+
+/// One task that wakes itself and returns `Pending`, again and again.
+pub(crate) fn yields<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        m.ns_per_op(async |count| {
+            for _ in 0..count {
+                yield_once().await;
+            }
+        })
+        .await
+    });
+    measure.print("yield", ns);
+}
+
+/// A number goes to a second task and comes back, over two channels.
+pub(crate) fn channel<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        let (there, mut there_rx) = R::channel();
+        let (back, mut back_rx) = R::channel();
+        R::spawn_detached(async move {
+            loop {
+                let value = R::recv(&mut there_rx).await;
+                R::send(&back, value).await;
+            }
+        });
+        let ns = m
+            .ns_per_op(async |count| {
+                for n in 0..count {
+                    R::send(&there, n).await;
+                    assert_eq!(R::recv(&mut back_rx).await, n);
+                }
+            })
+            .await;
+        // The second task waits for ever: it must not see the channel close before the process ends.
+        std::mem::forget(there);
+        ns
+    });
+    measure.print("channel_local", ns);
+}
+
+type Slot = Rc<RefCell<Option<Waker>>>;
+
+/// Stores a clone of the own waker, wakes the partner by the clone that it stored, and waits to be woken: `count` times.
+async fn partner(own: Slot, other: Slot, count: u64) {
+    for _ in 0..count {
+        let mut waiting = false;
+        poll_fn(|context| {
+            if waiting {
+                return Poll::Ready(());
+            }
+            waiting = true;
+            *own.borrow_mut() = Some(context.waker().clone());
+            wake(&other);
+            Poll::Pending
+        })
+        .await;
+    }
+    wake(&other);
+}
+
+fn wake(slot: &Slot) {
+    let waker = slot.borrow_mut().take();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Two tasks that wake each other; the value is for one wake and poll, of which a round has two.
+pub(crate) fn waker<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        m.ns_per_op(async |count| {
+            let (a, b) = (Slot::default(), Slot::default());
+            let first = R::spawn(partner(a.clone(), b.clone(), count));
+            let second = R::spawn(partner(b, a, count));
+            first.await;
+            second.await;
+        })
+        .await
+    });
+    measure.print("waker", ns / 2.0);
+}
+
+/// A task that reports its first poll and then waits for ever.
+async fn idle(polled: Rc<Cell<usize>>) {
+    polled.set(polled.get() + 1);
+    pending().await
+}
+
+/// What 100,000 pending tasks take beyond their futures, in bytes each.
+pub(crate) fn bytes_per_task<R: Runtime>(measure: &Measure) {
+    const TASKS: usize = 100_000;
+    // In batches, so that a run queue grown to all of them does not count as the tasks' own memory.
+    const BATCH: usize = 1_000;
+    let bytes = as_task::<R, _>(async {
+        let polled = Rc::new(Cell::new(0));
+        allocated_by(async || {
+            for spawned in (BATCH..=TASKS).step_by(BATCH) {
+                for _ in 0..BATCH {
+                    R::spawn_detached(idle(polled.clone()));
+                }
+                while polled.get() < spawned {
+                    yield_once().await;
+                }
+            }
+        })
+        .await
+    });
+    let future = size_of_val(&idle(Rc::default()));
+    measure.print("bytes_per_task", bytes as f64 / TASKS as f64 - future as f64);
+}

@@ -1,0 +1,129 @@
+//! Timing, pinning and printing: what stands between a workload and its JSON line.
+//!
+//! A child process measures one workload of one runtime: it finds an iteration count that fills a round, takes the
+//! median of several rounds, and prints one [`Line`] per row.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use crate::{Line, ROWS};
+
+/// What a child process was asked for.
+#[derive(Clone, Debug)]
+pub struct Measure {
+    runtime: &'static str,
+    pass: u32,
+    /// The workload's name.
+    pub workload: String,
+    /// Short rounds: for a look, not for a comparison.
+    pub quick: bool,
+}
+
+impl Measure {
+    /// Reads `<workload> [--quick] [--pass N]` from the command line; other flags belong to the runtime.
+    pub fn from_args(runtime: &'static str) -> Self {
+        let mut measure = Measure { runtime, pass: 1, workload: String::new(), quick: false };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--quick" => measure.quick = true,
+                "--pass" => {
+                    measure.pass = args.next().and_then(|n| n.parse().ok()).expect("--pass takes a number")
+                }
+                flag if flag.starts_with("--") => {}
+                workload => measure.workload = workload.to_owned(),
+            }
+        }
+        measure
+    }
+
+    /// Prints the value of one row.
+    pub fn print(&self, row: &str, value: f64) {
+        self.line(row, Some(value), None);
+    }
+
+    /// Prints that this runtime cannot do the workload, and ends the process.
+    pub fn refuse(&self, reason: &str) -> ! {
+        for row in ROWS.iter().filter(|row| row.workload == self.workload) {
+            self.line(row.id, None, Some(reason.to_owned()));
+        }
+        finish()
+    }
+
+    fn line(&self, row: &str, value: Option<f64>, failed: Option<String>) {
+        let runtime = self.runtime.to_owned();
+        let line = Line { row: row.to_owned(), runtime, pass: self.pass, value, failed };
+        println!("{}", serde_json::to_string(&line).expect("a line is plain data"));
+    }
+
+    /// Nanoseconds per operation of `run(count)`, which does `count` operations: the median of several rounds.
+    pub async fn ns_per_op(&self, mut run: impl AsyncFnMut(u64)) -> f64 {
+        let (rounds, round) =
+            if self.quick { (3, Duration::from_millis(15)) } else { (5, Duration::from_millis(60)) };
+        let mut count = 64;
+        loop {
+            let start = Instant::now();
+            run(count).await;
+            let taken = start.elapsed();
+            if taken >= round / 2 {
+                count = (count as f64 * round.as_secs_f64() / taken.as_secs_f64()).max(1.0) as u64;
+                break;
+            }
+            count *= 2;
+        }
+        let mut samples = Vec::new();
+        for _ in 0..rounds {
+            let start = Instant::now();
+            run(count).await;
+            samples.push(start.elapsed().as_nanos() as f64 / count as f64);
+        }
+        median(&mut samples)
+    }
+}
+
+/// The middle of the samples, or 0 if there are none.
+pub fn median(samples: &mut [f64]) -> f64 {
+    percentile(samples, 50)
+}
+
+/// The sample below which `percent` of all lie, or 0 if there are none.
+pub fn percentile(samples: &mut [f64], percent: usize) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    match samples.len() {
+        0 => 0.0,
+        len => samples[(len * percent / 100).min(len - 1)],
+    }
+}
+
+/// Binds this thread to one core.
+pub fn pin(core: usize) {
+    assert!(core_affinity::set_for_current(core_affinity::CoreId { id: core }), "cannot pin to core {core}");
+}
+
+/// Starts a thread on core 1 that runs until the process ends.
+pub fn far_thread(run: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        pin(1);
+        run();
+    });
+}
+
+/// The CPU time that this thread has used.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Keeps this thread busy for a while without returning to the runtime.
+pub fn spin_for(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
+/// Ends the process at once: other cores serve for ever, and how a runtime shuts down is not measured here.
+pub fn finish() -> ! {
+    std::io::stdout().flush().expect("stdout is open");
+    std::process::exit(0)
+}

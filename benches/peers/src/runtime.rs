@@ -1,0 +1,137 @@
+//! What a runtime must offer to be compared: the trait that each file of `src/bin` implements.
+//!
+//! The primitives are thin on purpose: the workloads in `local`, `cross` and `timers` are written once on top of them,
+//! so that all runtimes run the same instructions around the thing measured.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::Measure;
+
+/// What a core does when it has nothing to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// It goes to sleep in the kernel, as every runtime does unless told otherwise.
+    Park,
+    /// It keeps looking: by the runtime's own polling mode, or else by a task that always yields ([`busy`]).
+    Poll,
+}
+
+/// One runtime under comparison.
+///
+/// All functions but [`Runtime::block_on`], [`Runtime::with_remote`] and [`Runtime::on_two_cores`] are called on a
+/// thread where the runtime runs.
+pub trait Runtime: Sized + 'static {
+    /// The name in table and drawing.
+    const NAME: &'static str;
+
+    /// Sending half of the runtime's idiomatic channel between tasks of one core.
+    type Tx: 'static;
+    /// Its receiving half.
+    type Rx: 'static;
+    /// Sending half of the runtime's idiomatic channel between cores.
+    type FarTx: Send + 'static;
+    /// Its receiving half.
+    type FarRx: Send + 'static;
+    /// A way to have another core run something.
+    type Remote: Remote;
+
+    /// Starts the runtime on this thread, which is already pinned, and runs `future` to its end.
+    fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T;
+
+    /// Starts a local task and gives what waits for its result.
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static;
+
+    /// Starts a local task that nobody waits for.
+    fn spawn_detached(future: impl Future<Output = ()> + 'static);
+
+    /// The runtime's own timer.
+    fn sleep(duration: Duration) -> impl Future<Output = ()>;
+
+    /// An unbounded local channel, or one that does not fill with one message in it.
+    fn channel() -> (Self::Tx, Self::Rx);
+
+    /// Sends on the local channel.
+    fn send(tx: &Self::Tx, value: u64) -> impl Future<Output = ()>;
+
+    /// Receives from the local channel.
+    fn recv(rx: &mut Self::Rx) -> impl Future<Output = u64>;
+
+    /// A channel from core to core that holds `capacity` messages where the runtime's channel is bounded.
+    fn far_channel(capacity: usize) -> (Self::FarTx, Self::FarRx);
+
+    /// Sends `0..count` from one core.
+    fn produce(tx: Self::FarTx, count: u64) -> impl Future<Output = ()> + 'static;
+
+    /// Receives `count` messages on another core and gives their sum.
+    fn consume(rx: Self::FarRx, count: u64) -> impl Future<Output = u64> + 'static;
+
+    /// Starts the runtime on core 1 to serve for ever and on core 0 to run `work`, which is given the way to core 1.
+    fn with_remote<T: Send + 'static>(
+        idle: Idle,
+        work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,
+    ) -> T;
+
+    /// Runs `near` on core 0 and `far` on core 1, both to their end.
+    fn on_two_cores<T: Send + 'static>(
+        idle: Idle,
+        near: impl AsyncFnOnce() -> T + Send + 'static,
+        far: impl AsyncFnOnce() + Send + 'static,
+    ) -> T {
+        let far = std::thread::spawn(move || {
+            crate::pin(1);
+            Self::block_on(idle, async move { far().await });
+        });
+        let value = Self::block_on(idle, async move { near().await });
+        far.join().expect("the far core panicked");
+        value
+    }
+
+    /// Why the runtime cannot do a workload at all, for the footnote; known from its documentation, not from a try.
+    fn cannot(workload: &str) -> Option<&'static str> {
+        let _ = workload;
+        None
+    }
+
+    /// Runs a workload that only this runtime has; `false` if there is none of that name.
+    fn own(workload: &str, measure: &Measure) -> bool {
+        let _ = (workload, measure);
+        false
+    }
+}
+
+/// The way to another core.
+pub trait Remote: 'static {
+    /// What waits for the answer; the spawned future is on its way already.
+    type Answer: Future;
+
+    /// Has the other core run `future` as a task.
+    fn spawn(
+        &mut self,
+        future: impl Future<Output = u64> + Send + 'static,
+    ) -> impl Future<Output = Self::Answer>;
+
+    /// Has the other core run `event`, by the cheapest way that the runtime offers, without an answer.
+    fn post(&mut self, event: impl FnOnce() + Send + 'static) -> impl Future<Output = ()>;
+}
+
+/// Wakes itself and returns to the loop once: a yield in its plainest form, the same for every runtime.
+pub fn yield_once() -> impl Future<Output = ()> {
+    let mut yielded = false;
+    poll_fn(move |context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// A task that never lets its core sleep, for runtimes that have no polling mode.
+pub async fn busy() {
+    loop {
+        yield_once().await;
+    }
+}
