@@ -29,7 +29,9 @@ pub fn main<R: Runtime>() -> ! {
     pin(0);
     match measure.workload.as_str() {
         "spawn_join" => local::spawn_join::<R>(&measure),
+        "spawn_join_100" => local::spawn_join_100::<R>(&measure),
         "yield" => local::yields::<R>(&measure),
+        "yield_100" => local::yields_100::<R>(&measure),
         "channel_local" => local::channel::<R>(&measure),
         "waker" => local::waker::<R>(&measure),
         "bytes_per_task" => local::bytes_per_task::<R>(&measure),

@@ -3,6 +3,7 @@
 //! Each runs inside a spawned task, because some runtimes treat the future given to `block_on` apart.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -28,18 +29,55 @@ pub(crate) fn spawn_join<R: Runtime>(measure: &Measure) {
     measure.print("spawn_join", ns);
 }
 
-/// One task that wakes itself and returns `Pending`, again and again.
-pub(crate) fn yields<R: Runtime>(measure: &Measure) {
+/// Spawns a hundred such tasks before it awaits them: the cost without a switch between each two.
+pub(crate) fn spawn_join_100<R: Runtime>(measure: &Measure) {
     let m = measure.clone();
     let ns = as_task::<R, _>(async move {
+        let mut tasks = VecDeque::with_capacity(100);
         m.ns_per_op(async |count| {
             for _ in 0..count {
-                yield_once().await;
+                tasks.extend((0..100).map(|n| R::spawn(async move { n })));
+                while let Some(task) = tasks.pop_front() {
+                    std::hint::black_box(task.await);
+                }
             }
         })
         .await
     });
+    measure.print("spawn_join_100", ns / 100.0);
+}
+
+async fn yield_times(count: u64) {
+    for _ in 0..count {
+        yield_once().await;
+    }
+}
+
+/// One task that wakes itself and returns `Pending`, again and again: each yield is a turn of the loop.
+pub(crate) fn yields<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        m.ns_per_op(async |count| {
+            yield_times(count).await;
+        })
+        .await
+    });
     measure.print("yield", ns);
+}
+
+/// A hundred tasks that do so at once: the cost of the task alone, the loop's turn shared by all.
+pub(crate) fn yields_100<R: Runtime>(measure: &Measure) {
+    let m = measure.clone();
+    let ns = as_task::<R, _>(async move {
+        m.ns_per_op(async |count| {
+            let tasks: Vec<_> = (0..100).map(|_| R::spawn(yield_times(count))).collect();
+            for task in tasks {
+                task.await;
+            }
+        })
+        .await
+    });
+    measure.print("yield_100", ns / 100.0);
 }
 
 /// A number goes to a second task and comes back, over two channels.

@@ -31,7 +31,7 @@ impl Runtime for Compio {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = compio::runtime::spawn(future);
-        async { task.await.ok().expect("the task ends") }
+        async { task.await.expect("the task ends") }
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {

@@ -12,7 +12,7 @@ use glommio::channels::shared_channel::{
 };
 use glommio::timer::sleep;
 use glommio::{LocalExecutorBuilder, Placement, spawn_local};
-use peers::{Idle, Job, Remote, Runtime, busy, far_thread};
+use peers::{Idle, Job, Remote, Runtime, far_thread};
 
 fn main() {
     peers::main::<Glommio>()
@@ -34,13 +34,12 @@ impl Runtime for Glommio {
 
     fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
         // The thread is pinned already. The locked memory of the default would not fit a common limit twice.
-        let builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 20);
-        builder.make().expect("the executor starts").run(async move {
-            if idle == Idle::Poll {
-                spawn_local(busy()).detach();
-            }
-            future.await
-        })
+        let mut builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 20);
+        if idle == Idle::Poll {
+            // A task that always yields would not do: with one, other cores are heard every 100 ms.
+            builder = builder.spin_before_park(Duration::from_secs(1));
+        }
+        builder.make().expect("the executor starts").run(future)
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {

@@ -45,7 +45,7 @@ impl Runtime for Kimojio {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = operations::spawn_task(future);
-        async { task.await.ok().expect("the task ends") }
+        async { task.await.expect("the task ends") }
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {

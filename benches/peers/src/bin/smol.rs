@@ -1,10 +1,12 @@
 //! smol: a `LocalExecutor` on the measuring core, an `Executor` driven by the other one.
+//!
+//! Polling is a loop around `try_tick`: under `run` a task that always yields would hold the others back for 200 ticks.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peers::{Idle, Remote, Runtime, busy, far_thread};
+use peers::{Idle, Remote, Runtime, far_thread};
 use smol::{Executor, LocalExecutor, Task, Timer, channel};
 
 fn main() {
@@ -27,10 +29,17 @@ impl Runtime for Smol {
     type Remote = FarExecutor;
 
     fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
-        if idle == Idle::Poll {
-            Self::spawn_detached(busy());
+        let executor = EXECUTOR.with(|executor| *executor);
+        match idle {
+            Idle::Park => smol::block_on(executor.run(future)),
+            Idle::Poll => {
+                let task = executor.spawn(future);
+                while !task.is_finished() {
+                    executor.try_tick();
+                }
+                smol::block_on(task)
+            }
         }
-        smol::block_on(EXECUTOR.with(|executor| executor.run(future)))
     }
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
@@ -81,11 +90,11 @@ impl Runtime for Smol {
     ) -> T {
         let executor = Arc::new(Executor::new());
         let far = executor.clone();
-        far_thread(move || {
-            if idle == Idle::Poll {
-                far.spawn(busy()).detach();
-            }
-            smol::block_on(far.run(pending()))
+        far_thread(move || match idle {
+            Idle::Park => smol::block_on(far.run(pending())),
+            Idle::Poll => loop {
+                far.try_tick();
+            },
         });
         Self::block_on(idle, async move { work(FarExecutor(executor)).await })
     }
