@@ -28,10 +28,10 @@ pub fn main<R: Runtime>() -> ! {
     }
     pin(0);
     match measure.workload.as_str() {
-        "spawn_join" => local::spawn_join::<R>(&measure),
-        "spawn_join_100" => local::spawn_join_100::<R>(&measure),
-        "yield" => local::yields::<R>(&measure),
-        "yield_100" => local::yields_100::<R>(&measure),
+        "spawn_join" => local::spawn_join::<R>(&measure, 100),
+        "spawn_join_alone" => local::spawn_join::<R>(&measure, 1),
+        "yield" => local::yields::<R>(&measure, 100),
+        "yield_alone" => local::yields::<R>(&measure, 1),
         "channel_local" => local::channel::<R>(&measure),
         "waker" => local::waker::<R>(&measure),
         "bytes_per_task" => local::bytes_per_task::<R>(&measure),

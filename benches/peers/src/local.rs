@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
+use std::hint::black_box;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -15,36 +16,24 @@ fn as_task<R: Runtime, T: 'static>(work: impl Future<Output = T> + 'static) -> T
     R::block_on(Idle::Park, async { R::spawn(work).await })
 }
 
-/// Spawns a task that returns a number and awaits it.
-pub(crate) fn spawn_join<R: Runtime>(measure: &Measure) {
+/// Spawns `batch` tasks that each return a number, then awaits them; the value is for one of them.
+///
+/// With a batch of one the loop goes round for each task, with more its turn is shared.
+pub(crate) fn spawn_join<R: Runtime>(measure: &Measure, batch: u64) {
     let m = measure.clone();
     let ns = as_task::<R, _>(async move {
-        m.ns_per_op(async |count| {
-            for n in 0..count {
-                std::hint::black_box(R::spawn(async move { n }).await);
-            }
-        })
-        .await
-    });
-    measure.print("spawn_join", ns);
-}
-
-/// Spawns a hundred such tasks before it awaits them: the cost without a switch between each two.
-pub(crate) fn spawn_join_100<R: Runtime>(measure: &Measure) {
-    let m = measure.clone();
-    let ns = as_task::<R, _>(async move {
-        let mut tasks = VecDeque::with_capacity(100);
+        let mut tasks = VecDeque::new();
         m.ns_per_op(async |count| {
             for _ in 0..count {
-                tasks.extend((0..100).map(|n| R::spawn(async move { n })));
+                tasks.extend((0..batch).map(|n| R::spawn(async move { n })));
                 while let Some(task) = tasks.pop_front() {
-                    std::hint::black_box(task.await);
+                    black_box(task.await);
                 }
             }
         })
         .await
     });
-    measure.print("spawn_join_100", ns / 100.0);
+    measure.print(&measure.workload, ns / batch as f64);
 }
 
 async fn yield_times(count: u64) {
@@ -53,31 +42,19 @@ async fn yield_times(count: u64) {
     }
 }
 
-/// One task that wakes itself and returns `Pending`, again and again: each yield is a turn of the loop.
-pub(crate) fn yields<R: Runtime>(measure: &Measure) {
+/// `tasks` tasks that each wake themselves and return `Pending`, again and again; the value is for one yield.
+pub(crate) fn yields<R: Runtime>(measure: &Measure, tasks: u64) {
     let m = measure.clone();
     let ns = as_task::<R, _>(async move {
         m.ns_per_op(async |count| {
-            yield_times(count).await;
-        })
-        .await
-    });
-    measure.print("yield", ns);
-}
-
-/// A hundred tasks that do so at once: the cost of the task alone, the loop's turn shared by all.
-pub(crate) fn yields_100<R: Runtime>(measure: &Measure) {
-    let m = measure.clone();
-    let ns = as_task::<R, _>(async move {
-        m.ns_per_op(async |count| {
-            let tasks: Vec<_> = (0..100).map(|_| R::spawn(yield_times(count))).collect();
-            for task in tasks {
+            let yielding: Vec<_> = (0..tasks).map(|_| R::spawn(yield_times(count))).collect();
+            for task in yielding {
                 task.await;
             }
         })
         .await
     });
-    measure.print("yield_100", ns / 100.0);
+    measure.print(&measure.workload, ns / tasks as f64);
 }
 
 /// A number goes to a second task and comes back, over two channels.

@@ -4,6 +4,7 @@
 //! median of several rounds, and prints one [`Line`] per row.
 
 use std::io::Write;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::{Line, ROWS};
@@ -78,6 +79,15 @@ impl Measure {
             samples.push(start.elapsed().as_nanos() as f64 / count as f64);
         }
         median(&mut samples)
+    }
+
+    /// The same for operations that need no runtime.
+    pub fn ns_per_op_blocking(&self, mut run: impl FnMut(u64)) -> f64 {
+        let timed = std::pin::pin!(self.ns_per_op(async |count| run(count)));
+        match timed.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ns) => ns,
+            Poll::Pending => unreachable!("nothing in the loop waits"),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering::*};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use peers::{Measure, far_thread, finish, median, pin, spin_for};
@@ -24,17 +23,8 @@ fn main() {
     finish()
 }
 
-/// Times a loop that needs no runtime.
-fn ns_per_op(measure: &Measure, mut run: impl FnMut(u64)) -> f64 {
-    let timed = std::pin::pin!(measure.ns_per_op(async |count| run(count)));
-    match timed.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(ns) => ns,
-        Poll::Pending => unreachable!("nothing in the loop waits"),
-    }
-}
-
 fn malloc_free(measure: &Measure) -> f64 {
-    ns_per_op(measure, |count| {
+    measure.ns_per_op_blocking(|count| {
         for n in 0..count {
             black_box(Box::new([n; 8]));
         }
@@ -42,7 +32,7 @@ fn malloc_free(measure: &Measure) -> f64 {
 }
 
 fn rdtsc(measure: &Measure) -> f64 {
-    ns_per_op(measure, |count| {
+    measure.ns_per_op_blocking(|count| {
         for _ in 0..count {
             // SAFETY: every x86-64 processor has the instruction, and user mode may run it under Linux.
             black_box(unsafe { std::arch::x86_64::_rdtsc() });
@@ -75,7 +65,7 @@ fn cache_line(measure: &Measure) -> f64 {
         }
     });
     let mut value = 0;
-    ns_per_op(measure, |count| {
+    measure.ns_per_op_blocking(|count| {
         for _ in 0..count {
             value += 1;
             THERE.0.store(value, Release);
@@ -140,7 +130,7 @@ fn ring<const BATCH: u64>(measure: &Measure) -> f64 {
         }
     });
     let (mut head, mut tail) = (0, 0);
-    let ns = ns_per_op(measure, |count| {
+    let ns = measure.ns_per_op_blocking(|count| {
         let last = tail + count.next_multiple_of(BATCH);
         while tail < last {
             while tail + BATCH - head > SLOTS {
