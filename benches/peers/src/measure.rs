@@ -3,6 +3,7 @@
 //! A child process measures one workload of one runtime: it finds an iteration count that fills a round, takes the
 //! median of several rounds, and prints one [`Line`] per row.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -105,8 +106,18 @@ pub fn percentile(samples: &mut [f64], percent: usize) -> f64 {
     }
 }
 
+thread_local! {
+    static CORE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The core that this thread was bound to.
+pub fn this_core() -> usize {
+    CORE.get()
+}
+
 /// Binds this thread to one core.
 pub fn pin(core: usize) {
+    CORE.set(core);
     assert!(core_affinity::set_for_current(core_affinity::CoreId { id: core }), "cannot pin to core {core}");
 }
 

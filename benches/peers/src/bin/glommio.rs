@@ -12,7 +12,7 @@ use glommio::channels::shared_channel::{
 };
 use glommio::timer::sleep;
 use glommio::{LocalExecutorBuilder, Placement, spawn_local};
-use peers::{Idle, Job, Remote, Runtime, far_thread};
+use peers::{Idle, Job, Remote, Runtime, far_thread, this_core};
 
 fn main() {
     peers::main::<Glommio>()
@@ -33,8 +33,9 @@ impl Runtime for Glommio {
     type Remote = Shared;
 
     fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
-        // The thread is pinned already. The locked memory of the default would not fit a common limit twice.
-        let mut builder = LocalExecutorBuilder::new(Placement::Unbound).io_memory(1 << 20);
+        // Fixed to where the thread is already: an executor that is bound to no core ignores `spin_before_park`.
+        // The locked memory of the default would not fit a common limit twice.
+        let mut builder = LocalExecutorBuilder::new(Placement::Fixed(this_core())).io_memory(1 << 20);
         if idle == Idle::Poll {
             // A task that always yields would not do: with one, other cores are heard every 100 ms.
             builder = builder.spin_before_park(Duration::from_secs(1));

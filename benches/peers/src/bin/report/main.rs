@@ -40,12 +40,24 @@ fn main() {
     let bins = exe.parent().expect("a binary stands in a directory").to_owned();
     let target = bins.parent().unwrap_or(&bins).to_owned();
 
+    warn_if_busy();
     let lines_path = target.join("peers.jsonl");
     let results = Results::new(run::all(&options, &bins, &lines_path));
     print!("{}", table::render(&options.rows, &results));
     let chart_path = target.join("peers.svg");
     chart::draw(&options.rows, &results, &chart_path).expect("the drawing is written");
     println!("\nlines: {}\ndrawing: {}", lines_path.display(), chart_path.display());
+}
+
+/// Polling rows need both cores to themselves: with others at work their values say more about the others.
+fn warn_if_busy() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().and_then(|load| load.parse::<f64>().ok());
+    if let Some(load) = load.filter(|&load| load > 0.5) {
+        eprintln!(
+            "warning: others use this machine (load {load}): rows with two cores are not to be trusted"
+        );
+    }
 }
 
 fn options() -> Result<Options, String> {
