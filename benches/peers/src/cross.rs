@@ -101,7 +101,7 @@ pub(crate) fn events<R: Runtime>(measure: &Measure, window: u64) {
 
 /// A stream of numbers from core to core through the runtime's typed channel.
 pub(crate) fn channel<R: Runtime>(measure: &Measure) {
-    let count: u64 = if measure.quick { 500_000 } else { 4_000_000 };
+    let count = if measure.quick { R::FAR_MESSAGES / 8 } else { R::FAR_MESSAGES };
     let (tx, rx) = R::far_channel(1024);
     let elapsed = R::on_two_cores(
         Idle::Park,

@@ -3,6 +3,7 @@
 //! Each runtime is one small file in `src/bin` that implements [`Runtime`] and calls [`main`]; `src/bin/report` starts
 //! those binaries, row by row and pass by pass, and reads the lines they print. README.md says how to read the result.
 
+mod countdown;
 mod cross;
 mod local;
 mod mailbox;

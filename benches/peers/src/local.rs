@@ -2,13 +2,14 @@
 //!
 //! Each runs inside a spawned task, because some runtimes treat the future given to `block_on` apart.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use crate::countdown::Countdown;
 use crate::{Idle, Measure, Runtime, allocated_by, yield_once};
 
 /// Runs `work` as a task of its own and gives its result.
@@ -127,10 +128,21 @@ pub(crate) fn waker<R: Runtime>(measure: &Measure) {
     measure.print("waker", ns / 2.0);
 }
 
-/// A task that reports its first poll and then waits for ever.
-async fn idle(polled: Rc<Cell<usize>>) {
-    polled.set(polled.get() + 1);
-    pending().await
+#[derive(Default)]
+struct Waiting {
+    started: Countdown,
+    /// Outside of the counted memory. Without a waker somewhere a task can never run again, and monoio frees it.
+    wakers: RefCell<Vec<Waker>>,
+}
+
+/// A task that waits for a wake that never comes.
+async fn idle(waiting: Rc<Waiting>) {
+    poll_fn(|context| {
+        waiting.wakers.borrow_mut().push(context.waker().clone());
+        waiting.started.count();
+        Poll::Pending
+    })
+    .await
 }
 
 /// What 100,000 pending tasks take beyond their futures, in bytes each.
@@ -139,15 +151,15 @@ pub(crate) fn bytes_per_task<R: Runtime>(measure: &Measure) {
     // In batches, so that a run queue grown to all of them does not count as the tasks' own memory.
     const BATCH: usize = 1_000;
     let bytes = as_task::<R, _>(async {
-        let polled = Rc::new(Cell::new(0));
+        let waiting = Rc::new(Waiting::default());
+        waiting.wakers.borrow_mut().reserve(TASKS);
         allocated_by(async || {
-            for spawned in (BATCH..=TASKS).step_by(BATCH) {
+            for _ in 0..TASKS / BATCH {
+                waiting.started.start(BATCH);
                 for _ in 0..BATCH {
-                    R::spawn_detached(idle(polled.clone()));
+                    R::spawn_detached(idle(waiting.clone()));
                 }
-                while polled.get() < spawned {
-                    yield_once().await;
-                }
+                waiting.started.zero().await;
             }
         })
         .await

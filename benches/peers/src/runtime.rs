@@ -26,6 +26,9 @@ pub trait Runtime: Sized + 'static {
     /// The name in table and drawing.
     const NAME: &'static str;
 
+    /// How many messages the row of the typed channel sends: fewer where each takes microseconds.
+    const FAR_MESSAGES: u64 = 4_000_000;
+
     /// Sending half of the runtime's idiomatic channel between tasks of one core.
     type Tx: 'static;
     /// Its receiving half.

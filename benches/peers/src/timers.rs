@@ -1,12 +1,13 @@
 //! The workloads on timers: arming and cancelling one, and many sleeps at once with their CPU time and lateness.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::countdown::Countdown;
 use crate::{Idle, Measure, Runtime, cpu_time, percentile};
 
 /// A timer that is armed by its first poll and dropped before it is due.
@@ -33,9 +34,8 @@ pub(crate) fn create_cancel<R: Runtime>(measure: &Measure) {
 
 #[derive(Default)]
 struct Progress {
-    left: Cell<usize>,
+    asleep: Countdown,
     late_us: RefCell<Vec<f64>>,
-    waiter: Cell<Option<Waker>>,
 }
 
 /// `tasks` tasks that each sleep once, for times spread evenly over 100 ms, in an order that is not that of their ends.
@@ -48,7 +48,7 @@ pub(crate) fn sleeps<R: Runtime>(measure: &Measure, tasks: usize) {
     let (cpu, mut late_us) = R::block_on(Idle::Park, async move {
         R::spawn(async move {
             let progress = Rc::new(Progress::default());
-            progress.left.set(tasks);
+            progress.asleep.start(tasks);
             progress.late_us.borrow_mut().reserve(tasks);
             let before = cpu_time();
             for task in 0..tasks {
@@ -59,20 +59,10 @@ pub(crate) fn sleeps<R: Runtime>(measure: &Measure, tasks: usize) {
                     R::sleep(duration).await;
                     let late = start.elapsed().saturating_sub(duration);
                     progress.late_us.borrow_mut().push(late.as_nanos() as f64 / 1e3);
-                    progress.left.set(progress.left.get() - 1);
-                    if progress.left.get() == 0 {
-                        progress.waiter.take().into_iter().for_each(Waker::wake);
-                    }
+                    progress.asleep.count();
                 });
             }
-            poll_fn(|context| match progress.left.get() {
-                0 => Poll::Ready(()),
-                _ => {
-                    progress.waiter.set(Some(context.waker().clone()));
-                    Poll::Pending
-                }
-            })
-            .await;
+            progress.asleep.zero().await;
             (cpu_time() - before, progress.late_us.take())
         })
         .await

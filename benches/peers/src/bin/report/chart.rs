@@ -90,8 +90,10 @@ fn row_title(title: &str, workload: &str) -> String {
     }
 }
 
+/// Without its font feature plotters takes sizes for line heights and divides them by 1.24.
 fn style(size: i32, colour: &RGBColor) -> TextStyle<'_> {
-    TextStyle::from(("sans-serif", size).into_font().transform(FontTransform::None)).color(colour)
+    TextStyle::from(("sans-serif", f64::from(size) * 1.24).into_font().transform(FontTransform::None))
+        .color(colour)
 }
 
 /// Where a value ends on the panel's axis.
