@@ -77,7 +77,8 @@ fn panel(area: &Area<'_>, row: &Row, results: &Results) -> Result<(), Box<dyn Er
         let bottom = TITLE + 4 + height * bars.len() as i32;
         area.draw(&PathElement::new([(x, TITLE + 2), (x, bottom)], BLACK.stroke_width(1)))?;
         let text = format!("limit {}", number(Some(limit)));
-        area.draw(&Text::new(text, (x, TITLE), style(9, &BLACK).pos(Pos::new(HPos::Center, VPos::Bottom))))?;
+        let below = style(9, &BLACK).pos(Pos::new(HPos::Center, VPos::Top));
+        area.draw(&Text::new(text, (x, bottom + 2), below))?;
     }
     Ok(())
 }
