@@ -1,2 +1,48 @@
-//! The `reactor` command.
-fn main() {}
+//! The `reactor` command: measures events and block I/O on the runtime.
+//!
+//! `args` says what can be asked for, `events` and `perf` do it, `report` is what they print and `failure` how they end.
+
+mod args;
+mod events;
+mod failure;
+mod perf;
+mod progress;
+mod report;
+
+use args::{CommandLine, Job};
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use failure::Failure;
+use std::io::{self, Write, stdout};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let (name, outcome) = match CommandLine::parse().job {
+        Job::Events(args) => ("events", events::main(&args)),
+        Job::Perf(args) => ("perf", perf::main(&args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => refuse(name, message),
+        Err(Failure::Run(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends with what is wrong with the arguments of `job`, and code 2, as clap does.
+fn refuse(job: &str, message: String) -> ! {
+    let mut line = CommandLine::command();
+    line.build();
+    let job = line.find_subcommand_mut(job).expect("a subcommand by its name");
+    job.error(ErrorKind::ValueValidation, message).exit()
+}
+
+/// Prints a report.
+fn print(report: &str) -> Result<(), Failure> {
+    match writeln!(stdout(), "{report}") {
+        // Who closes the pipe does not want to read it.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::at("cannot print the report", &e)),
+        _ => Ok(()),
+    }
+}
