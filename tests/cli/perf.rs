@@ -1,0 +1,127 @@
+//! `reactor perf`.
+
+use crate::command::{number, reactor, two_cores};
+use std::fs;
+
+/// Every key that is promised, for every kind of work.
+#[test]
+fn the_report_has_what_scripts_read() {
+    for rw in ["read", "write", "randread", "randwrite", "randrw", "verify"] {
+        let report = reactor(&format!("perf ram:4M --rw {rw} --bs 8k --qd 4 --time 0.1 --json")).json();
+        let jobs = report["jobs"].as_array().expect("an array");
+        assert_eq!(jobs.len(), 1);
+        let job = &jobs[0];
+        assert_eq!(job["bdev"], "ram:4M");
+        let iops = number(job, "/iops");
+        assert!(iops > 0.0, "{rw}: {report}");
+        let mib_per_s = number(job, "/mib_per_s");
+        assert!((mib_per_s - iops * 8192.0 / 1_048_576.0).abs() <= 0.2, "{rw}: {report}");
+        let [avg, p50, p99, p999, max] =
+            ["avg", "p50", "p99", "p999", "max"].map(|key| number(job, &format!("/lat_us/{key}")));
+        assert!(avg > 0.0 && p50 <= p99 && p99 <= p999 && p999 <= max, "{rw}: {report}");
+        assert_eq!((number(job, "/errors"), number(&report, "/total/errors")), (0.0, 0.0), "{rw}");
+        assert_eq!(number(&report, "/total/iops"), iops);
+    }
+}
+
+#[test]
+fn every_device_runs_on_every_core() {
+    let (cores, count) = two_cores();
+    let report = reactor(&format!("perf null ram:1M --cores {cores} --time 0.1 --json")).json();
+    let jobs = report["jobs"].as_array().expect("an array");
+    let seen: Vec<_> = jobs.iter().map(|job| format!("{} {}", job["bdev"], job["core"])).collect();
+    let expected: Vec<_> = ["null", "ram:1M"]
+        .iter()
+        .flat_map(|bdev| cores.split(',').map(move |core| format!("{bdev:?} {core}")))
+        .collect();
+    assert_eq!((seen, jobs.len()), (expected, 2 * count));
+    let sum: f64 = jobs.iter().map(|job| number(job, "/iops")).sum();
+    assert!((number(&report, "/total/iops") - sum).abs() <= 1.0, "{report}");
+}
+
+/// What the project is shown with: no device, no arguments.
+#[test]
+fn without_devices_a_ram_disk_and_a_temporary_file_run() {
+    let table = reactor("perf --time 0.2").exits(0).stdout();
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines.len(), 4, "{table}");
+    assert!(lines[0].contains("IOPS") && lines[0].contains("p99.9"), "{table}");
+    assert!(lines[1].starts_with("ram:64M"), "{table}");
+    assert!(lines[2].starts_with("file:") && lines[3].starts_with("total"), "{table}");
+    let file =
+        lines[2].split_whitespace().next().and_then(|name| name.strip_prefix("file:")).expect("a name");
+    assert!(!fs::exists(file).expect("a readable directory"), "{file} was left behind");
+}
+
+#[test]
+fn a_file_verifies_from_its_first_block_to_its_last() {
+    let (cores, _) = two_cores();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    // One window per core, and a window that was begun is always done: so all of it is, however slow the machine.
+    file.as_file().set_len(256 << 10).expect("a size");
+    let name = file.path().display();
+    let line = format!("perf file:{name} --rw verify --qd 8 --time 0.2 --cores {cores} --json");
+    let report = reactor(&line).json();
+    assert_eq!(number(&report, "/total/errors"), 0.0);
+    let content = fs::read(file.path()).expect("readable");
+    assert!(
+        content.chunks(512).all(|block| block.iter().any(|byte| *byte != 0)),
+        "a block was never written"
+    );
+}
+
+#[test]
+fn a_file_that_is_missing_says_how_to_make_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("disk");
+    let words = ["there is no such file", &format!("truncate -s 1G {}", path.display())];
+    reactor(&format!("perf file:{} --time 0.1", path.display())).refuses(1, &words);
+    assert!(!path.exists());
+}
+
+#[test]
+fn directories_and_empty_files_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let name = format!("file:{}", directory.path().display());
+    reactor(&format!("perf {name} --time 0.1")).refuses(1, &["error: file:", "directory"]);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let name = format!("file:{}", file.path().display());
+    reactor(&format!("perf {name} --time 0.1")).refuses(2, &["error: file:", "truncate -s"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_code_2() {
+    reactor("perf --rw rand").refuses(2, &["randread", "verify"]);
+    reactor("perf --qd 0").refuses(2, &["--qd", "1..=65536"]);
+    reactor("perf --bs 4z").refuses(2, &["--bs", "4z", "such as 64M"]);
+    reactor("perf --cores 1-0").refuses(2, &["runs downwards"]);
+    reactor("perf --time soon").refuses(2, &["0.5"]);
+    reactor("perf null --rwmixread 70").refuses(2, &["--rw randrw"]);
+    reactor("perf null null").refuses(2, &["listed twice"]);
+    reactor("perf ram").refuses(2, &["ram:64M"]);
+    reactor("perf disk0").refuses(2, &["no block device is named", "file:PATH"]);
+    reactor("perf null --bs 1000 --time 0.1").refuses(2, &["512", "multiple"]);
+    reactor("perf ram:64k --bs 128k --time 0.1").refuses(2, &["give less"]);
+    reactor("perf null --rw verify --time 0.1").refuses(2, &["keeps nothing", "ram:SIZE"]);
+}
+
+/// Buffers beyond the pool's limit are a matter of the machine, and known before anything is written.
+#[test]
+fn more_buffers_than_there_is_memory_for_are_refused_with_code_1() {
+    reactor("perf null --qd 65536 --bs 64M --time 0.1").refuses(1, &["error: null: ", "pool"]);
+}
+
+#[test]
+fn help_teaches() {
+    let help = reactor("perf --help").exits(0).stdout();
+    for word in
+        ["Examples:", "OVERWRITES", "truncate -s 1G", "latency", "MiB/s", "--rwmixread", "Possible values"]
+    {
+        assert!(help.contains(word), "{word:?} is not in\n{help}");
+    }
+    let help = reactor("--help").exits(0).stdout();
+    for word in ["Examples:", "Exit codes", "events", "perf"] {
+        assert!(help.contains(word), "{word:?} is not in\n{help}");
+    }
+    reactor("").refuses(2, &["Usage:"]);
+}
