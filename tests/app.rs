@@ -4,7 +4,7 @@ mod support;
 
 use reactor::{
     Core, Mode,
-    app::{self, Builder, Error},
+    app::{self, Builder},
     call_on, cores, on_every_core, spawn_local,
 };
 use std::{
@@ -12,13 +12,9 @@ use std::{
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
     time::Duration,
 };
-use support::{Log, cores_unpinned, is_pending};
+use support::cores_unpinned;
 
 mod start {
     use super::*;
@@ -108,6 +104,30 @@ mod start {
         running.stop(0);
         assert_eq!(running.join().unwrap(), "done");
         assert!(handle.is_gone(handle.cores()[1]));
+    }
+
+    #[test]
+    fn what_becomes_of_a_runtime_beside_is_told_at_once_or_when_joined() {
+        let refused = cores_unpinned(0).start(async || ()).map(drop).unwrap_err();
+        assert!(refused.to_string().starts_with("no cores given"));
+        let refused = cores_unpinned(1).unblock_threads(0).start(async || ()).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("allow one thread"));
+        let running = cores_unpinned(1).start(async || app::stop(4)).unwrap();
+        assert!(matches!(running.join(), Err(app::Error::Stopped { code: 4 })));
+        let running = cores_unpinned(1).start(async || panic!("in main")).unwrap();
+        let payload = catch_unwind(AssertUnwindSafe(|| running.join())).unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"in main"));
+    }
+
+    /// Sleeping cores are woken when their timers are due, not 50 µs later; the caller's thread is as it was.
+    #[test]
+    fn cores_have_no_timer_slack() {
+        use rustix::thread::current_timer_slack;
+        let before = current_timer_slack().unwrap();
+        let slack =
+            cores_unpinned(2).run(async || on_every_core(async || current_timer_slack().unwrap()).await);
+        assert_eq!(slack.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(current_timer_slack().unwrap(), before);
     }
 
     #[test]

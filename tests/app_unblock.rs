@@ -3,7 +3,8 @@
 mod support;
 
 use reactor::{
-    app::{self, Error},
+    Core,
+    app::{self, Builder, Error},
     spawn_local,
 };
 use std::{
@@ -22,6 +23,19 @@ fn it_runs_beside_the_core() {
     let names = cores_unpinned(1)
         .run(async || app::unblock(|| std::thread::current().name().map(str::to_owned)).await.unwrap());
     assert_eq!(names.unwrap().as_deref(), Some("unblock_0"));
+}
+
+/// Its threads leave the reactors their processors, if there are others.
+#[test]
+fn it_runs_on_other_processors_than_the_cores() {
+    use reactor::sys::cpu::allowed;
+    let before = allowed().unwrap();
+    let pinned = Builder::new().cores(1).signals(false);
+    let (core, beside) = pinned
+        .run(async || (Core::current().id(), app::unblock(|| allowed().unwrap()).await.unwrap()))
+        .unwrap();
+    let others: Vec<_> = before.iter().filter(|&cpu| before.len() == 1 || cpu != core).collect();
+    assert_eq!(beside.iter().collect::<Vec<_>>(), others);
 }
 
 #[test]

@@ -21,7 +21,8 @@ use proc_macro::TokenStream;
 /// | `mode = "poll"`, `"adaptive"`, `"interrupt"` | how a core waits: it spins, spins for a while, or sleeps at once | |
 /// | `name = "…"` | what the program is called in messages and statistics | |
 ///
-/// `main` may return whatever a `main` may return; its value becomes the exit code, unless `app::stop` gave one. A
+/// `main` may return whatever a `main` may return; its value becomes the exit code, unless `app::stop` gave one that is not
+/// 0. A
 /// runtime that cannot start says why on standard error and exits with code 1.
 ///
 /// For anything that is known at run time only, call `app::Builder` yourself.
