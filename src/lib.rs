@@ -21,3 +21,4 @@ pub use reactor::{
 };
 pub use reactor_macros::{main, test};
 pub use task::{AbortHandle, AbortOnDrop, JoinError, JoinHandle, Panic};
+pub use thread::{LightThread, ThreadInfo, ThreadRef, ThreadStats};

@@ -64,7 +64,7 @@ pub(crate) fn with<R>(what: &'static str, f: impl FnOnce(&Inner) -> R) -> R {
 /// Lends the core's task half as well.
 #[inline]
 #[track_caller]
-pub(super) fn with_local<R>(what: &'static str, f: impl FnOnce(&Inner, &Home, &Local) -> R) -> R {
+pub(crate) fn with_local<R>(what: &'static str, f: impl FnOnce(&Inner, &Home, &Local) -> R) -> R {
     with(what, |core| {
         let home: &Home = core.home();
         let local = home.local().expect("the core being turned is the home being turned");

@@ -64,13 +64,13 @@ pub(crate) struct Inner {
     pub(super) group: Arc<Group>,
     pub(super) index: usize,
     pub(crate) timers: Timers,
-    pub(super) pollers: Pollers,
+    pub(crate) pollers: Pollers,
     pub(super) drivers: RefCell<Rc<[Rc<dyn Driver>]>>,
     /// Per-core objects, oldest first.
     pub(super) singletons: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     pub(super) parker: Parker,
     pub(super) counters: Counters,
-    pub(super) groups: crate::thread::Groups,
+    pub(crate) groups: crate::thread::Groups,
     /// How long `Mode::Adaptive` spins, in ticks.
     pub(super) spin_ticks: Cell<u64>,
     pub(super) is_turning: Cell<bool>,
@@ -217,6 +217,20 @@ impl Inner {
         self.peer().core
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(self.group.clone())
+    }
+
+    /// Whether this is `core` of `runtime`.
+    pub(crate) fn is(&self, runtime: &Handle, core: Core) -> bool {
+        self.is_of(runtime) && self.core() == core
+    }
+
+    /// Whether this is a core of `runtime`.
+    pub(crate) fn is_of(&self, runtime: &Handle) -> bool {
+        Arc::ptr_eq(&self.group, &runtime.group)
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         self.timers.clock()
     }
@@ -226,6 +240,12 @@ impl Inner {
         let _refused = self.parker.add(driver.fd());
         let drivers = self.drivers.borrow().iter().cloned().chain([driver]).collect();
         self.drivers.replace(drivers);
+    }
+
+    /// Runs `f` as if from a task of a light thread of this core, which is being turned.
+    #[inline]
+    pub(crate) fn in_group<R>(&self, group: u16, f: impl FnOnce() -> R) -> R {
+        self.home().local().expect("the core is entered").in_group(group, f)
     }
 
     /// Ticks since the last lap.

@@ -19,7 +19,7 @@ use std::{fmt, future::Future, sync::Arc};
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    group: Arc<Group>,
+    pub(super) group: Arc<Group>,
 }
 
 impl Handle {
@@ -124,6 +124,15 @@ impl Handle {
         self.group.peer(core).is_none_or(|peer| peer.home.is_closed())
     }
 }
+
+/// Handles are equal if they are of one runtime.
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group, &other.group)
+    }
+}
+
+impl Eq for Handle {}
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

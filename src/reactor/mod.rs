@@ -12,7 +12,8 @@ mod executor;
 mod group;
 mod handle;
 mod park;
-mod poller;
+mod poll_future;
+pub(crate) mod poller;
 mod run;
 mod scope;
 mod spawn;
@@ -25,7 +26,8 @@ pub use self::{
     core::{Core, Cores, cores},
     executor::{ExecutorError, LocalExecutor},
     handle::Handle,
-    poller::{PollFuture, Poller, PollerStats, Work, poll_every_turn},
+    poll_future::{PollFuture, poll_every_turn},
+    poller::{Poller, PollerStats, Work},
     run::Mode,
     scope::TaskScope,
     spawn::{YieldNow, call_on, on_every_core, post, spawn_local, spawn_named, spawn_on, yield_now},

@@ -11,17 +11,15 @@
 use super::{Inner, context};
 use crate::{
     JoinHandle,
+    task::NO_GROUP,
     time::{MissedTicks, interval},
 };
 use std::{
     borrow::Cow,
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     fmt,
-    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -66,8 +64,6 @@ impl From<usize> for Work {
 #[must_use = "dropping a poller unregisters it"]
 pub struct Poller {
     entry: Rc<Entry>,
-    /// The task that calls a timed poller.
-    timer: Option<JoinHandle<()>>,
 }
 
 /// What a poller has done since it was registered.
@@ -93,6 +89,10 @@ struct Entry {
     name: Cow<'static, str>,
     period: Option<Duration>,
     call: RefCell<Option<Box<dyn FnMut() -> Work>>>,
+    /// The task that calls a timed poller.
+    timer: Cell<Option<JoinHandle<()>>>,
+    /// The light thread that it was registered from.
+    group: u16,
     state: Cell<State>,
     runs: Cell<u64>,
     busy_runs: Cell<u64>,
@@ -101,7 +101,7 @@ struct Entry {
 
 /// A core's pollers.
 #[derive(Default)]
-pub(super) struct Pollers {
+pub(crate) struct Pollers {
     every_turn: RefCell<Rc<[Rc<Entry>]>>,
     timed: RefCell<Vec<Rc<Entry>>>,
     active: Cell<usize>,
@@ -120,9 +120,11 @@ impl Poller {
         name: impl Into<Cow<'static, str>>,
         mut call: impl FnMut() -> W + 'static,
     ) -> Self {
-        let entry = Entry::new(name.into(), None, Box::new(move || call().into()));
-        context::with("Poller::register", |core| core.pollers.insert(entry.clone()));
-        Self { entry, timer: None }
+        context::with_local("Poller::register", |core, _, local| {
+            let entry = Entry::new(name.into(), None, Box::new(move || call().into()), local.group());
+            core.pollers.insert(entry.clone());
+            Self { entry }
+        })
     }
 
     /// Has the current core call `call` every `period`, first after one period. Calls that come late are not made up for, and
@@ -140,8 +142,11 @@ impl Poller {
             !period.is_zero(),
             "a timed poller needs a period: use `Poller::register` to be called every turn"
         );
-        let entry = Entry::new(name.into(), Some(period), Box::new(move || call().into()));
-        context::with("Poller::every", |core| core.pollers.timed.borrow_mut().push(entry.clone()));
+        let entry = context::with_local("Poller::every", |core, _, local| {
+            let entry = Entry::new(name.into(), Some(period), Box::new(move || call().into()), local.group());
+            core.pollers.timed.borrow_mut().push(entry.clone());
+            entry
+        });
         let timed = entry.clone();
         let mut ticks = interval(period).on_missed(MissedTicks::Skip);
         let timer = super::spawn_local(async move {
@@ -152,7 +157,8 @@ impl Poller {
                 context::with("Poller::every", |core| timed.run(core));
             }
         });
-        Self { entry, timer: Some(timer) }
+        entry.timer.set(Some(timer));
+        Self { entry }
     }
 
     /// Stops calling it, until [`resume`](Self::resume). A core whose every-turn pollers are all paused may sleep.
@@ -197,10 +203,7 @@ impl Poller {
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        self.entry.state.set(State::Gone);
-        if let Some(timer) = self.timer.take() {
-            timer.abort();
-        }
+        self.entry.end();
         context::try_with(|core| core.pollers.remove(&self.entry));
         self.entry.forget_call();
     }
@@ -216,16 +219,31 @@ impl fmt::Debug for Poller {
 }
 
 impl Entry {
-    fn new(name: Cow<'static, str>, period: Option<Duration>, call: Box<dyn FnMut() -> Work>) -> Rc<Self> {
+    fn new(
+        name: Cow<'static, str>,
+        period: Option<Duration>,
+        call: Box<dyn FnMut() -> Work>,
+        group: u16,
+    ) -> Rc<Self> {
         Rc::new(Self {
             name,
             period,
             call: RefCell::new(Some(call)),
+            timer: Cell::new(None),
+            group,
             state: Cell::new(State::Active),
             runs: Cell::new(0),
             busy_runs: Cell::new(0),
             busy_ticks: Cell::new(0),
         })
+    }
+
+    /// It is called no more.
+    fn end(&self) {
+        self.state.set(State::Gone);
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
     }
 
     /// Drops the function now, or after the call that is under way.
@@ -246,10 +264,12 @@ impl Entry {
         let mut call = self.call.borrow_mut();
         let Some(function) = &mut *call else { return Work::Idle };
         self.runs.set(self.runs.get() + 1);
-        let work = function();
+        let work = if self.group == NO_GROUP { function() } else { core.in_group(self.group, function) };
         if work == Work::Busy {
+            let ticks = core.lap();
             self.busy_runs.set(self.busy_runs.get() + 1);
-            self.busy_ticks.set(self.busy_ticks.get() + core.counters.lap(core.clock()));
+            self.busy_ticks.set(self.busy_ticks.get() + ticks);
+            core.groups.spend(self.group, ticks);
         }
         if self.state.get() == State::Gone {
             // Unregistered from inside the call.
@@ -262,11 +282,15 @@ impl Entry {
 }
 
 impl Pollers {
-    /// Calls every active poller once and returns how many were busy.
+    /// Calls every active poller once and returns how many were busy. `has_run` says that the turn has done something already.
     #[inline]
-    pub(super) fn run(&self, core: &Inner) -> usize {
+    pub(super) fn run(&self, core: &Inner, has_run: bool) -> usize {
         if self.active.get() == 0 {
             return 0;
+        }
+        if has_run || core.counters.is_busy() {
+            // What was done since the last reading was not done by the first busy poller.
+            core.lap();
         }
         let entries = self.every_turn.borrow().clone();
         let (mut busy, next) = (0, Cell::new(0));
@@ -278,7 +302,7 @@ impl Pollers {
         })) {
             // The one that panicked is not called again.
             let entry = &entries[next.get() - 1];
-            entry.state.set(State::Gone);
+            entry.end();
             self.remove(entry);
             entry.forget_call();
             busy += 1;
@@ -315,66 +339,34 @@ impl Pollers {
         self.active.set(active);
     }
 
+    /// How many a light thread has: called every turn, and timed.
+    pub(crate) fn of_group(&self, group: u16) -> (usize, usize) {
+        let count = |entries: &[Rc<Entry>]| entries.iter().filter(|entry| entry.group == group).count();
+        (count(&self.every_turn.borrow()), count(&self.timed.borrow()))
+    }
+
+    /// Unregisters those of a light thread.
+    pub(crate) fn remove_group(&self, group: u16) {
+        let every_turn = self.every_turn.borrow().clone();
+        let timed = self.timed.borrow().clone();
+        let of_group = || every_turn.iter().chain(&timed).filter(|entry| entry.group == group);
+        for entry in of_group() {
+            entry.end();
+            self.remove(entry);
+        }
+        // Last: what the functions hold may do anything when it is dropped, unwind as well.
+        of_group().for_each(|entry| entry.forget_call());
+    }
+
     /// Unregisters all: the core ends.
     pub(super) fn clear(&self) {
         let every_turn = self.every_turn.replace(Rc::new([]));
         let timed = self.timed.take();
         self.active.set(0);
         for entry in every_turn.iter().chain(&timed) {
-            entry.state.set(State::Gone);
+            entry.end();
             let dropped = catch_unwind(AssertUnwindSafe(|| entry.forget_call()));
             let _reported = dropped;
         }
-    }
-}
-
-/// A future that its core polls every turn, without waiting for a wake-up, until it is done.
-///
-/// For state machines that look at hardware: they need no waker, and the core does not sleep while they run.
-///
-/// # Panics
-/// When first polled outside of a reactor.
-pub fn poll_every_turn<F: Future>(future: F) -> PollFuture<F> {
-    PollFuture { future, poller: OnceCell::new(), waker: Rc::default() }
-}
-
-pin_project_lite::pin_project! {
-    /// See [`poll_every_turn`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct PollFuture<F> {
-        #[pin]
-        future: F,
-        poller: OnceCell<Poller>,
-        waker: Rc<Cell<Option<Waker>>>,
-    }
-}
-
-impl<F: Future> Future for PollFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.future.poll(cx) {
-            this.poller.take();
-            return Poll::Ready(output);
-        }
-        this.waker.set(Some(cx.waker().clone()));
-        let waker = this.waker.clone();
-        this.poller.get_or_init(|| {
-            Poller::register("poll_every_turn", move || {
-                // Waking is not work: whether the future found some, only its own turn can say.
-                if let Some(waker) = waker.take() {
-                    waker.wake();
-                }
-                Work::Idle
-            })
-        });
-        Poll::Pending
-    }
-}
-
-impl<F> fmt::Debug for PollFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PollFuture").finish_non_exhaustive()
     }
 }

@@ -63,7 +63,7 @@ impl Inner {
     pub(super) fn run_until<F: Future>(&self, future: F) -> F::Output {
         // Starting it runs a batch, inside of which the core does not turn either.
         self.is_turning.set(true);
-        let root = Root::start(self.home());
+        let root = Root::start(self);
         self.is_turning.set(false);
         let mut future = pin!(future);
         loop {
@@ -172,7 +172,8 @@ struct Root {
 }
 
 impl Root {
-    fn start(home: &Home) -> Self {
+    fn start(core: &Inner) -> Self {
+        let home: &Home = core.home();
         let is_woken = Rc::new(Cell::new(true));
         let waker = Rc::new(Cell::new(None));
         let (woken, own_waker) = (is_woken.clone(), waker.clone());
@@ -184,7 +185,8 @@ impl Root {
         let local = home.local().expect("the core is entered");
         let task = local.spawn(home, crate::task::Named { name: ROOT_NAME.into(), future });
         // Polled once, so that it has a waker to lend.
-        local.run_batch(usize::MAX, |_| ());
+        local.run_batch(usize::MAX, |group| core.groups.charge(group, core));
+        core.groups.charge(crate::task::NO_GROUP, core);
         Self { is_woken, waker, task: Some(task) }
     }
 

@@ -102,6 +102,12 @@ impl Counters {
         self.reading.set(now);
     }
 
+    /// Whether the turn before this one found something to do.
+    #[inline]
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.get()
+    }
+
     /// Ticks since something was last done, to within a few turns; 0 while busy.
     #[inline]
     pub(super) fn idle_ticks(&self) -> u64 {

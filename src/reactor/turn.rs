@@ -63,14 +63,14 @@ impl Inner {
             self.run_critical();
         }
         let events = local.run_events(home, EVENTS_MAX);
-        let polled = self.pollers.run(self);
+        let polled = self.pollers.run(self, events > 0);
         let completions = self.poll_drivers();
         let timers = self.fire_timers();
         let mut tasks = 0;
         while tasks < polls && local.queued() > 0 {
             tasks += local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
         }
-        self.groups.charge(crate::thread::NO_GROUP, self);
+        self.groups.charge(crate::task::NO_GROUP, self);
         self.flush_drivers();
 
         let turn = Turn { events, polled, completions, timers, tasks };

@@ -119,8 +119,13 @@ impl Header {
         })
     }
 
+    #[inline]
     pub(super) fn group(&self) -> u16 {
         own!(self, own => own.group)
+    }
+
+    pub(super) fn set_group(&self, group: u16) {
+        own!(self, own => own.group = group);
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use super::{
     arena::Arena,
     budget,
     end::drop_header,
+    groups::{Census, NO_GROUP},
     header::{Header, Released},
     home::Home,
     list::{LiveList, RunQueue},
@@ -36,11 +37,13 @@ pub(crate) struct Local {
     /// Its own place among them.
     pub(super) index: Cell<usize>,
     /// The task being polled, for who catches its panic.
-    polling: Cell<Option<NonNull<Header>>>,
+    pub(super) polling: Cell<Option<NonNull<Header>>>,
     /// Tasks started from elsewhere that have waited at least once, for aborts that come from there.
     listed: RefCell<HashMap<Ticket, NonNull<Header>>>,
     /// The light thread that new tasks belong to: that of the task being polled.
-    group: Cell<u16>,
+    pub(super) group: Cell<u16>,
+    /// Unfinished tasks of each light thread.
+    pub(super) census: Census,
     pub(super) is_closing: Cell<bool>,
 }
 
@@ -55,7 +58,8 @@ impl Local {
             index: Cell::new(0),
             polling: Cell::new(None),
             listed: RefCell::default(),
-            group: Cell::new(0),
+            group: Cell::new(NO_GROUP),
+            census: Census::default(),
             is_closing: Cell::new(false),
         }
     }
@@ -91,7 +95,9 @@ impl Local {
     #[inline]
     fn create<F: Run>(&self, home: &Home, state: u8, refs: u32, future: F) -> NonNull<Header> {
         let block = self.arena.alloc(F::VTABLE.block);
-        let header = Header::new(F::VTABLE, NonNull::from(home), state, refs, self.group.get());
+        // What runs elsewhere is not the light thread's.
+        let group = if state & PROXY == 0 { self.enter_group() } else { NO_GROUP };
+        let header = Header::new(F::VTABLE, NonNull::from(home), state, refs, group);
         // SAFETY: a fresh block, as the table wants it.
         let task = unsafe { raw::write(block, header, future) };
         self.live.insert(task);
@@ -226,7 +232,7 @@ impl Local {
     /// A panic came out of `step`: of the future's poll or drop, of a dropped output, or of the waker of who awaits it.
     #[cold]
     fn step_panicked(&self, task: NonNull<Header>, payload: Box<dyn Any + Send>) {
-        self.group.set(0);
+        self.group.set(NO_GROUP);
         // SAFETY: `step` did not get to release the run loop's reference.
         let header = unsafe { task.as_ref() };
         let state = header.state();
@@ -280,7 +286,11 @@ impl Local {
     fn announce(&self, task: NonNull<Header>) {
         // SAFETY: the run loop's reference.
         let header = unsafe { task.as_ref() };
-        if header.change_state(RUNNING, DONE) & HANDLE == 0 {
+        let state = header.change_state(RUNNING, DONE);
+        if header.group() != NO_GROUP {
+            self.leave_group(header.group());
+        }
+        if state & HANDLE == 0 {
             // SAFETY: on the owner, done.
             unsafe { (header.vtable.drop_output)(task) };
         } else if let Some(waker) = header.take_join_waker() {

@@ -9,6 +9,7 @@ mod abort;
 mod arena;
 pub(crate) mod budget;
 mod end;
+mod groups;
 mod header;
 mod home;
 mod join;
@@ -21,6 +22,7 @@ mod state;
 mod waker;
 
 pub use abort::AbortHandle;
+pub(crate) use groups::NO_GROUP;
 pub(crate) use home::{Entered, Home};
 pub use join::{AbortOnDrop, JoinError, JoinHandle, Panic};
 pub(crate) use local::Local;

@@ -1,5 +1,11 @@
 //! Light threads: named groups of tasks and pollers on a core. See [`LightThread`].
+//!
+//! [`light`] is the owner's handle and [`reference`] everybody else's; [`groups`] is what a core knows about its light threads.
 
 mod groups;
+mod light;
+mod reference;
 
-pub(crate) use groups::{Groups, NO_GROUP};
+pub(crate) use groups::Groups;
+pub use light::{LightThread, ThreadInfo, ThreadStats};
+pub use reference::ThreadRef;
