@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub(super) parker: Parker,
     pub(super) counters: Counters,
     pub(crate) groups: crate::thread::Groups,
+    pub(crate) per_core: crate::sync::PerCoreSlots,
     /// How long `Mode::Adaptive` spins, in ticks.
     pub(super) spin_ticks: Cell<u64>,
     pub(super) is_turning: Cell<bool>,
@@ -105,6 +106,7 @@ impl LocalExecutor {
             parker,
             counters: Counters::default(),
             groups: crate::thread::Groups::default(),
+            per_core: crate::sync::PerCoreSlots::default(),
             spin_ticks: Cell::new(clock.ticks_of(Mode::DEFAULT_SPIN)),
             is_turning: Cell::new(false),
             timers: Timers::new(clock),

@@ -18,6 +18,8 @@ mod run;
 mod scope;
 mod spawn;
 mod stats;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testing;
 mod turn;
 #[cfg(test)]
 mod wip_cross;

@@ -1,8 +1,8 @@
 //! Channels, locks and signals between tasks, on one core and across cores.
 //!
-//! Everything here depends on [`Waker`](std::task::Waker) and the `futures` traits alone, so it runs in any executor.
+//! All but [`PerCore`] depends on [`Waker`](std::task::Waker) and the `futures` traits alone, so it runs in any executor.
 //! [`local`], [`Mutex`], [`Semaphore`], [`Notify`] and [`Gate`] stay on their core and use no atomics;
-//! [`oneshot`], [`mpsc`], [`spsc`] and [`Barrier`] cross cores and foreign threads.
+//! [`oneshot`], [`mpsc`], [`spsc`] and [`Barrier`] cross cores and foreign threads. [`PerCore`] gives each core a value of its own.
 //!
 //! | from → to | one value | many values |
 //! |---|---|---|
@@ -19,6 +19,9 @@ pub mod mpsc;
 mod mutex;
 mod notify;
 pub mod oneshot;
+mod per_core;
+#[cfg(all(test, not(loom)))]
+mod per_core_tests;
 mod permits;
 mod semaphore;
 pub mod spsc;
@@ -34,4 +37,6 @@ pub use error::{Closed, SendError, TryAcquireError, TryRecvError, TrySendError};
 pub use gate::{Gate, GateClose, GateGuard};
 pub use mutex::{Mutex, MutexGuard, MutexLock};
 pub use notify::{Notified, Notify};
+pub(crate) use per_core::Slots as PerCoreSlots;
+pub use per_core::{PerCore, PerCoreRef, Unregistered};
 pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
