@@ -382,4 +382,13 @@ fn measure() {
         drop(threads);
     });
     per_round("idle turn", 1_000_000, Box::new(|| assert!(!executor.turn().is_busy())));
+    executor.block_on(async {
+        for _ in 0..3 {
+            let begin = std::time::Instant::now();
+            for _ in 0..300_000 {
+                reactor::spawn_balanced(async {}).await.unwrap();
+            }
+            println!("balanced task, spawned and awaited: {:.0} ns", begin.elapsed().as_nanos() as f64 / 3e5);
+        }
+    });
 }

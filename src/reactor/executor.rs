@@ -1,7 +1,7 @@
 //! One core: everything that turns on one thread.
 
 use super::{
-    Core, Handle, Mode,
+    Core, Handle, Mode, balance,
     context::{self, Turning},
     driver::Driver,
     group::{Group, Peer},
@@ -14,6 +14,7 @@ use crate::{
     task::Home,
     time::{Clock, Instant, Timers},
 };
+use crossbeam_deque::Worker;
 use std::{
     any::{Any, TypeId},
     cell::{Cell, RefCell},
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     pub(super) parker: Parker,
     pub(super) counters: Counters,
     pub(crate) groups: crate::thread::Groups,
+    /// Balanced tasks that this core has to run, until another takes them.
+    pub(super) balanced: Worker<Arc<balance::Task>>,
     pub(crate) per_core: crate::sync::PerCoreSlots,
     /// How long `Mode::Adaptive` spins, in ticks.
     pub(super) spin_ticks: Cell<u64>,
@@ -106,6 +109,7 @@ impl LocalExecutor {
             parker,
             counters: Counters::default(),
             groups: crate::thread::Groups::default(),
+            balanced: group.balance.start(index),
             per_core: crate::sync::PerCoreSlots::default(),
             spin_ticks: Cell::new(clock.ticks_of(Mode::DEFAULT_SPIN)),
             is_turning: Cell::new(false),

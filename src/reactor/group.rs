@@ -1,6 +1,6 @@
 //! The cores of one runtime, as they and foreign threads see each other.
 
-use super::{Core, Mode, critical::Critical};
+use super::{Core, Mode, balance::Balance, critical::Critical, outbox::Outboxes};
 use crate::{
     sys::{
         eventfd::EventFd,
@@ -9,13 +9,16 @@ use crate::{
     task::Home,
 };
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU8, Ordering::Relaxed},
 };
 
 /// All cores of a runtime; kept by each of them and by every [`Handle`](crate::Handle).
 pub(crate) struct Group {
     peers: Box<[Peer]>,
+    pub(super) balance: Balance,
+    /// Dropped after the inboxes, whose events refer to them.
+    pub(super) outboxes: Mutex<Outboxes>,
 }
 
 /// One core, seen from any thread.
@@ -54,8 +57,9 @@ impl Group {
                 control: CachePadded(Control { mode: AtomicU8::new(mode as u8), critical: Critical::new() }),
             })
         };
-        let peers = ids.into_iter().enumerate().map(peer).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { peers }))
+        let peers: Box<[Peer]> = ids.into_iter().enumerate().map(peer).collect::<Result<_, _>>()?;
+        let balance = Balance::new(peers.len());
+        Ok(Arc::new(Self { peers, balance, outboxes: Mutex::default() }))
     }
 
     pub(crate) fn len(&self) -> usize {

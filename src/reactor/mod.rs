@@ -4,6 +4,9 @@
 //! core that turns. [`spawn`] and [`handle`] are how tasks and events get here, [`poller`] what is called every turn, [`driver`]
 //! what completes operations. [`context`] finds the core that the calling thread is turning.
 
+mod balance;
+#[cfg(all(test, not(loom)))]
+mod balance_tests;
 pub(crate) mod context;
 mod core;
 mod critical;
@@ -11,23 +14,30 @@ pub(crate) mod driver;
 mod executor;
 mod group;
 mod handle;
+mod outbox;
+#[cfg(all(test, not(loom)))]
+mod outbox_tests;
 mod park;
 mod poll_future;
 pub(crate) mod poller;
 mod run;
 mod scope;
+mod sleepers;
 mod spawn;
 mod stats;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing;
 mod turn;
+mod window;
 #[cfg(test)]
 mod wip_cross;
 
 pub use self::{
+    balance::spawn_balanced,
     core::{Core, Cores, cores},
     executor::{ExecutorError, LocalExecutor},
     handle::Handle,
+    outbox::{Outbox, Post},
     poll_future::{PollFuture, poll_every_turn},
     poller::{Poller, PollerStats, Work},
     run::Mode,

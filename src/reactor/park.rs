@@ -82,6 +82,7 @@ impl Parker {
     #[cold]
     fn unpark(&self, core: &Inner) {
         self.is_parked.set(false);
+        core.group.balance.sleepers.awake(core.index);
         let home = core.home();
         if let Some(local) = home.local() {
             local.unpark(home);

@@ -100,9 +100,13 @@ impl Inner {
             return false;
         }
         self.parker.set_parked();
+        self.group.balance.sleepers.announce(self.index);
         // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
         // here, or it comes after and rings.
-        if peer.control.critical.is_waiting() || self.drivers.borrow().iter().any(|driver| driver.arm()) {
+        if peer.control.critical.is_waiting()
+            || self.group.balance.has_work()
+            || self.drivers.borrow().iter().any(|driver| driver.arm())
+        {
             self.parker.woken(self);
             return false;
         }
@@ -127,6 +131,7 @@ impl Inner {
         let home = self.home().clone();
         let local = home.local().expect("the core is entered");
         local.cancel_all();
+        self.end_balanced();
         self.pollers.clear();
         self.drain_drivers();
         // Newest first, and one at a time: dropping one may look for another.

@@ -71,6 +71,7 @@ impl Inner {
             tasks += local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
         }
         self.groups.charge(crate::task::NO_GROUP, self);
+        tasks += self.run_balanced((events | polled | completions | timers | tasks) == 0);
         self.flush_drivers();
 
         let turn = Turn { events, polled, completions, timers, tasks };

@@ -26,7 +26,7 @@ pub(crate) use groups::NO_GROUP;
 pub(crate) use home::{Entered, Home};
 pub use join::{AbortOnDrop, JoinError, JoinHandle, Panic};
 pub(crate) use local::Local;
-pub(crate) use remote::{call_remote, spawn_foreign};
+pub(crate) use remote::{answering, call_remote, spawn_foreign};
 pub(crate) use spawn::{Named, Plain};
 
 #[cfg(all(test, loom))]

@@ -314,6 +314,19 @@ where
     }
 }
 
+/// `future` as one that sends its result, its panic included, to the handle, and that the handle aborts; for futures that are no
+/// task of a core.
+pub(crate) fn answering<F>(future: F) -> (impl Future<Output = ()> + use<F>, JoinHandle<F::Output>)
+where
+    F: Future,
+    F::Output: 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let flag = Arc::new(AbortFlag { is_raised: AtomicBool::new(false), waker: AtomicWaker::new() });
+    let handle = JoinHandle::from_channel(receiver, flag.clone());
+    (Foreign { future, sender: Some(sender), flag }, handle)
+}
+
 pin_project! {
     struct Foreign<F, T> {
         #[pin]
