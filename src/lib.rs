@@ -16,7 +16,7 @@ pub mod uring;
 pub use error::{Error, NotOnReactor, Result};
 pub use reactor::{
     Core, Cores, ExecutorError, Handle, LocalExecutor, Mode, Outbox, PollFuture, Poller, PollerStats, Post,
-    Stats, TaskScope, Turn, Work, YieldNow, call_on, cores, on_every_core, poll_every_turn, post,
+    Spawner, Stats, TaskScope, Turn, Work, YieldNow, call_on, cores, on_every_core, poll_every_turn, post,
     spawn_balanced, spawn_local, spawn_named, spawn_on, yield_now,
 };
 pub use reactor_macros::{main, test};

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::descriptor::{Descriptor, Device};
 use super::error::LengthExpected;
@@ -351,6 +351,8 @@ impl Future for Run<'_> {
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // A device that answers at once would otherwise let a task keep the core.
+        ready!(crate::task::budget::proceed(cx));
         match &mut *self {
             Self::Whole(own) => Pin::new(own).poll(cx),
             Self::Split(split) => Pin::new(split).poll(cx),

@@ -62,10 +62,6 @@ impl Group {
         Ok(Arc::new(Self { peers, balance, outboxes: Mutex::default() }))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.peers.len()
-    }
-
     pub(crate) fn get(&self, index: usize) -> Option<&Peer> {
         self.peers.get(index)
     }

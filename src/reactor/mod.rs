@@ -24,13 +24,12 @@ mod run;
 mod scope;
 mod sleepers;
 mod spawn;
+mod spawner;
 mod stats;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testing;
 mod turn;
 mod window;
-#[cfg(test)]
-mod wip_cross;
 
 pub use self::{
     balance::spawn_balanced,
@@ -43,6 +42,7 @@ pub use self::{
     run::Mode,
     scope::TaskScope,
     spawn::{YieldNow, call_on, on_every_core, post, spawn_local, spawn_named, spawn_on, yield_now},
+    spawner::Spawner,
     stats::Stats,
     turn::Turn,
 };

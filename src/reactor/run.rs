@@ -135,11 +135,11 @@ impl Inner {
         self.pollers.clear();
         self.drain_drivers();
         // Newest first, and one at a time: dropping one may look for another.
-        while let Some(newest) = {
-            let last = self.singletons.borrow_mut().pop();
-            last
-        } {
-            drop(newest);
+        loop {
+            let newest = self.singletons.borrow_mut().pop();
+            if newest.is_none() {
+                break;
+            }
         }
         self.drivers.replace(Rc::new([]));
         local.close(&home);

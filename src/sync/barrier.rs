@@ -149,10 +149,8 @@ impl Drop for BarrierWait<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sync::{
-        blocking::block_on,
-        testing::{Count, poll},
-    };
+    use crate::sync::testing::{Count, poll};
+    use crate::sys::blocking::block_on;
 
     static_assertions::assert_impl_all!(Barrier: Send, Sync);
     static_assertions::assert_impl_all!(BarrierWait<'static>: Send);

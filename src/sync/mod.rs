@@ -1,6 +1,7 @@
 //! Channels, locks and signals between tasks, on one core and across cores.
 //!
 //! All but [`PerCore`] depends on [`Waker`](std::task::Waker) and the `futures` traits alone, so it runs in any executor.
+//! Each ready result spends one unit of the polling task's budget: a task whose channel is always ready gives the core back in time.
 //! [`local`], [`Mutex`], [`Semaphore`], [`Notify`] and [`Gate`] stay on their core and use no atomics;
 //! [`oneshot`], [`mpsc`], [`spsc`] and [`Barrier`] cross cores and foreign threads. [`PerCore`] gives each core a value of its own.
 //!
@@ -11,7 +12,6 @@
 //! | many cores to one | – | [`mpsc::channel`], [`mpsc::unbounded`] |
 
 mod barrier;
-mod blocking;
 mod error;
 mod gate;
 pub mod local;

@@ -10,7 +10,7 @@ use super::{
 };
 use std::{
     cell::{Cell, RefCell},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// Permits, and those who wait for them.
@@ -69,6 +69,7 @@ impl Permits {
         count: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         if place.is_none() && self.try_acquire(count).is_ok() {
             return Poll::Ready(Ok(()));
         }

@@ -17,6 +17,7 @@ use super::{
     state::{DONE, HANDLE, OUTPUT},
     waker::{Errand, send_home},
 };
+use crate::sys::blocking;
 use futures::channel::oneshot;
 use std::{
     any::Any,
@@ -171,14 +172,7 @@ impl<T: 'static> JoinHandle<T> {
             Home::with_current(|_, _| ()).is_none(),
             "`JoinHandle::wait` would block this core, and the task may need this core to go on: await the handle instead"
         );
-        let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            match Pin::new(&mut self).poll(&mut cx) {
-                Poll::Ready(result) => return result,
-                Poll::Pending => std::thread::park(),
-            }
-        }
+        blocking::block_on(&mut self)
     }
 
     /// A handle that aborts the task when it is dropped.
@@ -219,15 +213,6 @@ impl<T: 'static> JoinHandle<T> {
             // Dropping the event drops the handle in it.
             Err(_) => Inner::Failed(JoinError::CoreGone),
         };
-    }
-}
-
-/// Wakes a thread that waits by blocking.
-struct Unpark(std::thread::Thread);
-
-impl std::task::Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
 

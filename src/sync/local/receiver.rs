@@ -59,6 +59,7 @@ impl<T> Receiver<T> {
     /// As [`recv`](Self::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        ready!(crate::task::budget::proceed(cx));
         match self.chan.pop() {
             Some(value) => Poll::Ready(Some(value)),
             None => self.chan.poll_empty(cx).map(|()| None),

@@ -2,7 +2,7 @@
 
 use super::tail::{Park, Tail};
 use crate::{sync::error::TryRecvError, sys::sync::hint};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// How often a receiver looks again for a message whose position is claimed: its sender is a few instructions from done,
 /// unless its thread was preempted, and then other tasks go first.
@@ -25,6 +25,7 @@ pub(super) trait Reader {
 
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(crate::task::budget::proceed(cx));
         if let Some(value) = self.pop() {
             return Poll::Ready(Some(value));
         }

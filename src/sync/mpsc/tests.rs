@@ -3,9 +3,9 @@
 use super::*;
 use crate::sync::{
     SendError, TryRecvError, TrySendError,
-    blocking::block_on,
     testing::{Count, Drops, poll},
 };
+use crate::sys::blocking::block_on;
 use futures::{SinkExt, StreamExt, stream};
 use proptest::prelude::*;
 use std::{cell::Cell, collections::VecDeque, pin::pin, task::Poll, thread};

@@ -9,10 +9,7 @@ mod loom_tests;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-use super::{
-    blocking,
-    error::{Closed, TryRecvError},
-};
+use super::error::{Closed, TryRecvError};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -88,8 +85,13 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// [`Closed`] if the sender is gone without sending.
+    ///
+    /// # Panics
+    /// On a reactor, which must not wait for itself.
+    #[track_caller]
     pub fn blocking_recv(self) -> Result<T, Closed> {
-        blocking::block_on(self)
+        crate::reactor::context::forbid_blocking("oneshot::Receiver::blocking_recv");
+        crate::sys::blocking::block_on(self)
     }
 }
 

@@ -92,6 +92,7 @@ impl<T> Consumer<T> {
     /// Ready when there is a message, or none will come.
     #[inline]
     fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(crate::task::budget::proceed(cx));
         loop {
             if self.reader.len() > 0 {
                 return Poll::Ready(());

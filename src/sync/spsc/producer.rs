@@ -87,6 +87,7 @@ impl<T> Producer<T> {
 
     /// As [`ready`](Self::ready), for hand-written futures.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         loop {
             match self.writer.room() {
                 0 => {}

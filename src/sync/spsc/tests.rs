@@ -3,9 +3,9 @@
 use super::{Consumer, Producer, channel};
 use crate::sync::{
     Closed, SendError, TryRecvError, TrySendError,
-    blocking::block_on,
     testing::{Count, Drops, poll},
 };
+use crate::sys::blocking::block_on;
 use futures::{SinkExt, StreamExt, stream};
 use proptest::prelude::*;
 use std::{collections::VecDeque, pin::pin, task::Poll, thread};

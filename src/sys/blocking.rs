@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Blocks the calling thread until `future` is ready. Allocates one waker.
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
