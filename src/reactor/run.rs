@@ -69,6 +69,7 @@ impl Inner {
         loop {
             if root.is_woken.replace(false) {
                 let waker = root.waker();
+                crate::task::budget::refill();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return output;
                 }

@@ -91,7 +91,8 @@ mod tests {
         let inside = spawner.clone();
         executor.block_on(async move {
             inside.spawn_local(async move { here.set(here.get() + 1) }).unwrap();
-            ran.set(ran.get() + remote.await);
+            let answer = remote.await;
+            ran.set(ran.get() + answer);
             crate::yield_now().await;
             assert_eq!(ran.get(), 2);
         });

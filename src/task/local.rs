@@ -154,6 +154,7 @@ impl Local {
                 self.step(task);
             }
         });
+        budget::lift();
         count
     }
 
@@ -168,6 +169,9 @@ impl Local {
                 event.run();
             }
         });
+        if count > 0 {
+            budget::lift();
+        }
         count
     }
 
