@@ -1,29 +1,7 @@
-//! What a whole program returns, and the error of calls that need a reactor.
+//! What a whole program returns: the errors of every room, and the program's own.
 
-use crate::task::JoinError;
+use crate::{NotOnReactor, bdev, task::JoinError};
 use std::io;
-
-/// A call that needs a reactor was made on a thread that is not turning one.
-///
-/// Tasks, pollers, events and hooks run on a reactor. Other threads go through a [`Handle`](crate::Handle).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{what}` needs a reactor, and this thread is not turning one: call it from a task, poller or event \
-     (see `#[reactor::main]`), or use a `Handle` from other threads"
-)]
-pub struct NotOnReactor {
-    /// The call.
-    pub what: &'static str,
-}
-
-impl NotOnReactor {
-    /// Ends a call that cannot return an error.
-    #[cold]
-    #[track_caller]
-    pub(crate) fn panic(what: &'static str) -> ! {
-        panic!("{}", Self { what })
-    }
-}
 
 /// Anything that can end a program's `main`.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +22,18 @@ pub enum Error {
     /// An application did not start, or did not end well.
     #[error(transparent)]
     App(#[from] crate::app::Error),
+    /// A block device said no.
+    #[error(transparent)]
+    Bdev(#[from] bdev::Error),
     /// Something of the program's own.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<bdev::ReadIntoError> for Error {
+    fn from(e: bdev::ReadIntoError) -> Self {
+        bdev::Error::from(e).into()
+    }
 }
 
 /// The result of a program's `main`.

@@ -13,9 +13,9 @@ mod thread;
 pub mod time;
 pub mod uring;
 
-pub use error::{Error, NotOnReactor, Result};
+pub use error::{Error, Result};
 pub use reactor::{
-    Core, Cores, ExecutorError, Handle, LocalExecutor, Mode, Outbox, PollFuture, Poller, PollerStats, Post,
+    Core, Cores, ExecutorError, Handle, LocalExecutor, Mode, NotOnReactor, Outbox, PollFuture, Poller, PollerStats, Post,
     Spawner, Stats, TaskScope, Turn, Work, YieldNow, call_on, cores, on_every_core, poll_every_turn, post,
     spawn_balanced, spawn_local, spawn_named, spawn_on, yield_now,
 };

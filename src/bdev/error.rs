@@ -164,15 +164,3 @@ impl From<ReadIntoError> for Error {
         e.error
     }
 }
-
-impl From<Error> for crate::Error {
-    fn from(e: Error) -> Self {
-        Self::Other(e.into())
-    }
-}
-
-impl From<ReadIntoError> for crate::Error {
-    fn from(e: ReadIntoError) -> Self {
-        e.error.into()
-    }
-}

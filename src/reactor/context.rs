@@ -1,9 +1,8 @@
 //! Which core the calling thread is turning.
 #![expect(unsafe_code, reason = "a thread-local pointer to the core being turned")]
 
-use super::{Inner, driver::Driver};
+use super::{Inner, NotOnReactor, driver::Driver};
 use crate::{
-    error::NotOnReactor,
     task::{Entered, Home, Local},
     time::Timers,
 };

@@ -14,6 +14,7 @@ pub(crate) mod driver;
 mod executor;
 mod group;
 mod handle;
+mod not_on_reactor;
 mod outbox;
 #[cfg(all(test, not(loom)))]
 mod outbox_tests;
@@ -36,6 +37,7 @@ pub use self::{
     core::{Core, Cores, cores},
     executor::{ExecutorError, LocalExecutor},
     handle::Handle,
+    not_on_reactor::NotOnReactor,
     outbox::{Outbox, Post},
     poll_future::{PollFuture, poll_every_turn},
     poller::{Poller, PollerStats, Work},

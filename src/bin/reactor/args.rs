@@ -137,7 +137,7 @@ Examples:
   reactor perf                                            the default devices, 4 KiB random reads
   reactor perf ram:1G --rw randrw --rwmixread 70 --qd 1   one I/O at a time, 70 % reads
   reactor perf null --cores 0-1 --qd 32 --json            two cores, machine-readable
-  truncate -s 1G /tmp/disk && reactor perf file:/tmp/disk --rw verify --qd 32 --time 3";
+  truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
 
 #[derive(Debug, Args)]
 pub(crate) struct Common {

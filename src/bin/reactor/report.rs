@@ -155,7 +155,7 @@ mod tests {
         let lat_us = Latency { avg: 0.0251, p50: 0.025, p99: 12.34, p999: 999.96, max: 12_345.6 };
         let job =
             |bdev: &str, iops| Job { bdev: bdev.into(), core: 0, iops, mib_per_s: 3.5, lat_us, errors: 2 };
-        PerfReport::new(vec![job("null", 1_234_567.0), job("file:/tmp/disk", 99.5)])
+        PerfReport::new(vec![job("null", 1_234_567.0), job("file:disk.img", 99.5)])
     }
 
     #[test]
