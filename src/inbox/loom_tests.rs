@@ -19,7 +19,7 @@ fn model(capacity: usize, senders: usize, each: usize) {
                     for n in 0..each {
                         let log = log.clone();
                         let event = move || log.lock().unwrap().push((sender, n));
-                        if inbox.push(event).ok().unwrap() == Pushed::WakeOwner {
+                        if let Some(bell) = inbox.push(event, || bell.clone()).ok().unwrap() {
                             bell.notify();
                         }
                     }
@@ -68,7 +68,7 @@ fn loom_inbox_close_loses_nothing() {
         let inbox = Arc::new(inbox);
         let sender = {
             let inbox = inbox.clone();
-            thread::spawn(move || (0..3).filter(|_| inbox.push(|| ()).is_ok()).count())
+            thread::spawn(move || (0..3).filter(|_| inbox.push(|| (), || ()).is_ok()).count())
         };
         consumer.close(&inbox);
         let mut taken = 0;

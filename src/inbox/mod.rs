@@ -11,4 +11,4 @@ mod ring;
 mod tests;
 
 pub(crate) use event::Event;
-pub(crate) use ring::{Consumer, Inbox, Pushed};
+pub(crate) use ring::{Consumer, Inbox, Poked};

@@ -79,13 +79,13 @@ unsafe impl Send for Inbox {}
 // SAFETY: as above.
 unsafe impl Sync for Inbox {}
 
-/// What a push asks of the sender.
+/// What a poke asks of who made it.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Pushed {
-    /// The owner is awake and will see it.
-    Delivered,
-    /// The owner had announced that it sleeps: this sender, and no other, wakes it.
+pub(crate) enum Poked {
+    /// The owner is awake.
+    Awake,
+    /// The owner had announced that it sleeps: this caller, and no other, wakes it.
     WakeOwner,
 }
 
@@ -132,17 +132,23 @@ impl Inbox {
     }
 
     /// Appends an event that runs `f`. Hands it back if the core is gone.
+    ///
+    /// Where the owner sleeps, returns what `bell` gives, with which the caller then wakes it. `bell` is asked before the event can
+    /// be taken: afterwards it may be too late, as the event may carry what kept this inbox.
     #[inline]
-    pub(crate) fn push<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<Pushed, F> {
+    pub(crate) fn push<F, B>(&self, f: F, bell: impl FnOnce() -> B) -> Result<Option<B>, F>
+    where
+        F: FnOnce() + Send + 'static,
+    {
         let mut tail = self.senders.tail.load(Relaxed);
         loop {
             if tail & (SPILLING | CLOSED) != 0 {
-                return self.spill(f);
+                return self.spill(f, bell);
             }
             let position = tail >> POSITION_SHIFT;
             // Acquire: pairs with the Release in `renew_limit`, and through it with the owner's in `pop`: the slot is free.
             if position >= self.senders.limit.load(Acquire) && !self.renew_limit(position) {
-                return self.spill(f);
+                return self.spill(f, bell);
             }
             // AcqRel: chains with `park` and `poke`. (The event itself is published by its sequence number.)
             match self.senders.tail.compare_exchange_weak(
@@ -152,6 +158,7 @@ impl Inbox {
                 Relaxed,
             ) {
                 Ok(_) => {
+                    let bell = (tail & PARKED != 0).then(bell);
                     let slot = self.slot(position);
                     slot.event.with_mut(|cell| {
                         // SAFETY: the exchange made this position ours alone, and below the limit its slot is free.
@@ -159,7 +166,7 @@ impl Inbox {
                     });
                     // Release: publishes the event to the Acquire in `Consumer::pop`.
                     slot.sequence.store(position + 1, Release);
-                    return Ok(wake_if(tail & PARKED != 0));
+                    return Ok(bell);
                 }
                 Err(now) => tail = now,
             }
@@ -176,7 +183,10 @@ impl Inbox {
 
     /// The slow path: the ring is full, was full, or the core is gone.
     #[cold]
-    fn spill<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<Pushed, F> {
+    fn spill<F, B>(&self, f: F, bell: impl FnOnce() -> B) -> Result<Option<B>, F>
+    where
+        F: FnOnce() + Send + 'static,
+    {
         let mut spilled = self.spilled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tail = self.senders.tail.load(Relaxed);
         loop {
@@ -187,8 +197,9 @@ impl Inbox {
             match self.senders.tail.compare_exchange_weak(tail, (tail | SPILLING) & !PARKED, AcqRel, Relaxed)
             {
                 Ok(_) => {
+                    let bell = (tail & PARKED != 0).then(bell);
                     spilled.push_back(Event::new(f));
-                    return Ok(wake_if(tail & PARKED != 0));
+                    return Ok(bell);
                 }
                 Err(now) => tail = now,
             }
@@ -196,19 +207,16 @@ impl Inbox {
     }
 
     /// Takes back the owner's announcement that it sleeps, without an event. Async-signal-safe.
-    pub(crate) fn poke(&self) -> Pushed {
+    pub(crate) fn poke(&self) -> Poked {
         // AcqRel: what the caller wrote before is seen by `park`, whose exchange comes before or after in this word's order.
-        wake_if(self.senders.tail.fetch_and(!PARKED, AcqRel) & PARKED != 0)
+        let was_parked = self.senders.tail.fetch_and(!PARKED, AcqRel) & PARKED != 0;
+        if was_parked { Poked::WakeOwner } else { Poked::Awake }
     }
 
     /// Whether the core is gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.senders.tail.load(Acquire) & CLOSED != 0
     }
-}
-
-fn wake_if(parked: bool) -> Pushed {
-    if parked { Pushed::WakeOwner } else { Pushed::Delivered }
 }
 
 impl Consumer {

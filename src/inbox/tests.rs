@@ -25,7 +25,7 @@ fn run_all(inbox: &Inbox, consumer: &Consumer) -> Vec<u32> {
 fn a_full_ring_spills_and_keeps_the_order() {
     let (inbox, consumer) = Inbox::new(4);
     for n in 0..100 {
-        assert_eq!(inbox.push(numbered(n)).ok(), Some(Pushed::Delivered));
+        assert_eq!(inbox.push(numbered(n), || ()).ok(), Some(None));
     }
     assert_eq!(run_all(&inbox, &consumer), (0..100).collect::<Vec<_>>());
 }
@@ -34,7 +34,7 @@ fn a_full_ring_spills_and_keeps_the_order() {
 fn an_idle_owner_finds_the_spill_list_without_being_told() {
     let (inbox, consumer) = Inbox::new(2);
     for n in 0..3 {
-        assert!(inbox.push(numbered(n)).is_ok());
+        assert!(inbox.push(numbered(n), || ()).is_ok());
     }
     let mut taken = 0;
     for _ in 0..3 + 2 * EMPTY_POLLS_PER_LOOK {
@@ -47,24 +47,38 @@ fn an_idle_owner_finds_the_spill_list_without_being_told() {
 fn exactly_one_sender_wakes_a_parked_owner() {
     let (inbox, consumer) = Inbox::new(4);
     assert!(consumer.park(&inbox));
-    assert_eq!(inbox.push(numbered(0)).ok(), Some(Pushed::WakeOwner));
-    assert_eq!(inbox.push(numbered(1)).ok(), Some(Pushed::Delivered));
-    assert_eq!(inbox.poke(), Pushed::Delivered);
+    assert_eq!(inbox.push(numbered(0), || ()).ok(), Some(Some(())));
+    assert_eq!(inbox.push(numbered(1), || ()).ok(), Some(None));
+    assert_eq!(inbox.poke(), Poked::Awake);
     assert!(!consumer.park(&inbox), "there is something to take");
     assert_eq!(run_all(&inbox, &consumer), [0, 1]);
     assert!(consumer.park(&inbox));
-    assert_eq!(inbox.poke(), Pushed::WakeOwner);
+    assert_eq!(inbox.poke(), Poked::WakeOwner);
+}
+
+/// The event may carry the last of what keeps the inbox, and with it the bell: who rings must have the bell before anybody can
+/// take the event.
+#[test]
+fn the_bell_is_fetched_before_the_event_can_be_taken() {
+    let (inbox, consumer) = Inbox::new(4);
+    assert!(consumer.park(&inbox));
+    let pushed = inbox.push(numbered(0), || {
+        consumer.look_next(&inbox);
+        assert!(consumer.pop(&inbox).is_none());
+    });
+    assert_eq!(pushed.ok(), Some(Some(())));
+    assert_eq!(run_all(&inbox, &consumer), [0]);
 }
 
 #[test]
 fn a_closed_inbox_hands_the_event_back_and_keeps_what_it_had() {
     let (inbox, consumer) = Inbox::new(2);
     for n in 0..5 {
-        assert!(inbox.push(numbered(n)).is_ok());
+        assert!(inbox.push(numbered(n), || ()).is_ok());
     }
     consumer.close(&inbox);
     assert!(inbox.is_closed());
-    assert!(inbox.push(numbered(9)).is_err());
+    assert!(inbox.push(numbered(9), || ()).is_err());
     while let Some(event) = consumer.pop_closed(&inbox) {
         event.run();
     }
@@ -77,7 +91,7 @@ fn a_closed_inbox_drops_what_nobody_runs() {
     let (inbox, consumer) = Inbox::new(4);
     for _ in 0..7 {
         let held = witness.clone();
-        assert!(inbox.push(move || drop(held)).is_ok());
+        assert!(inbox.push(move || drop(held), || ()).is_ok());
     }
     drop(consumer.pop(&inbox));
     consumer.close(&inbox);
@@ -97,7 +111,7 @@ proptest! {
         for op in ops {
             match op {
                 0 => {
-                    prop_assert!(inbox.push(numbered(next)).is_ok());
+                    prop_assert!(inbox.push(numbered(next), || ()).is_ok());
                     model.borrow_mut().push_back(next);
                     next += 1;
                 }

@@ -52,7 +52,7 @@ impl Group {
             let bell = doorbell.clone();
             Ok(Peer {
                 core: Core::new(index, id),
-                home: Home::new(INBOX_CAPACITY, Box::new(move || bell.signal())),
+                home: Home::new(INBOX_CAPACITY, Arc::new(move || bell.signal())),
                 doorbell,
                 control: CachePadded(Control { mode: AtomicU8::new(mode as u8), critical: Critical::new() }),
             })

@@ -6,7 +6,7 @@
 
 use super::local::Local;
 use crate::{
-    inbox::{Inbox, Pushed},
+    inbox::{Inbox, Poked},
     sys::sync::Arc,
 };
 use std::{cell::Cell, ptr::null};
@@ -19,12 +19,12 @@ crate::sys::sync::thread_local_cell! {
 /// One core, as tasks and senders know it.
 pub(crate) struct Home {
     pub(super) inbox: Inbox,
-    /// Wakes the owner from its sleep. Called at most once per sleep.
-    ring: Box<dyn Fn() + Send + Sync>,
+    /// Wakes the owner from its sleep. Called at most once per sleep; by who has sent an event, through a share of its own.
+    bell: std::sync::Arc<dyn Fn() + Send + Sync>,
     local: Local,
 }
 
-// SAFETY: `inbox` and `ring` are `Sync`. `local` is reached only through `Home::local` (and `Entered`), on the owning thread.
+// SAFETY: `inbox` and `bell` are `Sync`. `local` is reached only through `Home::local` (and `Entered`), on the owning thread.
 unsafe impl Sync for Home {}
 // SAFETY: `local` may be dropped on another thread, with the last orphaned task: by then its lists are empty, and its arena
 // is plain memory.
@@ -43,27 +43,27 @@ impl Drop for Entered {
 
 /// Anyone.
 impl Home {
-    /// A home whose inbox holds `capacity` events before it spills, and whose owner is woken by `ring`.
-    pub(crate) fn new(capacity: usize, ring: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+    /// A home whose inbox holds `capacity` events before it spills, and whose owner is woken by `bell`.
+    pub(crate) fn new(capacity: usize, bell: std::sync::Arc<dyn Fn() + Send + Sync>) -> Arc<Self> {
         let (inbox, consumer) = Inbox::new(capacity);
-        Arc::new(Self { inbox, ring, local: Local::new(consumer) })
+        Arc::new(Self { inbox, bell, local: Local::new(consumer) })
     }
 
     /// Has the core run `f` as an event, waking it if it sleeps. Hands `f` back if the core is gone.
     #[inline]
     pub(crate) fn send<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
-        match self.inbox.push(f)? {
-            Pushed::Delivered => {}
-            Pushed::WakeOwner => (self.ring)(),
+        // By the time that the bell rings the event may be done, and with it whatever kept this home.
+        if let Some(bell) = self.inbox.push(f, || self.bell.clone())? {
+            bell();
         }
         Ok(())
     }
 
-    /// Wakes the core if it sleeps. Async-signal-safe if `ring` is.
+    /// Wakes the core if it sleeps. Async-signal-safe if `bell` is.
     pub(crate) fn poke(&self) {
         match self.inbox.poke() {
-            Pushed::Delivered => {}
-            Pushed::WakeOwner => (self.ring)(),
+            Poked::Awake => {}
+            Poked::WakeOwner => (self.bell)(),
         }
     }
 

@@ -42,7 +42,7 @@ fn core() -> Core {
     });
     let bell = Arc::new(Notify::new());
     let ring = bell.clone();
-    let home = Home::new(2, Box::new(move || ring.notify()));
+    let home = Home::new(2, std::sync::Arc::new(move || ring.notify()));
     // SAFETY: entered once, left in `end`, on this thread.
     let entered = Some(unsafe { home.enter() });
     home.local().unwrap().connect(0, [home.clone()].into_iter());

@@ -22,7 +22,7 @@ struct Bench {
 fn bench() -> Bench {
     let rings = std::sync::Arc::new(AtomicUsize::new(0));
     let bell = rings.clone();
-    let home = Home::new(4, Box::new(move || drop(bell.fetch_add(1, Relaxed))));
+    let home = Home::new(4, std::sync::Arc::new(move || drop(bell.fetch_add(1, Relaxed))));
     // SAFETY: entered once, left in `drop`, on this thread.
     let entered = Some(unsafe { home.enter() });
     home.local().unwrap().connect(0, [home.clone()].into_iter());

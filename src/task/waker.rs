@@ -101,7 +101,7 @@ impl Drop for Parcel {
 pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
     let parcel = Parcel { task, errand };
     // SAFETY: the parcel's reference keeps the header, and the header its home, for the length of this call: the owner frees
-    // neither before it has taken the parcel, and `Inbox::push` touches nothing after it has published it.
+    // neither before it has taken the parcel, and `Home::send` touches nothing of them after it has published it.
     let home = unsafe { task.as_ref().home.as_ref() };
     if let Err(refused) = home.send(move || drop(parcel)) {
         // It holds nothing but the parcel, whose reference ends below instead of in its drop.
