@@ -23,7 +23,7 @@ unsafe impl Send for AbortHandle {}
 unsafe impl Sync for AbortHandle {}
 
 impl AbortHandle {
-    /// See [`JoinHandle::abort`].
+    /// See [`JoinHandle::abort`](super::JoinHandle::abort).
     pub fn abort(&self) {
         match &self.0 {
             // SAFETY: the handle's reference.
