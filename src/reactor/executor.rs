@@ -185,6 +185,7 @@ impl LocalExecutor {
 
     /// What the core has done so far.
     pub fn stats(&self) -> crate::Stats {
+        let _turning = self.enter();
         self.core.stats()
     }
 

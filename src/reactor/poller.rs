@@ -154,7 +154,11 @@ impl Poller {
             ticks.tick().await;
             while timed.state.get() != State::Gone {
                 ticks.tick().await;
-                context::with("Poller::every", |core| timed.run(core));
+                let call = AssertUnwindSafe(|| context::with("Poller::every", |core| timed.run(core)));
+                if catch_unwind(call).is_err() {
+                    // Reported by the panic hook; it is not called again.
+                    context::with("Poller::every", |core| core.pollers.retire(&timed));
+                }
             }
         });
         entry.timer.set(Some(timer));
@@ -301,13 +305,17 @@ impl Pollers {
             }
         })) {
             // The one that panicked is not called again.
-            let entry = &entries[next.get() - 1];
-            entry.end();
-            self.remove(entry);
-            entry.forget_call();
+            self.retire(&entries[next.get() - 1]);
             busy += 1;
         }
         busy
+    }
+
+    /// Unregisters one that has panicked.
+    fn retire(&self, entry: &Rc<Entry>) {
+        entry.end();
+        self.remove(entry);
+        entry.forget_call();
     }
 
     /// Whether something must be polled every turn.
