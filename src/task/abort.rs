@@ -83,14 +83,18 @@ pub(super) unsafe fn abort(task: NonNull<Header>) {
 /// # Safety
 /// The reference is the caller's to end.
 pub(super) unsafe fn release_shared(task: NonNull<Header>) {
-    // SAFETY: the caller's promise.
-    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home) };
-    if header.release_shared() == Released::StillReferenced {
-        return;
-    }
-    // SAFETY: the last reference was ours, so the header and with it its home are there until we free it.
-    match unsafe { home.as_ref() }.local() {
-        Some(local) => local.free(task),
-        None => send_home(task, Errand::Free),
+    // SAFETY: the caller's promise; a header keeps its home.
+    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
+    match home.local() {
+        Some(local) => {
+            if header.release_shared() == Released::Last {
+                local.free(task);
+            }
+        }
+        None => {
+            if !header.release_shared_unless_last() {
+                send_home(task, Errand::ReleaseShared);
+            }
+        }
     }
 }

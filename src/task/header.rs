@@ -13,7 +13,7 @@
 //! ends abroad goes home as an event. A *shared* reference is one made abroad (a waker cloned on another thread), counted in
 //! `shared`, where all local references together stand for one unit. `WAKING` in the same word is a reference too: that of a
 //! wake-up under way to the owner. The memory goes back when the whole word is zero, which for a task that never left its core
-//! takes one plain load to see.
+//! takes one plain load to see. The last shared reference ends at home if there is one: only the owner frees while it lives.
 #![expect(unsafe_code, reason = "owner-only fields behind a shared pointer")]
 
 use super::{home::Home, raw::VTable};
@@ -216,6 +216,12 @@ impl Header {
     pub(super) fn release_shared(&self) -> Released {
         // AcqRel: what holders did before they let go is seen by who frees.
         Released::when(self.shared().fetch_sub(ONE, AcqRel) == ONE)
+    }
+
+    /// Elsewhere: one shared reference less. `false` if it is the last of all, and still the caller's: it ends at home.
+    pub(super) fn release_shared_unless_last(&self) -> bool {
+        // AcqRel: as in `release_shared`. Nobody but the holder of the last reference can make others.
+        self.shared().fetch_update(AcqRel, Acquire, |word| (word != ONE).then(|| word - ONE)).is_ok()
     }
 
     /// Any thread: `true` if the caller must tell the owner, `false` if somebody's news is still under way.

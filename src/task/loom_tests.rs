@@ -2,6 +2,7 @@
 //!
 //! Each was seen to fail once. `begin_waking` answering `false` always: a lost wake-up. `release_local` not looking at `shared`:
 //! memory freed under a foreign waker. `begin_counting` left out: memory freed twice. `Inbox::push` publishing Relaxed: a race.
+//! A last reference that ends where it is, and sends home only the news of it: memory freed twice.
 
 use super::*;
 use crate::sys::sync::{
@@ -224,5 +225,20 @@ fn loom_task_aborted_from_abroad() {
         thread.join().unwrap();
         core.end();
         assert_eq!(Arc::strong_count(&core.home), 1);
+    });
+}
+
+/// The last reference of all ends abroad while the core ends.
+#[test]
+fn loom_task_core_ends_against_the_last_reference() {
+    loom::model(|| {
+        let mut core = core();
+        let handle = core.spawn(async {});
+        let abort = handle.abort_handle();
+        core.run(handle).unwrap();
+        let thread = thread::spawn(move || drop(abort));
+        core.end();
+        thread.join().unwrap();
+        assert_eq!(Arc::strong_count(&core.home), 1, "freed once");
     });
 }

@@ -49,8 +49,8 @@ pub(super) enum Errand {
     Detach,
     /// The task is aborted; a shared reference ends.
     Abort,
-    /// No reference is left: the memory goes back.
-    Free,
+    /// A shared reference ends, the last of all.
+    ReleaseShared,
 }
 
 /// An errand in an event. Run or dropped, on the owner, it is done.
@@ -92,7 +92,8 @@ impl Drop for Parcel {
                 // SAFETY: the parcel's reference.
                 unsafe { release_shared(self.task) };
             }
-            Errand::Free => local.free(self.task),
+            // SAFETY: the parcel's reference.
+            Errand::ReleaseShared => unsafe { release_shared(self.task) },
         }
     }
 }
@@ -111,10 +112,11 @@ pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
         let released = match errand {
             Errand::Wake => header.end_waking(),
             // A local reference counts as a shared one once the core has ended.
-            Errand::WakeAndRelease | Errand::Release | Errand::Detach | Errand::Abort => {
-                header.release_shared()
-            }
-            Errand::Free => Released::Last,
+            Errand::WakeAndRelease
+            | Errand::Release
+            | Errand::Detach
+            | Errand::Abort
+            | Errand::ReleaseShared => header.release_shared(),
         };
         if released == Released::Last {
             // SAFETY: that was the last reference, on whatever thread.
