@@ -53,6 +53,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/time/tsc.rs", "the time stamp counter is read by an instruction"),
     ("src/uring/", "entries with pointers that the kernel follows"),
     ("tests/rules.rs", "a signal handler, for the rule about them"),
+    ("tests/task_memory.rs", "an allocator that counts"),
 ];
 
 /// Where the thread may sleep, and why that is no test that waits.

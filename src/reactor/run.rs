@@ -191,7 +191,7 @@ impl Root {
         let local = home.local().expect("the core is entered");
         let task = local.spawn(home, crate::task::Named { name: ROOT_NAME.into(), future });
         // Polled once, so that it has a waker to lend.
-        local.run_batch(usize::MAX, |group| core.groups.charge(group, core));
+        local.run_tasks(1, usize::MAX, |group| core.groups.charge(group, core));
         core.groups.charge(crate::task::NO_GROUP, core);
         Self { is_woken, waker, task: Some(task) }
     }

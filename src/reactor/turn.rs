@@ -66,10 +66,7 @@ impl Inner {
         let polled = self.pollers.run(self, events > 0);
         let completions = self.poll_drivers();
         let timers = self.fire_timers();
-        let mut tasks = 0;
-        while tasks < polls && local.queued() > 0 {
-            tasks += local.run_batch(TASKS_MAX, |group| self.groups.charge(group, self));
-        }
+        let mut tasks = local.run_tasks(polls, TASKS_MAX, |group| self.groups.charge(group, self));
         self.groups.charge(crate::task::NO_GROUP, self);
         tasks += self.run_balanced((events | polled | completions | timers | tasks) == 0);
         self.flush_drivers();

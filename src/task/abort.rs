@@ -67,8 +67,8 @@ impl fmt::Debug for AbortHandle {
 /// The caller holds a reference.
 pub(super) unsafe fn abort(task: NonNull<Header>) {
     // SAFETY: the caller's promise.
-    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
-    match home.local() {
+    let header = unsafe { task.as_ref() };
+    match header.local() {
         // SAFETY: on the owner.
         Some(local) => unsafe { (header.vtable.abort)(task, local) },
         None => {
@@ -83,9 +83,9 @@ pub(super) unsafe fn abort(task: NonNull<Header>) {
 /// # Safety
 /// The reference is the caller's to end.
 pub(super) unsafe fn release_shared(task: NonNull<Header>) {
-    // SAFETY: the caller's promise; a header keeps its home.
-    let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
-    match home.local() {
+    // SAFETY: the caller's promise.
+    let header = unsafe { task.as_ref() };
+    match header.local() {
         Some(local) => {
             if header.release_shared() == Released::Last {
                 local.free(task);

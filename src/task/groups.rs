@@ -1,7 +1,7 @@
 //! How many unfinished tasks each light thread of a core has, and who waits for the last of them.
 //!
 //! The tasks of group 0 belong to no light thread and are not counted. Counted up by `Local::create`, down by `Local::announce`.
-#![expect(unsafe_code, reason = "task headers, reached from the live list")]
+#![expect(unsafe_code, reason = "task headers, reached from the arena")]
 
 use super::local::Local;
 use std::{
@@ -77,15 +77,12 @@ impl Local {
 
     /// Aborts all tasks of `group`.
     pub(crate) fn abort_group(&self, group: u16) {
-        let mut next = self.live.first();
-        while let Some(task) = next {
-            // SAFETY: in the live list, which an abort does not change.
-            let header = unsafe { task.as_ref() };
-            next = header.live_links().1;
-            if header.group() == group {
+        self.arena.for_each(|task| {
+            // SAFETY: a task of this core that was not freed yet; an abort frees none.
+            if unsafe { task.as_ref() }.group() == group {
                 self.abort(task);
             }
-        }
+        });
     }
 
     /// Has the task that is being polled dropped when this poll returns.

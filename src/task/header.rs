@@ -16,12 +16,17 @@
 //! takes one plain load to see. The last shared reference ends at home if there is one: only the owner frees while it lives.
 #![expect(unsafe_code, reason = "owner-only fields behind a shared pointer")]
 
-use super::{home::Home, raw::VTable};
+use super::{
+    awaiter::Awaiter,
+    home::{Home, HomeId},
+    local::Local,
+    raw::VTable,
+};
 use crate::sys::sync::{
     UnsafeCell,
     atomic::{AtomicU32, Ordering::AcqRel, Ordering::Acquire},
 };
-use std::{ptr::NonNull, task::Waker};
+use std::ptr::NonNull;
 
 /// In `shared`: a foreign `wake_by_ref` is on its way. Set by the sender, cleared by the owner.
 const WAKING: u32 = 1;
@@ -34,9 +39,9 @@ const BIAS: u32 = 1 << 30;
 #[repr(C)]
 pub(crate) struct Header {
     pub(super) vtable: &'static VTable,
-    pub(super) home: NonNull<Home>,
     own: UnsafeCell<Own>,
     shared: AtomicU32,
+    home: HomeId,
     /// Lets loom see that the memory goes back after every use of `shared`.
     #[cfg(all(test, loom))]
     pub(super) memory: UnsafeCell<()>,
@@ -44,10 +49,9 @@ pub(crate) struct Header {
 
 /// What only the owning core touches.
 struct Own {
-    queue_next: Option<NonNull<Header>>,
-    live_prev: Option<NonNull<Header>>,
-    live_next: Option<NonNull<Header>>,
-    join_waker: Option<Waker>,
+    /// Means something only in the run queue, before the last.
+    queue_next: NonNull<Header>,
+    awaiter: Option<Awaiter>,
     local_refs: u32,
     /// The light thread whose time this task spends.
     group: u16,
@@ -80,29 +84,24 @@ macro_rules! own {
 
 /// Owner only, except where said.
 impl Header {
-    pub(super) fn new(
-        vtable: &'static VTable,
-        home: NonNull<Home>,
-        state: u8,
-        local_refs: u32,
-        group: u16,
-    ) -> Self {
+    #[inline]
+    pub(super) fn new(vtable: &'static VTable, home: HomeId, state: u8, local_refs: u32, group: u16) -> Self {
+        let queue_next = NonNull::dangling();
         Self {
             vtable,
-            home,
-            own: UnsafeCell::new(Own {
-                queue_next: None,
-                live_prev: None,
-                live_next: None,
-                join_waker: None,
-                local_refs,
-                group,
-                state,
-            }),
+            own: UnsafeCell::new(Own { queue_next, awaiter: None, local_refs, group, state }),
             shared: AtomicU32::new(ONE),
+            home,
             #[cfg(all(test, loom))]
             memory: UnsafeCell::new(()),
         }
+    }
+
+    /// Any thread: the owner's half of the task's core, if the calling thread is turning that.
+    #[inline]
+    pub(super) fn local(&self) -> Option<&Local> {
+        // SAFETY: a task keeps its home, after the core's end by its chunk.
+        unsafe { Home::local_of(self.home) }
     }
 
     #[inline]
@@ -129,71 +128,59 @@ impl Header {
     }
 
     #[inline]
-    pub(super) fn set_queue_next(&self, next: Option<NonNull<Header>>) {
+    pub(super) fn set_queue_next(&self, next: NonNull<Header>) {
         own!(self, own => own.queue_next = next);
     }
 
     #[inline]
-    pub(super) fn take_queue_next(&self) -> Option<NonNull<Header>> {
-        own!(self, own => own.queue_next.take())
+    pub(super) fn queue_next(&self) -> NonNull<Header> {
+        own!(self, own => own.queue_next)
     }
 
+    /// Looks at who awaits the task. `look` runs nobody's code.
     #[inline]
-    pub(super) fn live_links(&self) -> (Option<NonNull<Header>>, Option<NonNull<Header>>) {
-        own!(self, own => (own.live_prev, own.live_next))
+    pub(super) fn with_awaiter<R>(&self, look: impl FnOnce(Option<&Awaiter>) -> R) -> R {
+        own!(self, own => look(own.awaiter.as_ref()))
     }
 
+    /// Changes who awaits the task. The old one is returned, to be dropped outside of the header.
     #[inline]
-    pub(super) fn set_live_links(&self, prev: Option<NonNull<Header>>, next: Option<NonNull<Header>>) {
-        own!(self, own => (own.live_prev, own.live_next) = (prev, next));
-    }
-
-    #[inline]
-    pub(super) fn set_live_prev(&self, prev: Option<NonNull<Header>>) {
-        own!(self, own => own.live_prev = prev);
-    }
-
-    #[inline]
-    pub(super) fn set_live_next(&self, next: Option<NonNull<Header>>) {
-        own!(self, own => own.live_next = next);
-    }
-
-    /// Has `waker` woken when the task is done. The old one is returned, to be dropped outside of the header.
-    #[inline]
-    pub(super) fn set_join_waker(&self, waker: &Waker) -> Option<Waker> {
-        if own!(self, own => own.join_waker.as_ref().is_some_and(|old| old.will_wake(waker))) {
-            return None;
-        }
-        // Cloned before the header is borrowed: a foreign waker's clone may run anything.
-        let waker = waker.clone();
-        own!(self, own => own.join_waker.replace(waker))
-    }
-
-    #[inline]
-    pub(super) fn take_join_waker(&self) -> Option<Waker> {
-        own!(self, own => own.join_waker.take())
+    pub(super) fn replace_awaiter(&self, awaiter: Option<Awaiter>) -> Option<Awaiter> {
+        own!(self, own => std::mem::replace(&mut own.awaiter, awaiter))
     }
 
     /// One more local reference.
     #[inline]
     pub(super) fn retain_local(&self) {
-        own!(self, own => own.local_refs += 1);
+        own!(self, own => match own.local_refs.checked_add(1) {
+            Some(refs) => own.local_refs = refs,
+            None => too_many(),
+        });
     }
 
-    /// One local reference less.
+    /// One local reference less. `true` if it was the last: then [`end_local`](Self::end_local) says whether others are left.
     #[inline]
-    pub(super) fn release_local(&self) -> Released {
-        let left = own!(self, own => {
+    pub(super) fn release_local(&self) -> bool {
+        own!(self, own => {
             own.local_refs -= 1;
-            own.local_refs
-        });
-        if left > 0 {
-            return Released::StillReferenced;
-        }
+            own.local_refs == 0
+        })
+    }
+
+    /// The last local reference has ended.
+    #[inline]
+    pub(super) fn end_local(&self) -> Released {
         // Acquire: pairs with the AcqRel of the last foreign release. With no other reference nobody can make one.
         if self.shared().load(Acquire) == ONE {
             return Released::Last;
         }
+        self.release_common()
+    }
+
+    /// All local references are gone, and with them their unit in `shared`.
+    #[cold]
+    #[inline(never)]
+    fn release_common(&self) -> Released {
         self.release_shared()
     }
 
@@ -208,8 +195,9 @@ impl Header {
     /// Any thread: one more shared reference.
     pub(super) fn retain_shared(&self) {
         // Relaxed would do, as in `Arc`: the caller holds a reference already.
-        let before = self.shared().fetch_add(ONE, AcqRel);
-        assert!(before < BIAS * 3, "too many wakers of one task");
+        if self.shared().fetch_add(ONE, AcqRel) >= BIAS * 3 {
+            too_many();
+        }
     }
 
     /// Any thread: one shared reference less.
@@ -248,4 +236,10 @@ impl Header {
         let change = gained.wrapping_sub(BIAS);
         Released::when(self.shared().fetch_add(change, AcqRel).wrapping_add(change) == 0)
     }
+}
+
+/// A count that went over would free what is in use. As with `Arc`, only a program that forgets wakers in a loop comes here.
+#[cold]
+fn too_many() -> ! {
+    std::process::abort()
 }

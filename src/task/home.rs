@@ -9,11 +9,37 @@ use crate::{
     inbox::{Inbox, Poked},
     sys::sync::Arc,
 };
-use std::{cell::Cell, ptr::null};
+use std::{
+    ptr::null,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+/// Tells homes apart in half of the room that a pointer takes, in every task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct HomeId(u32);
+
+impl HomeId {
+    const NONE: Self = Self(0);
+
+    fn next() -> Self {
+        // Not loom's: it says nothing but the number.
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let last = LAST.fetch_update(Relaxed, Relaxed, |last| last.checked_add(1));
+        Self(last.expect("a process makes less than 2^32 cores") + 1)
+    }
+}
+
+/// The home that a thread is turning.
+#[derive(Clone, Copy)]
+struct Current {
+    id: HomeId,
+    home: *const Home,
+}
+
+const NOBODY: Current = Current { id: HomeId::NONE, home: null() };
 
 crate::sys::sync::thread_local_cell! {
-    /// The home that the calling thread is turning, or null.
-    static CURRENT: *const Home = null();
+    static CURRENT: Current = NOBODY;
 }
 
 /// One core, as tasks and senders know it.
@@ -21,18 +47,19 @@ pub(crate) struct Home {
     pub(super) inbox: Inbox,
     /// Wakes the owner from its sleep. Called at most once per sleep; by who has sent an event, through a share of its own.
     bell: std::sync::Arc<dyn Fn() + Send + Sync>,
+    pub(super) id: HomeId,
     local: Local,
 }
 
 // SAFETY: `inbox` and `bell` are `Sync`. `local` is reached only through `Home::local` (and `Entered`), on the owning thread.
 unsafe impl Sync for Home {}
-// SAFETY: `local` may be dropped on another thread, with the last orphaned task: by then its lists are empty, and its arena
+// SAFETY: `local` may be dropped on another thread, with the last orphaned task: by then its queue is empty, and its arena
 // is plain memory.
 unsafe impl Send for Home {}
 
 /// While it lives, the calling thread is the owner of one home.
 pub(crate) struct Entered {
-    before: *const Home,
+    before: Current,
 }
 
 impl Drop for Entered {
@@ -46,7 +73,7 @@ impl Home {
     /// A home whose inbox holds `capacity` events before it spills, and whose owner is woken by `bell`.
     pub(crate) fn new(capacity: usize, bell: std::sync::Arc<dyn Fn() + Send + Sync>) -> Arc<Self> {
         let (inbox, consumer) = Inbox::new(capacity);
-        Arc::new(Self { inbox, bell, local: Local::new(consumer) })
+        Arc::new(Self { inbox, bell, id: HomeId::next(), local: Local::new(consumer) })
     }
 
     /// Has the core run `f` as an event, waking it if it sleeps. Hands `f` back if the core is gone.
@@ -75,13 +102,25 @@ impl Home {
     /// The owner's half, if the calling thread is turning this core.
     #[inline]
     pub(crate) fn local(&self) -> Option<&Local> {
-        CURRENT.with(|current| std::ptr::eq(current.get(), self)).then_some(&self.local)
+        // SAFETY: borrowed from the home itself.
+        unsafe { Self::local_of(self.id) }
+    }
+
+    /// The owner's half of the home with that number, if the calling thread is turning it.
+    ///
+    /// # Safety
+    /// The home outlives `'a`.
+    #[inline]
+    pub(super) unsafe fn local_of<'a>(id: HomeId) -> Option<&'a Local> {
+        let current = CURRENT.with(std::cell::Cell::get);
+        // SAFETY: a home outlives the guard that made it current; the rest is the caller's promise.
+        (current.id == id).then(|| unsafe { &(*current.home).local })
     }
 
     /// Lends the home that the calling thread is turning, if any.
     #[inline]
     pub(crate) fn with_current<R>(f: impl FnOnce(&Home, &Local) -> R) -> Option<R> {
-        let home = CURRENT.with(Cell::get);
+        let home = CURRENT.with(std::cell::Cell::get).home;
         // SAFETY: a home outlives the guard that made it current.
         (!home.is_null()).then(|| unsafe { f(&*home, &(*home).local) })
     }
@@ -92,7 +131,8 @@ impl Home {
     /// One thread at most is the owner of a home over its whole life, and the guard is dropped on it, in order of nesting,
     /// before the home is.
     pub(crate) unsafe fn enter(&self) -> Entered {
-        Entered { before: CURRENT.with(|current| current.replace(self)) }
+        let now = Current { id: self.id, home: self };
+        Entered { before: CURRENT.with(|current| current.replace(now)) }
     }
 }
 

@@ -10,8 +10,11 @@
 
 use super::{
     abort::{AbortHandle, Target, abort},
+    awaiter::Awaiter,
+    chunk,
     header::Header,
     home::Home,
+    local::Local,
     remote::AbortFlag,
     spawn::Plain,
     state::{DONE, HANDLE, OUTPUT},
@@ -23,7 +26,7 @@ use std::{
     any::Any,
     fmt,
     marker::PhantomData,
-    mem::{self, MaybeUninit},
+    mem,
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
@@ -65,19 +68,20 @@ impl JoinError {
 }
 
 /// What a task panicked with.
-pub struct Panic(Box<dyn Any + Send>);
+// A thin pointer: every task's result, and so every small task, is a word shorter for it.
+pub struct Panic(Box<Box<dyn Any + Send>>);
 
 // SAFETY: by reference only `message` reaches the payload, and it looks at nothing but `&str` and `String`, which are `Sync`.
 unsafe impl Sync for Panic {}
 
 impl Panic {
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
-        Self(payload)
+        Self(Box::new(payload))
     }
 
     /// The panic's message, if it was a string.
     pub fn message(&self) -> &str {
-        let payload = &*self.0;
+        let payload = &**self.0;
         (payload.downcast_ref::<&'static str>().copied())
             .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("(a payload that is not a string)")
@@ -85,7 +89,7 @@ impl Panic {
 
     /// The payload, as `std::panic::catch_unwind` gives it.
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.0
+        *self.0
     }
 }
 
@@ -108,15 +112,31 @@ enum Inner<T> {
     /// Holds a local reference and the `HANDLE` bit.
     Task(TaskPointer<T>),
     /// The result comes through a channel: this thread is not the task's core.
-    /// Boxed, as it is rare: the handle stays two words, which every awaiting future holds.
-    Channel(Box<Channel<T>>),
-    Failed(JoinError),
+    Elsewhere(Box<Elsewhere<T>>),
     Taken,
+}
+
+/// What is rare, in a box: the handle stays two words, which every awaiting future holds, and is dropped by one comparison.
+enum Elsewhere<T> {
+    Channel(Channel<T>),
+    Failed(JoinError),
 }
 
 struct Channel<T> {
     receiver: oneshot::Receiver<Result<T, JoinError>>,
     abort: AbortHandle,
+}
+
+impl<T> Inner<T> {
+    #[cold]
+    fn channel(receiver: oneshot::Receiver<Result<T, JoinError>>, abort: AbortHandle) -> Self {
+        Self::Elsewhere(Box::new(Elsewhere::Channel(Channel { receiver, abort })))
+    }
+
+    #[cold]
+    fn failed(error: JoinError) -> Self {
+        Self::Elsewhere(Box::new(Elsewhere::Failed(error)))
+    }
 }
 
 struct TaskPointer<T>(NonNull<Header>, PhantomData<T>);
@@ -139,13 +159,11 @@ impl<T: 'static> JoinHandle<T> {
         receiver: oneshot::Receiver<Result<T, JoinError>>,
         abort: Arc<AbortFlag>,
     ) -> Self {
-        Self {
-            inner: Inner::Channel(Box::new(Channel { receiver, abort: AbortHandle(Target::Flag(abort)) })),
-        }
+        Self { inner: Inner::channel(receiver, AbortHandle(Target::Flag(abort))) }
     }
 
     pub(crate) fn failed(error: JoinError) -> Self {
-        Self { inner: Inner::Failed(error) }
+        Self { inner: Inner::failed(error) }
     }
 
     /// Has the task dropped at its next turn instead of polled; the handle then says [`JoinError::Cancelled`], unless the task
@@ -154,8 +172,12 @@ impl<T: 'static> JoinHandle<T> {
         match &self.inner {
             // SAFETY: the handle's reference.
             Inner::Task(task) => unsafe { abort(task.0) },
-            Inner::Channel(channel) => channel.abort.abort(),
-            Inner::Failed(_) | Inner::Taken => {}
+            Inner::Elsewhere(elsewhere) => {
+                if let Elsewhere::Channel(channel) = &**elsewhere {
+                    channel.abort.abort();
+                }
+            }
+            Inner::Taken => {}
         }
     }
 
@@ -191,8 +213,11 @@ impl<T: 'static> JoinHandle<T> {
                 unsafe { task.0.as_ref() }.retain_shared();
                 Some(AbortHandle(Target::Header(task.0)))
             }
-            Inner::Channel(channel) => Some(channel.abort.clone()),
-            Inner::Failed(_) | Inner::Taken => None,
+            Inner::Elsewhere(elsewhere) => match &**elsewhere {
+                Elsewhere::Channel(channel) => Some(channel.abort.clone()),
+                Elsewhere::Failed(_) => None,
+            },
+            Inner::Taken => None,
         }
     }
 
@@ -201,7 +226,7 @@ impl<T: 'static> JoinHandle<T> {
         let Inner::Task(TaskPointer(task, _)) = self.inner else { return };
         mem::forget(mem::replace(&mut self.inner, Inner::Taken));
         // SAFETY: the handle's reference keeps the header, and the header its home.
-        let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
+        let (header, home) = unsafe { (task.as_ref(), chunk::home(task).as_ref()) };
         header.retain_shared();
         let abort = AbortHandle(Target::Header(task));
         let (sender, receiver) = oneshot::channel();
@@ -209,9 +234,9 @@ impl<T: 'static> JoinHandle<T> {
         let moving = Moving(unsafe { Self::from_task(task) }, sender);
         let sent = home.send(move || moving.answer());
         self.inner = match sent {
-            Ok(()) => Inner::Channel(Box::new(Channel { receiver, abort })),
+            Ok(()) => Inner::channel(receiver, abort),
             // Dropping the event drops the handle in it.
-            Err(_) => Inner::Failed(JoinError::CoreGone),
+            Err(_) => Inner::failed(JoinError::CoreGone),
         };
     }
 }
@@ -243,20 +268,21 @@ impl<T: 'static> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Inner::Task(TaskPointer(task, _)) = self.inner {
             // SAFETY: the handle's reference keeps the header, and the header its home.
-            let (header, home) = unsafe { (task.as_ref(), task.as_ref().home.as_ref()) };
-            if let Some(local) = home.local() {
+            let header = unsafe { task.as_ref() };
+            if let Some(local) = header.local() {
                 if header.state() & OUTPUT == 0 {
-                    return Self::wait_for(header, cx);
+                    return Self::wait_for(header, local, cx);
                 }
+                header.change_state(OUTPUT | HANDLE, 0);
                 // Forgotten: the pointer has nothing to drop, and its reference ends below.
                 mem::forget(mem::replace(&mut self.inner, Inner::Taken));
-                let mut output = MaybeUninit::<Self::Output>::uninit();
-                // SAFETY: on the owner, the output is in place, and it is a `Result<T, JoinError>`.
-                unsafe { (header.vtable.take_output)(task, NonNull::from(&mut output).cast()) };
-                header.change_state(HANDLE, 0);
+                // SAFETY: inside of the task.
+                let output =
+                    unsafe { task.cast::<u8>().add(header.vtable.output_offset).cast::<Self::Output>() };
+                // SAFETY: on the owner, the output was in place, and nobody will take it again: its bit is cleared.
+                let output = unsafe { output.read() };
                 local.release(task);
-                // SAFETY: `take_output` has written it.
-                return Poll::Ready(unsafe { output.assume_init() });
+                return Poll::Ready(output);
             }
         }
         self.poll_elsewhere(cx)
@@ -266,32 +292,31 @@ impl<T: 'static> Future for JoinHandle<T> {
 impl<T: 'static> JoinHandle<T> {
     /// On the task's core: it has not finished.
     #[inline]
-    fn wait_for(header: &Header, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+    fn wait_for(header: &Header, local: &Local, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if header.state() & DONE != 0 {
             // Only while the core ends.
             return Poll::Ready(Err(JoinError::Cancelled));
         }
-        drop(header.set_join_waker(cx.waker()));
+        Awaiter::set(header, local, cx);
         Poll::Pending
     }
 
     #[cold]
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         self.forward();
-        match &mut self.inner {
-            Inner::Channel(channel) => match Pin::new(&mut channel.receiver).poll(cx) {
-                Poll::Ready(result) => {
-                    self.inner = Inner::Taken;
-                    Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled)))
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            Inner::Failed(_) => match mem::replace(&mut self.inner, Inner::Taken) {
-                Inner::Failed(error) => Poll::Ready(Err(error)),
-                _ => unreachable!("just matched"),
-            },
-            Inner::Task(_) | Inner::Taken => panic!("a JoinHandle was polled after it gave its result"),
-        }
+        let Inner::Elsewhere(elsewhere) = &mut self.inner else {
+            panic!("a JoinHandle was polled after it gave its result");
+        };
+        let result = match &mut **elsewhere {
+            Elsewhere::Channel(channel) => {
+                let received = std::task::ready!(Pin::new(&mut channel.receiver).poll(cx));
+                received.unwrap_or(Err(JoinError::Cancelled))
+            }
+            // What replaces it is never seen.
+            Elsewhere::Failed(error) => Err(mem::replace(error, JoinError::CoreGone)),
+        };
+        self.inner = Inner::Taken;
+        Poll::Ready(result)
     }
 }
 
@@ -299,7 +324,7 @@ impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         let Inner::Task(TaskPointer(task, _)) = self.inner else { return };
         // SAFETY: the handle's reference keeps the header, and the header its home.
-        match unsafe { task.as_ref().home.as_ref() }.local() {
+        match unsafe { task.as_ref() }.local() {
             Some(local) => local.detach(task),
             None => send_home(task, Errand::Detach),
         }

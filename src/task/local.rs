@@ -1,17 +1,17 @@
-//! The owner's half of a core: run queue, live list, memory; and the steps of a task's life.
+//! The owner's half of a core: run queue, memory; and the steps of a task's life.
 //!
-//! All of it is plain memory: [`Home::local`] hands it out on the owning thread only.
+//! How it gives up references stands in [`super::release`]. All of it is plain memory: [`Home::local`] hands it out on the owning
+//! thread only.
 #![expect(unsafe_code, reason = "task headers are reached through counted pointers")]
 
 use super::{
     JoinError, JoinHandle, Panic,
     arena::Arena,
     budget,
-    end::drop_header,
     groups::{Census, NO_GROUP},
-    header::{Header, Released},
+    header::Header,
     home::Home,
-    list::{LiveList, RunQueue},
+    queue::RunQueue,
     raw::{self, Run},
     remote::Ticket,
     state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, RUNNING, SCHEDULED},
@@ -29,7 +29,6 @@ use std::{
 /// The owner's half.
 pub(crate) struct Local {
     pub(super) queue: RunQueue,
-    pub(super) live: LiveList,
     pub(super) arena: Arena,
     pub(super) consumer: Consumer,
     /// The cores of the runtime, in order, this one included; from `connect` to `close`.
@@ -51,7 +50,6 @@ impl Local {
     pub(super) fn new(consumer: Consumer) -> Self {
         Self {
             queue: RunQueue::default(),
-            live: LiveList::default(),
             arena: Arena::new(),
             consumer,
             peers: RefCell::new(Rc::new([])),
@@ -82,7 +80,10 @@ impl Local {
     pub(crate) fn spawn_polled<F: Run<Output = ()>>(&self, home: &Home, future: F) {
         if !self.is_closing.get() {
             let task = self.create(home, SCHEDULED, 1, future);
+            let (group, polling) = (self.group.get(), self.polling.get());
             self.step(task);
+            self.polling.set(polling);
+            self.group.set(group);
         }
     }
 
@@ -94,14 +95,12 @@ impl Local {
 
     #[inline]
     fn create<F: Run>(&self, home: &Home, state: u8, refs: u32, future: F) -> NonNull<Header> {
-        let block = self.arena.alloc(F::VTABLE.block);
+        let block = self.arena.alloc(NonNull::from(home), const { raw::block::<F>() });
         // What runs elsewhere is not the light thread's.
         let group = if state & PROXY == 0 { self.enter_group() } else { NO_GROUP };
-        let header = Header::new(F::VTABLE, NonNull::from(home), state, refs, group);
-        // SAFETY: a fresh block, as the table wants it.
-        let task = unsafe { raw::write(block, header, future) };
-        self.live.insert(task);
-        task
+        let header = Header::new(F::VTABLE, home.id, state, refs, group);
+        // SAFETY: a fresh block for that.
+        unsafe { raw::write(block, header, future) }
     }
 
     /// Puts the task in the run queue, unless it is there or done.
@@ -130,32 +129,39 @@ impl Local {
         }
     }
 
-    /// Tasks waiting to be polled.
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.len()
-    }
-
     /// Tasks whose memory is in use, proxies of tasks elsewhere included.
     pub(crate) fn live(&self) -> usize {
-        self.live.len()
+        self.arena.len()
     }
 
-    /// Polls the tasks that are in the queue now, at most `max`, oldest first. What they wake waits for the next batch.
+    /// Polls the tasks that are in the queue now, oldest first, at most `max`; and goes on with those that they wake while fewer
+    /// than `polls` were polled. `on_group` hears of each change of light thread. Returns how many were polled.
     #[inline]
-    pub(crate) fn run_batch(&self, max: usize, mut on_group: impl FnMut(u16)) -> usize {
-        let count = self.queue.len().min(max);
-        let mut left = count;
+    pub(crate) fn run_tasks(&self, polls: usize, max: usize, mut on_group: impl FnMut(u16)) -> usize {
+        let group = self.group.get();
+        let most = self.queue.len().min(max).max(polls);
+        let (mut left, mut announced) = (most, group);
+        on_group(group);
         self.guarded(|| {
             while left > 0 {
-                left -= 1;
                 let Some(task) = self.queue.pop() else { return };
+                left -= 1;
                 // SAFETY: the queue keeps its tasks.
-                on_group(unsafe { task.as_ref() }.group());
+                let group = unsafe { task.as_ref() }.group();
+                if group != announced {
+                    // Should it unwind, then not for the task before.
+                    self.polling.set(None);
+                    on_group(group);
+                    announced = group;
+                }
+                self.group.set(group);
                 self.step(task);
             }
         });
+        self.polling.set(None);
+        self.group.set(group);
         budget::lift();
-        count
+        most - left
     }
 
     /// Runs events, oldest first, at most `max`.
@@ -177,7 +183,11 @@ impl Local {
 
     /// Announces that the owner is about to sleep; `false` if it must not.
     pub(crate) fn park(&self, home: &Home) -> bool {
-        self.queue.len() == 0 && self.consumer.park(&home.inbox)
+        if self.queue.len() > 0 {
+            return false;
+        }
+        self.arena.trim();
+        self.consumer.park(&home.inbox)
     }
 
     /// The owner is awake.
@@ -197,8 +207,9 @@ impl Local {
         }
     }
 
-    /// Polls a task taken from the queue (its `SCHEDULED` bit set).
-    #[inline]
+    /// Polls a task taken from the queue (its `SCHEDULED` bit set). Its group is the current one. Leaves `polling` as it was
+    /// during the poll: whoever runs other code next sets it.
+    #[inline(always)]
     fn step(&self, task: NonNull<Header>) {
         // SAFETY: the queue's reference.
         let header = unsafe { task.as_ref() };
@@ -207,17 +218,14 @@ impl Local {
             return self.step_ended(task, state);
         }
         budget::refill();
-        let (group, polling) = (self.group.replace(header.group()), self.polling.replace(Some(task)));
+        self.polling.set(Some(task));
         // SAFETY: on the owner, not done.
-        let is_ready = unsafe { (header.vtable.poll)(task) }.is_ready();
-        if is_ready {
-            self.announce(task);
-            self.end_run(task);
-        } else {
+        if unsafe { (header.vtable.poll)(task) }.is_pending() {
             header.change_state(RUNNING, 0);
+        } else {
+            self.announce(task, FUTURE_DROPPED | OUTPUT);
+            self.end_run(task);
         }
-        self.polling.set(polling);
-        self.group.set(group);
     }
 
     #[cold]
@@ -227,9 +235,9 @@ impl Local {
         if state & DONE != 0 {
             self.release(task);
         } else {
-            let polling = self.polling.replace(Some(task));
+            self.polling.set(Some(task));
             self.cancel(task);
-            self.polling.set(polling);
+            self.polling.set(None);
         }
     }
 
@@ -257,7 +265,7 @@ impl Local {
             // SAFETY: on the owner; the future is gone, and it left no output.
             unsafe { (header.vtable.fail)(task, error) };
         }
-        self.guarded_once(|| self.announce(task));
+        self.guarded_once(|| self.announce(task, 0));
         self.end_run(task);
     }
 
@@ -279,26 +287,26 @@ impl Local {
         let error = if header.state() & PROXY != 0 { JoinError::CoreGone } else { JoinError::Cancelled };
         // SAFETY: on the owner; the future is gone, and an unfinished task has no output.
         unsafe { (header.vtable.fail)(task, error) };
-        self.guarded_once(|| self.announce(task));
+        self.guarded_once(|| self.announce(task, 0));
         if header.state() & PROXY == 0 {
             self.end_run(task);
         }
     }
 
-    /// Marks the task done and tells who awaits it, or drops what nobody wants.
+    /// Marks the task done, and with `set`, and tells who awaits it, or drops what nobody wants.
     #[inline]
-    fn announce(&self, task: NonNull<Header>) {
+    fn announce(&self, task: NonNull<Header>, set: u8) {
         // SAFETY: the run loop's reference.
         let header = unsafe { task.as_ref() };
-        let state = header.change_state(RUNNING, DONE);
+        let state = header.change_state(RUNNING, DONE | set);
         if header.group() != NO_GROUP {
             self.leave_group(header.group());
         }
         if state & HANDLE == 0 {
             // SAFETY: on the owner, done.
             unsafe { (header.vtable.drop_output)(task) };
-        } else if let Some(waker) = header.take_join_waker() {
-            waker.wake();
+        } else if let Some(awaiter) = header.replace_awaiter(None) {
+            awaiter.wake(self);
         }
     }
 
@@ -315,7 +323,7 @@ impl Local {
     #[inline]
     pub(super) fn finish_elsewhere(&self, task: NonNull<Header>) {
         // Should the waker of who awaits it unwind, the proxy's reference ends all the same.
-        self.guarded_once(|| self.announce(task));
+        self.guarded_once(|| self.announce(task, 0));
         self.end_run(task);
     }
 
@@ -352,46 +360,6 @@ impl Local {
             unsafe { task.as_ref() }.change_state(0, ABORTED);
             self.schedule(task);
         }
-    }
-
-    /// The handle is dropped: the task goes on, and nobody wants its output.
-    pub(super) fn detach(&self, task: NonNull<Header>) {
-        // SAFETY: the handle's reference.
-        let header = unsafe { task.as_ref() };
-        header.change_state(HANDLE, 0);
-        let waker = header.take_join_waker();
-        // Both may run a stranger's code and unwind; the reference ends first where that is possible.
-        if header.state() & OUTPUT != 0 {
-            self.guarded_once(|| {
-                // SAFETY: on the owner, done.
-                unsafe { (header.vtable.drop_output)(task) }
-            });
-        }
-        self.release(task);
-        drop(waker);
-    }
-
-    /// Gives up one local reference.
-    #[inline]
-    pub(super) fn release(&self, task: NonNull<Header>) {
-        // SAFETY: the reference that ends.
-        if unsafe { task.as_ref() }.release_local() == Released::Last {
-            self.free(task);
-        }
-    }
-
-    /// Takes back the memory of a task without references.
-    pub(super) fn free(&self, task: NonNull<Header>) {
-        debug_assert!({
-            // SAFETY: not freed yet.
-            let state = unsafe { task.as_ref() }.state();
-            state & DONE != 0 && state & OUTPUT == 0
-        });
-        self.live.remove(task);
-        // SAFETY: nobody else is left; the stage is empty and the join waker was taken or never set.
-        let block = unsafe { drop_header(task) };
-        // SAFETY: the memory came from `alloc` of this block.
-        unsafe { self.arena.free(task.cast(), block) };
     }
 }
 

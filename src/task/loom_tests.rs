@@ -3,6 +3,7 @@
 //! Each was seen to fail once. `begin_waking` answering `false` always: a lost wake-up. `release_local` not looking at `shared`:
 //! memory freed under a foreign waker. `begin_counting` left out: memory freed twice. `Inbox::push` publishing Relaxed: a race.
 //! A last reference that ends where it is, and sends home only the news of it: memory freed twice.
+//! `Chunk::release` counting Relaxed: memory freed while another uses it.
 
 use super::*;
 use crate::sys::sync::{
@@ -67,7 +68,7 @@ impl Core {
                 return result;
             }
             let local = self.local();
-            if local.run_events(&self.home, 8) + local.run_batch(8, |_| ()) == 0 {
+            if local.run_events(&self.home, 8) + local.run_tasks(1, 8, |_| ()) == 0 {
                 if local.park(&self.home) {
                     self.bell.wait();
                     local.unpark(&self.home);
@@ -109,7 +110,7 @@ fn wake_model(wake: fn(Waker)) {
         let (flag, value) = (Arc::new(AtomicBool::new(false)), Arc::new(UnsafeCell::new(0)));
         let out = Rc::new(RefCell::new(None));
         let handle = core.spawn(waiting(flag.clone(), out.clone(), value.clone()));
-        core.local().run_batch(1, |_| ());
+        core.local().run_tasks(1, 1, |_| ());
         let waker = out.take().unwrap();
         let abroad = thread::spawn(move || {
             #[expect(unsafe_code, reason = "loom's cell, which checks the access")]
@@ -157,7 +158,7 @@ fn end_model(abroad: fn(Waker)) {
             keep.replace(Some(cx.waker().clone()));
             Poll::<()>::Pending
         }));
-        core.local().run_batch(1, |_| ());
+        core.local().run_tasks(1, 1, |_| ());
         let waker = out.take().unwrap();
         let thread = thread::spawn(move || abroad(waker));
         core.end();
@@ -191,7 +192,7 @@ fn loom_task_finishes_against_a_dropped_waker() {
             keep.replace(Some(cx.waker().clone()));
             Poll::Ready(())
         }));
-        core.local().run_batch(1, |_| ());
+        core.local().run_tasks(1, 1, |_| ());
         let waker = out.take().unwrap();
         let thread = thread::spawn(move || {
             let clone = waker.clone();
@@ -240,5 +241,30 @@ fn loom_task_core_ends_against_the_last_reference() {
         core.end();
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&core.home), 1, "freed once");
+    });
+}
+
+/// Two tasks of one chunk outlive the core: whoever lets go of the second takes the chunk down.
+#[test]
+fn loom_task_orphans_share_a_chunk() {
+    loom::model(|| {
+        let mut core = core();
+        let out = Rc::new(RefCell::new(Vec::new()));
+        for _ in 0..2 {
+            let keep = out.clone();
+            let future = poll_fn(move |cx| {
+                keep.borrow_mut().push(cx.waker().clone());
+                Poll::<()>::Pending
+            });
+            core.spawn(future).detach();
+        }
+        core.local().run_tasks(1, 2, |_| ());
+        let mut wakers = out.take();
+        let waker = wakers.pop().unwrap();
+        core.end();
+        let thread = thread::spawn(move || drop(waker));
+        drop(wakers);
+        thread.join().unwrap();
+        assert_eq!(Arc::strong_count(&core.home), 1, "nothing of the chunk is left");
     });
 }

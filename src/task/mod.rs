@@ -7,15 +7,18 @@
 
 mod abort;
 mod arena;
+mod awaiter;
 pub(crate) mod budget;
+mod chunk;
 mod end;
 mod groups;
 mod header;
 mod home;
 mod join;
-mod list;
 mod local;
+mod queue;
 mod raw;
+mod release;
 mod remote;
 mod spawn;
 mod state;

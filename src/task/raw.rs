@@ -3,14 +3,14 @@
 
 use super::{
     JoinError, Local,
-    arena::Block,
+    chunk::Block,
     header::Header,
     state::{FUTURE_DROPPED, OUTPUT, RUNNING},
     waker,
 };
-use crate::sys::sync::UnsafeCell;
 use std::{
     borrow::Cow,
+    cell::UnsafeCell,
     mem::ManuallyDrop,
     pin::Pin,
     ptr::NonNull,
@@ -21,7 +21,8 @@ use std::{
 ///
 /// # Invariants
 /// `stage` holds the future until `FUTURE_DROPPED` is set, the output while `OUTPUT` is set, and nothing otherwise. It is never
-/// moved, and touched by the owning core only.
+/// moved, and touched by the owning core only, which looks at the header's state first: loom sees it there, so that this cell,
+/// which handles reach by its offset, can be a plain one.
 #[repr(C)]
 struct Task<F: Future> {
     header: Header,
@@ -34,8 +35,9 @@ union Stage<F: Future> {
 }
 
 /// What the owner does with a task whose future it does not know. Each takes the task's header, on the owner.
-pub(super) struct VTable {
-    /// Polls the future; when ready, drops it and puts its output in place. Unwinds if the future does.
+pub(crate) struct VTable {
+    /// Polls the future; when ready, drops it and puts its output in place, and leaves it to the caller to set `FUTURE_DROPPED`
+    /// and `OUTPUT`. Unwinds if the future does.
     pub(super) poll: unsafe fn(NonNull<Header>) -> Poll<()>,
     /// Tells the future, which is in place, that its poll has panicked.
     pub(super) panicked: unsafe fn(NonNull<Header>, JoinError) -> JoinError,
@@ -43,19 +45,18 @@ pub(super) struct VTable {
     pub(super) drop_future: unsafe fn(NonNull<Header>),
     /// Puts an error in the output's place. The future is gone.
     pub(super) fail: unsafe fn(NonNull<Header>, JoinError),
-    /// Moves the output, which is in place, to a `Result<F::Output, JoinError>`.
-    pub(super) take_output: unsafe fn(NonNull<Header>, NonNull<()>),
+    /// Where in the task the output stands: a `Result<F::Output, JoinError>`.
+    pub(super) output_offset: usize,
     /// Drops the output, if it is in place.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// Sees to it that the future is dropped instead of polled, here or where it runs.
     pub(super) abort: unsafe fn(NonNull<Header>, &Local),
     /// What people call the task: its name, or the type of its future.
     pub(super) name: unsafe fn(NonNull<Header>) -> Cow<'static, str>,
-    pub(super) block: Block,
 }
 
 /// A future as a task keeps it: plain, named, or standing for one elsewhere.
-pub(super) trait Run: Future + Sized + 'static {
+pub(crate) trait Run: Future + Sized + 'static {
     /// What people call it.
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(std::any::type_name::<Self>())
@@ -77,18 +78,22 @@ pub(super) trait Run: Future + Sized + 'static {
         panicked: panicked::<Self>,
         drop_future: drop_future::<Self>,
         fail: fail::<Self>,
-        take_output: move_output::<Self>,
+        output_offset: std::mem::offset_of!(Task<Self>, stage),
         drop_output: drop_output::<Self>,
         abort: abort::<Self>,
         name: name::<Self>,
-        block: Block::of::<Task<Self>>(),
     };
 }
 
-/// Fills a block of `F::VTABLE.block`.
+/// The memory that a task of `F` needs.
+pub(super) const fn block<F: Run>() -> Block {
+    Block::of::<Task<F>>()
+}
+
+/// Fills a block with a task.
 ///
 /// # Safety
-/// `block` is free memory for that.
+/// `block` is free memory for a [`block`] of `F`.
 #[inline]
 pub(super) unsafe fn write<F: Run>(block: NonNull<u8>, header: Header, future: F) -> NonNull<Header> {
     let task = block.cast::<Task<F>>();
@@ -106,7 +111,7 @@ unsafe fn take_output<F: Future>(task: NonNull<Header>) -> Result<F::Output, Joi
     let task = unsafe { task.cast::<Task<F>>().as_ref() };
     task.header.change_state(OUTPUT, 0);
     // SAFETY: the output was in place, and nobody will take it again: its bit is cleared.
-    task.stage.with_mut(|stage| unsafe { ManuallyDrop::take(&mut (*stage).output) })
+    unsafe { ManuallyDrop::take(&mut (*task.stage.get()).output) }
 }
 
 /// Puts an output in place.
@@ -117,10 +122,8 @@ unsafe fn take_output<F: Future>(task: NonNull<Header>) -> Result<F::Output, Joi
 pub(super) unsafe fn put_output<F: Future>(task: NonNull<Header>, output: Result<F::Output, JoinError>) {
     // SAFETY: the caller's promise.
     let task = unsafe { task.cast::<Task<F>>().as_ref() };
-    task.stage.with_mut(|stage| {
-        // SAFETY: the stage is ours and empty.
-        unsafe { (*stage).output = ManuallyDrop::new(output) }
-    });
+    // SAFETY: the stage is ours and empty.
+    unsafe { (*task.stage.get()).output = ManuallyDrop::new(output) };
     task.header.change_state(0, OUTPUT);
 }
 
@@ -143,17 +146,17 @@ unsafe fn poll<F: Future>(task: NonNull<Header>) -> Poll<()> {
     // SAFETY: the run loop's reference keeps the task during the poll.
     let waker = unsafe { waker::lent(task) };
     let mut cx = Context::from_waker(&waker);
-    let polled = this.stage.with_mut(|stage| {
-        // SAFETY: not `FUTURE_DROPPED`, so the future is there; it never moves; `RUNNING` keeps others away.
-        unsafe { Pin::new_unchecked(&mut *(*stage).future).poll(&mut cx) }
-    });
-    match polled {
+    // SAFETY: not `FUTURE_DROPPED`, so the future is there; it never moves; `RUNNING` keeps others away.
+    let future = unsafe { Pin::new_unchecked(&mut *(*this.stage.get()).future) };
+    match future.poll(&mut cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(output) => {
-            // SAFETY: as above.
-            unsafe { drop_future::<F>(task) };
-            // SAFETY: the future is gone, and this is its one output.
-            unsafe { put_output::<F>(task, Ok(output)) };
+            if std::mem::needs_drop::<F>() {
+                // SAFETY: as above.
+                unsafe { drop_future::<F>(task) };
+            }
+            // SAFETY: the future is gone, and this is its one output; the stage is the owner's, and nobody looks at it now.
+            unsafe { (*this.stage.get()).output = ManuallyDrop::new(Ok(output)) };
             Poll::Ready(())
         }
     }
@@ -163,7 +166,7 @@ unsafe fn panicked<F: Run>(task: NonNull<Header>, error: JoinError) -> JoinError
     // SAFETY: the caller's promise.
     let this = unsafe { task.cast::<Task<F>>().as_ref() };
     // SAFETY: the future is there, and nobody is polling it any more.
-    this.stage.with(|stage| unsafe { (*stage).future.panicked(error) })
+    unsafe { (*this.stage.get()).future.panicked(error) }
 }
 
 unsafe fn drop_future<F: Future>(task: NonNull<Header>) {
@@ -172,21 +175,14 @@ unsafe fn drop_future<F: Future>(task: NonNull<Header>) {
     if this.header.state() & FUTURE_DROPPED == 0 {
         // Before the drop, which may unwind: a future is not dropped twice.
         this.header.change_state(0, FUTURE_DROPPED);
-        this.stage.with_mut(|stage| {
-            // SAFETY: the bit was clear, so the future is there; nobody looks at it again.
-            unsafe { ManuallyDrop::drop(&mut (*stage).future) }
-        });
+        // SAFETY: the bit was clear, so the future is there; nobody looks at it again.
+        unsafe { ManuallyDrop::drop(&mut (*this.stage.get()).future) };
     }
 }
 
 unsafe fn fail<F: Future>(task: NonNull<Header>, error: JoinError) {
     // SAFETY: the caller's promise.
     unsafe { put_output::<F>(task, Err(error)) };
-}
-
-unsafe fn move_output<F: Future>(task: NonNull<Header>, to: NonNull<()>) {
-    // SAFETY: the caller's promise.
-    unsafe { to.cast::<Result<F::Output, JoinError>>().write(take_output::<F>(task)) };
 }
 
 unsafe fn drop_output<F: Future>(task: NonNull<Header>) {
@@ -202,7 +198,7 @@ unsafe fn abort<F: Run>(task: NonNull<Header>, local: &Local) {
     let this = unsafe { task.cast::<Task<F>>().as_ref() };
     if this.header.state() & (FUTURE_DROPPED | RUNNING) == 0 {
         // SAFETY: the future is there, and nobody is polling it.
-        this.stage.with(|stage| unsafe { (*stage).future.abort(task, local) });
+        unsafe { (*this.stage.get()).future.abort(task, local) };
     } else {
         // Finished, or aborting itself: `step` sees the mark after the poll.
         local.abort(task);
@@ -216,5 +212,5 @@ unsafe fn name<F: Run>(task: NonNull<Header>) -> Cow<'static, str> {
         return Cow::Borrowed(std::any::type_name::<F>());
     }
     // SAFETY: the future is there, and nobody is polling it.
-    this.stage.with(|stage| unsafe { (*stage).future.name() })
+    unsafe { (*this.stage.get()).future.name() }
 }

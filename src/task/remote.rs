@@ -190,8 +190,8 @@ impl<T> Drop for Delivery<T> {
         // SAFETY: not taken: `arrive` keeps `self` from being dropped.
         unsafe { ManuallyDrop::drop(&mut self.result) };
         // SAFETY: the delivery's reference.
-        let (header, home) = unsafe { (self.proxy.as_ref(), self.proxy.as_ref().home.as_ref()) };
-        match home.local() {
+        let header = unsafe { self.proxy.as_ref() };
+        match header.local() {
             Some(local) => local.release(self.proxy),
             // The inbox was closed, so local references count as shared ones.
             None => {

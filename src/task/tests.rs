@@ -1,5 +1,7 @@
 //! Tasks stepped by hand: polls, wakes and drops are counted after each step.
 
+mod memory;
+
 use super::*;
 use crate::sys::sync::Arc;
 use std::{
@@ -40,7 +42,7 @@ impl Bench {
 
     /// One turn: events, then a batch. Returns how many of each.
     fn turn(&self) -> (usize, usize) {
-        (self.local().run_events(&self.home, 100), self.local().run_batch(100, |_| ()))
+        (self.local().run_events(&self.home, 100), self.local().run_tasks(1, 100, |_| ()))
     }
 
     fn end(&mut self) {
@@ -340,9 +342,4 @@ fn a_task_for_the_own_core_goes_through_the_inbox_and_back() {
     assert!(matches!(poll(&mut aborted), Poll::Ready(Err(JoinError::Cancelled))));
     drop((gone, panicked, aborted));
     assert_eq!(bench.local().live(), 0);
-}
-
-#[test]
-fn an_idle_task_costs_its_future_and_little_more() {
-    assert!(std::mem::size_of::<header::Header>() <= 72, "{}", std::mem::size_of::<header::Header>());
 }

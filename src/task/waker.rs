@@ -13,6 +13,7 @@
 
 use super::{
     abort::release_shared,
+    chunk,
     end::free_orphan,
     header::{Header, Released},
     local::Local,
@@ -34,6 +35,21 @@ static SHARED: RawWakerVTable = RawWakerVTable::new(clone_shared, wake_shared, w
 pub(super) unsafe fn lent(task: NonNull<Header>) -> mem::ManuallyDrop<Waker> {
     // SAFETY: the vtable's functions take a `Header` pointer; the caller keeps it alive.
     mem::ManuallyDrop::new(unsafe { Waker::new(task.as_ptr() as *const (), &LOCAL) })
+}
+
+/// The task that a waker lent or cloned on the owner stands for.
+#[inline]
+pub(super) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
+    if std::ptr::eq(waker.vtable(), &LOCAL) { NonNull::new(waker.data() as *mut Header) } else { None }
+}
+
+/// A waker that takes over a local reference.
+///
+/// # Safety
+/// The reference is the caller's to give.
+pub(super) unsafe fn owned(task: NonNull<Header>) -> Waker {
+    // SAFETY: the vtable's functions take a `Header` pointer with a local reference.
+    unsafe { Waker::new(task.as_ptr() as *const (), &LOCAL) }
 }
 
 /// What a reference under way to the owner does where it arrives.
@@ -66,9 +82,7 @@ impl Drop for Parcel {
     fn drop(&mut self) {
         // SAFETY: the parcel's reference keeps the header, and the header its home.
         let header = unsafe { self.task.as_ref() };
-        // SAFETY: as above.
-        let home = unsafe { header.home.as_ref() };
-        let Some(local) = home.local() else {
+        let Some(local) = header.local() else {
             debug_assert!(false, "an inbox was dropped by another than its owner, and not closed");
             return;
         };
@@ -99,11 +113,12 @@ impl Drop for Parcel {
 }
 
 /// Sends `errand` home, from elsewhere; on a core that is gone its reference ends here.
+#[inline(never)]
 pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
     let parcel = Parcel { task, errand };
     // SAFETY: the parcel's reference keeps the header, and the header its home, for the length of this call: the owner frees
     // neither before it has taken the parcel, and `Home::send` touches nothing of them after it has published it.
-    let home = unsafe { task.as_ref().home.as_ref() };
+    let home = unsafe { chunk::home(task).as_ref() };
     if let Err(refused) = home.send(move || drop(parcel)) {
         // It holds nothing but the parcel, whose reference ends below instead of in its drop.
         mem::forget(refused);
@@ -127,12 +142,13 @@ pub(super) fn send_home(task: NonNull<Header>, errand: Errand) {
 
 /// # Safety
 /// `data` is the header of a task that the waker holds a reference to; the same goes for all functions below.
+#[inline]
 unsafe fn parts<'a>(data: *const ()) -> (NonNull<Header>, &'a Header, Option<&'a Local>) {
-    let task = NonNull::new(data as *mut Header).expect("a waker's data is a header");
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise: a header's address is not null.
+    let task = unsafe { NonNull::new_unchecked(data as *mut Header) };
+    // SAFETY: as above.
     let header = unsafe { task.as_ref() };
-    // SAFETY: a header keeps its home.
-    (task, header, unsafe { header.home.as_ref() }.local())
+    (task, header, header.local())
 }
 
 unsafe fn clone_local(data: *const ()) -> RawWaker {
@@ -173,7 +189,7 @@ unsafe fn wake_local(data: *const ()) {
     match local {
         Some(local) => {
             local.schedule(task);
-            local.release(task);
+            local.release_one(task);
         }
         None => send_home(task, Errand::WakeAndRelease),
     }
@@ -190,7 +206,7 @@ unsafe fn drop_local(data: *const ()) {
     // SAFETY: the caller's promise.
     let (task, _, local) = unsafe { parts(data) };
     match local {
-        Some(local) => local.release(task),
+        Some(local) => local.release_one(task),
         None => send_home(task, Errand::Release),
     }
 }
