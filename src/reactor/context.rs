@@ -60,6 +60,16 @@ pub(crate) fn with<R>(what: &'static str, f: impl FnOnce(&Inner) -> R) -> R {
     }
 }
 
+/// Lends the core's task half alone: one thread-local and one comparison, for what starts tasks.
+#[inline]
+#[track_caller]
+pub(super) fn with_home<R>(what: &'static str, f: impl FnOnce(&Home, &Local) -> R) -> R {
+    match Home::with_current(f) {
+        Some(result) => result,
+        None => NotOnReactor::panic(what),
+    }
+}
+
 /// Lends the core's task half as well.
 #[inline]
 #[track_caller]

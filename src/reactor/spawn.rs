@@ -19,7 +19,7 @@ use std::{
 #[inline]
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    context::with_local("spawn_local", |_, home, local| local.spawn(home, Plain { future }))
+    context::with_home("spawn_local", |home, local| local.spawn(home, Plain { future }))
 }
 
 /// The same under a name, which shutdown and statistics show instead of the future's type.
@@ -32,7 +32,7 @@ pub fn spawn_named<F: Future + 'static>(
     future: F,
 ) -> JoinHandle<F::Output> {
     let name = name.into();
-    context::with_local("spawn_named", |_, home, local| local.spawn(home, Named { name, future }))
+    context::with_home("spawn_named", |home, local| local.spawn(home, Named { name, future }))
 }
 
 /// Runs `future` on `core`, this one or another: SPDK's `spdk_event_allocate` and `_call`, with an answer.
