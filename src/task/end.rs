@@ -14,7 +14,7 @@ use super::{
     header::{Header, Released},
     home::Home,
     local::Local,
-    state::{DONE, FUTURE_DROPPED, OUTPUT, PROXY, RUNNING, SCHEDULED},
+    state::{DONE, FUTURE_DROPPED, OUTPUT, PROXY, SCHEDULED},
 };
 use crate::sys::sync::Arc;
 use std::{borrow::Cow, ptr::NonNull, rc::Rc};
@@ -26,8 +26,8 @@ impl Local {
         self.arena.for_each(|task| {
             // SAFETY: a task of this core that was not freed yet.
             let header = unsafe { task.as_ref() };
-            if header.state() & (DONE | FUTURE_DROPPED | RUNNING | PROXY) == 0 {
-                // SAFETY: on the owner.
+            if header.state() & (DONE | FUTURE_DROPPED | PROXY) == 0 && !self.is_polled(task) {
+                // SAFETY: on the owner; the future is there, and nobody is polling it.
                 names.push(unsafe { (header.vtable.name)(task) });
             }
         });

@@ -14,7 +14,7 @@ use super::{
     queue::RunQueue,
     raw::{self, Run},
     remote::Ticket,
-    state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, RUNNING, SCHEDULED},
+    state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, SCHEDULED},
 };
 use crate::{inbox::Consumer, sys::sync::Arc};
 use std::{
@@ -35,7 +35,8 @@ pub(crate) struct Local {
     pub(super) peers: RefCell<Rc<[Arc<Home>]>>,
     /// Its own place among them.
     pub(super) index: Cell<usize>,
-    /// The task being polled, for who catches its panic.
+    /// The task being polled, for who catches its panic and for [`is_polled`](Self::is_polled). Polls do not nest. Between two
+    /// polls it may name the one before, where no code but the run loop's comes by.
     pub(super) polling: Cell<Option<NonNull<Header>>>,
     /// Tasks started from elsewhere that have waited at least once, for aborts that come from there.
     listed: RefCell<HashMap<Ticket, NonNull<Header>>>,
@@ -75,16 +76,25 @@ impl Local {
         unsafe { JoinHandle::from_task(task) }
     }
 
-    /// Starts `future` and polls it at once; nobody awaits it.
+    /// Starts `future` and polls it at once, unless a task is being polled; nobody awaits it.
     #[inline]
     pub(crate) fn spawn_polled<F: Run<Output = ()>>(&self, home: &Home, future: F) {
-        if !self.is_closing.get() {
-            let task = self.create(home, SCHEDULED, 1, future);
-            let (group, polling) = (self.group.get(), self.polling.get());
-            self.step(task);
-            self.polling.set(polling);
-            self.group.set(group);
+        if self.is_closing.get() {
+            return;
         }
+        let task = self.create(home, SCHEDULED, 1, future);
+        if self.polling.get().is_some() {
+            return self.queue.push(task);
+        }
+        let group = self.group.get();
+        self.step(task);
+        self.polling.set(None);
+        self.group.set(group);
+    }
+
+    /// Whether the task is being polled, or dropped for an abort: its future is not to be looked at.
+    pub(super) fn is_polled(&self, task: NonNull<Header>) -> bool {
+        self.polling.get() == Some(task)
     }
 
     /// A task that is polled nowhere: it stands for one elsewhere until its output is put in place. `None` on a core that ends.
@@ -213,16 +223,14 @@ impl Local {
     fn step(&self, task: NonNull<Header>) {
         // SAFETY: the queue's reference.
         let header = unsafe { task.as_ref() };
-        let state = header.change_state(SCHEDULED, RUNNING);
+        let state = header.change_state(SCHEDULED, 0);
         if state & (DONE | ABORTED) != 0 {
             return self.step_ended(task, state);
         }
         budget::refill();
         self.polling.set(Some(task));
         // SAFETY: on the owner, not done.
-        if unsafe { (header.vtable.poll)(task) }.is_pending() {
-            header.change_state(RUNNING, 0);
-        } else {
+        if unsafe { (header.vtable.poll)(task) }.is_ready() {
             self.announce(task, FUTURE_DROPPED | OUTPUT);
             self.end_run(task);
         }
@@ -230,8 +238,6 @@ impl Local {
 
     #[cold]
     fn step_ended(&self, task: NonNull<Header>, state: u8) {
-        // SAFETY: as in `step`.
-        unsafe { task.as_ref() }.change_state(RUNNING, 0);
         if state & DONE != 0 {
             self.release(task);
         } else {
@@ -298,7 +304,7 @@ impl Local {
     fn announce(&self, task: NonNull<Header>, set: u8) {
         // SAFETY: the run loop's reference.
         let header = unsafe { task.as_ref() };
-        let state = header.change_state(RUNNING, DONE | set);
+        let state = header.change_state(0, DONE | set);
         if header.group() != NO_GROUP {
             self.leave_group(header.group());
         }

@@ -5,7 +5,7 @@ use super::{
     JoinError, Local,
     chunk::Block,
     header::Header,
-    state::{FUTURE_DROPPED, OUTPUT, RUNNING},
+    state::{FUTURE_DROPPED, OUTPUT},
     waker,
 };
 use std::{
@@ -51,7 +51,7 @@ pub(crate) struct VTable {
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     /// Sees to it that the future is dropped instead of polled, here or where it runs.
     pub(super) abort: unsafe fn(NonNull<Header>, &Local),
-    /// What people call the task: its name, or the type of its future.
+    /// What people call the task: its name, or the type of its future, which is in place and not being polled.
     pub(super) name: unsafe fn(NonNull<Header>) -> Cow<'static, str>,
 }
 
@@ -146,7 +146,7 @@ unsafe fn poll<F: Future>(task: NonNull<Header>) -> Poll<()> {
     // SAFETY: the run loop's reference keeps the task during the poll.
     let waker = unsafe { waker::lent(task) };
     let mut cx = Context::from_waker(&waker);
-    // SAFETY: not `FUTURE_DROPPED`, so the future is there; it never moves; `RUNNING` keeps others away.
+    // SAFETY: not `FUTURE_DROPPED`, so the future is there; it never moves; `Local::polling` keeps others away.
     let future = unsafe { Pin::new_unchecked(&mut *(*this.stage.get()).future) };
     match future.poll(&mut cx) {
         Poll::Pending => Poll::Pending,
@@ -196,7 +196,7 @@ unsafe fn drop_output<F: Future>(task: NonNull<Header>) {
 unsafe fn abort<F: Run>(task: NonNull<Header>, local: &Local) {
     // SAFETY: the caller's promise.
     let this = unsafe { task.cast::<Task<F>>().as_ref() };
-    if this.header.state() & (FUTURE_DROPPED | RUNNING) == 0 {
+    if this.header.state() & FUTURE_DROPPED == 0 && !local.is_polled(task) {
         // SAFETY: the future is there, and nobody is polling it.
         unsafe { (*this.stage.get()).future.abort(task, local) };
     } else {
@@ -208,9 +208,6 @@ unsafe fn abort<F: Run>(task: NonNull<Header>, local: &Local) {
 unsafe fn name<F: Run>(task: NonNull<Header>) -> Cow<'static, str> {
     // SAFETY: the caller's promise.
     let this = unsafe { task.cast::<Task<F>>().as_ref() };
-    if this.header.state() & (FUTURE_DROPPED | RUNNING) != 0 {
-        return Cow::Borrowed(std::any::type_name::<F>());
-    }
-    // SAFETY: the future is there, and nobody is polling it.
+    // SAFETY: as above: the future is there, and nobody is polling it.
     unsafe { (*this.stage.get()).future.name() }
 }
