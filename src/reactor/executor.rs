@@ -65,7 +65,7 @@ pub(crate) struct Inner {
     pub(super) group: Arc<Group>,
     pub(super) index: usize,
     pub(crate) timers: Timers,
-    pub(crate) pollers: Pollers,
+    pub(crate) pollers: Rc<Pollers>,
     pub(super) drivers: RefCell<Rc<[Rc<dyn Driver>]>>,
     /// Per-core objects, oldest first.
     pub(super) singletons: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
@@ -103,7 +103,7 @@ impl LocalExecutor {
             .map_err(ExecutorError::Epoll)?;
         let core = Inner {
             index,
-            pollers: Pollers::default(),
+            pollers: Rc::default(),
             drivers: RefCell::new(Rc::new([])),
             singletons: RefCell::default(),
             parker,

@@ -11,6 +11,7 @@
 use super::{Inner, context};
 use crate::{
     JoinHandle,
+    sys::unwind::contained,
     task::NO_GROUP,
     time::{MissedTicks, interval},
 };
@@ -18,8 +19,7 @@ use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
+    rc::{Rc, Weak},
     time::Duration,
 };
 
@@ -88,6 +88,8 @@ enum State {
 struct Entry {
     name: Cow<'static, str>,
     period: Option<Duration>,
+    /// Its core's, wherever it is dropped, paused or resumed.
+    owner: Weak<Pollers>,
     call: RefCell<Option<Box<dyn FnMut() -> Work>>>,
     /// The task that calls a timed poller.
     timer: Cell<Option<JoinHandle<()>>>,
@@ -121,7 +123,8 @@ impl Poller {
         mut call: impl FnMut() -> W + 'static,
     ) -> Self {
         context::with_local("Poller::register", |core, _, local| {
-            let entry = Entry::new(name.into(), None, Box::new(move || call().into()), local.group());
+            let call = Box::new(move || call().into());
+            let entry = Entry::new(&core.pollers, name.into(), None, call, local.group());
             core.pollers.insert(entry.clone());
             Self { entry }
         })
@@ -143,7 +146,8 @@ impl Poller {
             "a timed poller needs a period: use `Poller::register` to be called every turn"
         );
         let entry = context::with_local("Poller::every", |core, _, local| {
-            let entry = Entry::new(name.into(), Some(period), Box::new(move || call().into()), local.group());
+            let call = Box::new(move || call().into());
+            let entry = Entry::new(&core.pollers, name.into(), Some(period), call, local.group());
             core.pollers.timed.borrow_mut().push(entry.clone());
             entry
         });
@@ -154,10 +158,10 @@ impl Poller {
             ticks.tick().await;
             while timed.state.get() != State::Gone {
                 ticks.tick().await;
-                let call = AssertUnwindSafe(|| context::with("Poller::every", |core| timed.run(core)));
-                if catch_unwind(call).is_err() {
-                    // Reported by the panic hook; it is not called again.
-                    context::with("Poller::every", |core| core.pollers.retire(&timed));
+                if contained(|| context::with("Poller::every", |core| timed.run(core))).is_none() {
+                    timed.end();
+                    timed.leave();
+                    timed.forget_call();
                 }
             }
         });
@@ -179,7 +183,7 @@ impl Poller {
         if self.entry.state.get() == from {
             self.entry.state.set(to);
             if self.entry.period.is_none() {
-                context::try_with(|core| core.pollers.count_active());
+                self.entry.owner.upgrade().inspect(|owner| owner.count_active());
             }
         }
     }
@@ -208,7 +212,7 @@ impl Poller {
 impl Drop for Poller {
     fn drop(&mut self) {
         self.entry.end();
-        context::try_with(|core| core.pollers.remove(&self.entry));
+        self.entry.leave();
         self.entry.forget_call();
     }
 }
@@ -224,12 +228,14 @@ impl fmt::Debug for Poller {
 
 impl Entry {
     fn new(
+        owner: &Rc<Pollers>,
         name: Cow<'static, str>,
         period: Option<Duration>,
         call: Box<dyn FnMut() -> Work>,
         group: u16,
     ) -> Rc<Self> {
         Rc::new(Self {
+            owner: Rc::downgrade(owner),
             name,
             period,
             call: RefCell::new(Some(call)),
@@ -247,6 +253,13 @@ impl Entry {
         self.state.set(State::Gone);
         if let Some(timer) = self.timer.take() {
             timer.abort();
+        }
+    }
+
+    /// Takes it off its core's list.
+    fn leave(self: &Rc<Self>) {
+        if let Some(owner) = self.owner.upgrade() {
+            owner.remove(self);
         }
     }
 
@@ -298,24 +311,22 @@ impl Pollers {
         }
         let entries = self.every_turn.borrow().clone();
         let (mut busy, next) = (0, Cell::new(0));
-        while let Err(_reported) = catch_unwind(AssertUnwindSafe(|| {
+        while contained(|| {
             while let Some(entry) = entries.get(next.get()) {
                 next.set(next.get() + 1);
                 busy += usize::from(entry.run(core) == Work::Busy);
             }
-        })) {
+        })
+        .is_none()
+        {
             // The one that panicked is not called again.
-            self.retire(&entries[next.get() - 1]);
+            let entry = &entries[next.get() - 1];
+            entry.end();
+            self.remove(entry);
+            contained(|| entry.forget_call());
             busy += 1;
         }
         busy
-    }
-
-    /// Unregisters one that has panicked.
-    fn retire(&self, entry: &Rc<Entry>) {
-        entry.end();
-        self.remove(entry);
-        entry.forget_call();
     }
 
     /// Whether something must be polled every turn.
@@ -373,8 +384,7 @@ impl Pollers {
         self.active.set(0);
         for entry in every_turn.iter().chain(&timed) {
             entry.end();
-            let dropped = catch_unwind(AssertUnwindSafe(|| entry.forget_call()));
-            let _reported = dropped;
+            contained(|| entry.forget_call());
         }
     }
 }

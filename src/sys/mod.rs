@@ -5,3 +5,4 @@ pub mod cpu;
 pub mod dma;
 pub mod eventfd;
 pub(crate) mod sync;
+pub(crate) mod unwind;

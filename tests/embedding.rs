@@ -1,0 +1,178 @@
+//! `LocalExecutor` on its own: in somebody else's loop, asleep and awake, beside another one.
+
+use reactor::{LocalExecutor, Mode, bdev, spawn_local, time, yield_now};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    sync::mpsc,
+    time::Duration,
+};
+
+/// What a host's event loop does: turn while there is something to do, else wait for the descriptor.
+fn host_loop(executor: &LocalExecutor, is_done: impl Fn() -> bool) -> usize {
+    let mut waits = 0;
+    while !is_done() {
+        if executor.turn().is_busy() || !executor.prepare_to_sleep() {
+            continue;
+        }
+        let left = executor.next_deadline().map(|at| at.duration_since(time::Clock::tsc().now()));
+        let timeout = left.map(|t| rustix::time::Timespec::try_from(t).unwrap());
+        poll(&mut [PollFd::new(executor, PollFlags::IN)], timeout.as_ref()).unwrap();
+        waits += 1;
+    }
+    waits
+}
+
+#[test]
+fn events_from_other_threads_wake_the_hosts_loop() {
+    let executor = LocalExecutor::new().unwrap();
+    let (handle, core) = (executor.handle(), executor.core());
+    let (go, gone) = mpsc::channel();
+    let asker = std::thread::spawn(move || {
+        (0..100)
+            .map(|n| {
+                let answer = handle.spawn_on(core, async move { n + 1 }).wait().unwrap();
+                go.send(()).unwrap();
+                answer
+            })
+            .sum::<u64>()
+    });
+    let answered = Cell::new(0);
+    let waits = host_loop(&executor, || {
+        answered.set(answered.get() + gone.try_iter().count());
+        asker.is_finished() || answered.get() == 100
+    });
+    // The asker's last send may come after the host's last look.
+    drop(executor);
+    assert_eq!(asker.join().unwrap(), 5050);
+    assert!(waits <= 300, "{waits} sleeps for 100 answers");
+}
+
+/// Drivers and the block layer included: the ring's completions make the descriptor readable.
+#[test]
+fn files_and_timers_work_in_the_hosts_loop() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    let executor = LocalExecutor::new().unwrap();
+    let name = format!("file:{}", file.path().display());
+    let is_done = Rc::new(Cell::new(false));
+    let done = is_done.clone();
+    executor
+        .spawn_local(async move {
+            let disk = bdev::open(&name, bdev::Access::ReadWrite).await.unwrap();
+            let channel = disk.channel().unwrap();
+            for n in 0..8u8 {
+                let mut block = channel.read(0..8).await.unwrap();
+                block.fill(n);
+                channel.write(0, block.freeze()).await.unwrap();
+                time::sleep(Duration::from_micros(100)).await;
+            }
+            assert!(channel.read(0..8).await.unwrap().iter().all(|byte| *byte == 7));
+            done.set(true);
+        })
+        .detach();
+    host_loop(&executor, || is_done.get());
+}
+
+#[test]
+fn a_deadline_is_known_to_the_host() {
+    let (clock, hand) = time::Clock::manual();
+    let executor = LocalExecutor::with_clock(clock.clone()).unwrap();
+    assert!(executor.next_deadline().is_none());
+    let sleeper = executor.spawn_local(async { time::sleep(Duration::from_millis(5)).await });
+    executor.turn();
+    assert_eq!(executor.next_deadline().unwrap().duration_since(clock.now()), Duration::from_millis(5));
+    hand.advance(Duration::from_millis(5));
+    assert_eq!(executor.turn().timers, 1);
+    executor.block_on(sleeper).unwrap();
+}
+
+/// Rule 1: the core that would be waited for is the one that waits.
+#[test]
+fn turning_or_blocking_inside_of_a_turn_is_refused_with_the_reason() {
+    let executor = Rc::new(LocalExecutor::new().unwrap());
+    let (inner, again) = (executor.clone(), executor.clone());
+    let refused = executor.spawn_local(async move {
+        let turn = catch_unwind(AssertUnwindSafe(|| inner.turn())).unwrap_err();
+        let block = catch_unwind(AssertUnwindSafe(|| inner.block_on(async {}))).unwrap_err();
+        [turn, block].map(|panic| {
+            panic
+                .downcast_ref::<String>()
+                .cloned()
+                .unwrap_or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string).unwrap_or_default())
+        })
+    });
+    let [turn, block] = again.block_on(refused).unwrap();
+    assert!(turn.contains("await"), "{turn}");
+    assert!(block.contains("would block this core"), "{block}");
+}
+
+#[test]
+fn a_core_takes_events_in_every_mode_and_across_switches() {
+    let executor = LocalExecutor::new().unwrap();
+    let (handle, core) = (executor.handle(), executor.core());
+    let asker = std::thread::spawn(move || {
+        let mut sum = 0;
+        for round in 0..60 {
+            assert!(handle.set_mode(core, Mode::ALL[round % 3]));
+            sum += handle.spawn_on(core, async move { round }).wait().unwrap();
+        }
+        handle.post(core, || STOP.set(true)).unwrap();
+        sum
+    });
+    thread_local!(static STOP: Cell<bool> = const { Cell::new(false) });
+    executor.block_on(async {
+        while !STOP.get() {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    assert_eq!(asker.join().unwrap(), (0..60).sum::<usize>());
+}
+
+/// SPDK's interrupt mode spins as soon as one poller cannot interrupt; here an idle core costs nothing.
+#[test]
+fn an_idle_core_sleeps() {
+    for mode in [Mode::Adaptive, Mode::Interrupt] {
+        let executor = LocalExecutor::new().unwrap();
+        executor.set_mode(mode);
+        let used = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let before = used();
+        executor.block_on(async { time::sleep(Duration::from_millis(200)).await });
+        let spent = Duration::try_from(used() - before).unwrap();
+        assert!(spent < Duration::from_millis(20), "{mode:?}: {spent:?} of 200 ms");
+        assert!(executor.stats().idle > Duration::from_millis(150), "{:?}", executor.stats());
+    }
+}
+
+#[test]
+fn two_executors_share_a_thread() {
+    let (one, two) = (LocalExecutor::new().unwrap(), LocalExecutor::new().unwrap());
+    let (sender, receiver) = reactor::sync::oneshot::channel();
+    let waiting = one.spawn_local(receiver);
+    one.turn();
+    // The waker belongs to one, and is woken by two: a stranger on the same thread.
+    two.block_on(async { sender.send(5).unwrap() });
+    assert_eq!(one.block_on(waiting).unwrap(), Ok(5));
+    drop(one);
+    assert_eq!(two.block_on(async { spawn_local(async { 6 }).await.unwrap() }), 6);
+}
+
+/// monoio starves foreign wakes there, and kimojio panics at this number of tasks.
+#[test]
+fn a_busy_task_and_a_hundred_thousand_idle_ones_keep_no_event_waiting() {
+    let executor = LocalExecutor::new().unwrap();
+    let idle: Vec<_> = (0..100_000).map(|_| executor.spawn_local(std::future::pending::<()>())).collect();
+    let (handle, core) = (executor.handle(), executor.core());
+    let asker = std::thread::spawn(move || {
+        (0..1_000).map(|n| handle.spawn_on(core, async move { n }).wait().unwrap()).sum::<u32>()
+    });
+    let sum = executor.block_on(async {
+        while !asker.is_finished() {
+            yield_now().await;
+        }
+        asker.join().unwrap()
+    });
+    assert_eq!((sum, idle.len(), executor.stats().live_tasks >= 100_000), (499_500, 100_000, true));
+}
