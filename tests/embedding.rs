@@ -1,4 +1,4 @@
-//! `LocalExecutor` on its own: in somebody else's loop, asleep and awake, beside another one.
+//! `LocalExecutor` in somebody else's loop, asleep and awake, and under load.
 
 use reactor::{LocalExecutor, Mode, bdev, spawn_local, time, yield_now};
 use rustix::event::{PollFd, PollFlags, poll};

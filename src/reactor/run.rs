@@ -1,7 +1,7 @@
 //! Turning until a future is done: when to go round again, spin or sleep; and the end of a core.
 
 use super::{Inner, context::Turning};
-use crate::task::Home;
+use crate::{sys::unwind::contained, task::Home};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -61,10 +61,7 @@ impl std::str::FromStr for Mode {
 impl Inner {
     /// Turns until `future` is done. Its waker is that of a task of this core, so that waking it is as cheap as any wake.
     pub(super) fn run_until<F: Future>(&self, future: F) -> F::Output {
-        // Starting it runs a batch, inside of which the core does not turn either.
-        self.is_turning.set(true);
         let root = Root::start(self);
-        self.is_turning.set(false);
         let mut future = pin!(future);
         loop {
             if root.is_woken.replace(false) {
@@ -141,8 +138,10 @@ impl Inner {
             if newest.is_none() {
                 break;
             }
+            contained(|| drop(newest));
         }
-        self.drivers.replace(Rc::new([]));
+        let drivers = self.drivers.replace(Rc::new([]));
+        contained(|| drop(drivers));
         local.close(&home);
         // Only now: references to tasks that end on this thread from here on are counted with atomics, as anywhere else.
         drop(turning);
@@ -150,16 +149,26 @@ impl Inner {
 
     /// Waits until the devices have answered everything: buffers are theirs until then.
     fn drain_drivers(&self) {
-        let drivers = self.drivers.borrow().clone();
-        drivers.iter().for_each(|driver| driver.cancel_all());
-        while drivers.iter().any(|driver| driver.in_flight() > 0) {
-            let completed: usize = drivers
-                .iter()
-                .map(|driver| {
+        let mut drivers = self.drivers.borrow().to_vec();
+        for driver in &drivers {
+            contained(|| driver.cancel_all());
+        }
+        loop {
+            let mut completed = 0;
+            drivers.retain(|driver| {
+                let before = driver.in_flight();
+                let polled = contained(|| {
                     driver.flush();
                     driver.poll()
-                })
-                .sum();
+                });
+                completed += polled.unwrap_or(1);
+                let left = driver.in_flight();
+                // One that panics and gets nowhere is given up: it keeps what its device may still touch.
+                left > 0 && (polled.is_some() || left < before)
+            });
+            if drivers.is_empty() {
+                return;
+            }
             if completed == 0 {
                 self.parker.wait(Some(Duration::from_millis(1)));
             }
@@ -190,9 +199,11 @@ impl Root {
         });
         let local = home.local().expect("the core is entered");
         let task = local.spawn(home, crate::task::Named { name: ROOT_NAME.into(), future });
-        // Polled once, so that it has a waker to lend.
+        // Polled once, so that it has a waker to lend. This is a batch, inside of which the core does not turn either.
+        core.is_turning.set(true);
         local.run_tasks(1, usize::MAX, |group| core.groups.charge(group, core));
         core.groups.charge(crate::task::NO_GROUP, core);
+        core.is_turning.set(false);
         Self { is_woken, waker, task: Some(task) }
     }
 

@@ -1,7 +1,7 @@
 //! One turn of the run loop. This page is the runtime.
 
 use super::{Inner, stats::add};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::sys::unwind::contained;
 
 /// Events run per turn: a flood from other cores leaves the pollers waiting for some 10 µs at most.
 const EVENTS_MAX: usize = 512;
@@ -91,7 +91,7 @@ impl Inner {
         }
         let mut fired = 0;
         // Wakers may be a stranger's: one that panics has been reported, and the next call goes on behind it.
-        while catch_unwind(AssertUnwindSafe(|| fired += self.timers.fire(now))).is_err() {
+        while contained(|| fired += self.timers.fire(now)).is_none() {
             fired += 1;
         }
         fired
@@ -104,7 +104,8 @@ impl Inner {
             return 0;
         }
         let drivers = (*drivers).clone();
-        drivers.iter().map(|driver| driver.poll()).sum()
+        // Wakers may be a stranger's, and so may the buffers that nobody awaits. What is behind one that panics is for the next turn.
+        drivers.iter().map(|driver| contained(|| driver.poll()).unwrap_or(1)).sum()
     }
 
     #[inline]
@@ -120,7 +121,7 @@ impl Inner {
     fn run_critical(&self) {
         if let Some(function) = self.peer().control.critical.take() {
             // A panic has been reported by the hook; the core goes on.
-            let _reported = catch_unwind(function);
+            contained(function);
         }
     }
 

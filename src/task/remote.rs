@@ -21,6 +21,7 @@ use super::{
     spawn::Plain,
     state::DONE,
 };
+use crate::sys::unwind::contained;
 use futures::{channel::oneshot, task::AtomicWaker};
 use pin_project_lite::pin_project;
 use std::{
@@ -187,8 +188,11 @@ impl<T: 'static> Delivery<T> {
 
 impl<T> Drop for Delivery<T> {
     fn drop(&mut self) {
-        // SAFETY: not taken: `arrive` keeps `self` from being dropped.
-        unsafe { ManuallyDrop::drop(&mut self.result) };
+        // Should that unwind, the reference ends all the same.
+        contained(|| {
+            // SAFETY: not taken: `arrive` keeps `self` from being dropped.
+            unsafe { ManuallyDrop::drop(&mut self.result) }
+        });
         // SAFETY: the delivery's reference.
         let header = unsafe { self.proxy.as_ref() };
         match header.local() {
