@@ -210,7 +210,11 @@ impl<T> Drop for Delivery<T> {
 
 pin_project! {
     /// The task on the target: runs the future, sends the answer.
-    struct Remote<F, T: Send> where T: 'static {
+    struct Remote<F, T>
+    where
+        T: Send,
+        T: 'static,
+    {
         #[pin]
         future: F,
         answer: Cell<Option<Answer<T>>>,
@@ -218,7 +222,11 @@ pin_project! {
         is_listed: Cell<bool>,
     }
 
-    impl<F, T: Send> PinnedDrop for Remote<F, T> where T: 'static {
+    impl<F, T> PinnedDrop for Remote<F, T>
+    where
+        T: Send,
+        T: 'static,
+    {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             drop(take_answer(this.answer, this.is_listed));

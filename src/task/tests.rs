@@ -24,7 +24,12 @@ struct Bench {
 fn bench() -> Bench {
     let rings = std::sync::Arc::new(AtomicUsize::new(0));
     let bell = rings.clone();
-    let home = Home::new(4, std::sync::Arc::new(move || drop(bell.fetch_add(1, Relaxed))));
+    let home = Home::new(
+        4,
+        std::sync::Arc::new(move || {
+            bell.fetch_add(1, Relaxed);
+        }),
+    );
     // SAFETY: entered once, left in `drop`, on this thread.
     let entered = Some(unsafe { home.enter() });
     home.local().unwrap().connect(0, [home.clone()].into_iter());
@@ -125,8 +130,9 @@ fn waking_twice_polls_once() {
     bench.turn();
     let waker = probe.waker.take().unwrap();
     waker.wake_by_ref();
-    waker.clone().wake();
+    let clone = waker.clone();
     waker.wake();
+    clone.wake();
     assert_eq!((bench.turn(), probe.polls.get()), ((0, 1), 2));
 }
 
@@ -256,7 +262,17 @@ fn a_waker_used_abroad_goes_through_the_inbox_and_wakes_a_sleeper_once() {
 #[test]
 fn wakers_outlive_their_core_and_free_what_they_hold() {
     type Use = fn(Waker);
-    let uses: [Use; 5] = [drop, Waker::wake, |w| w.wake_by_ref(), |w| drop(w.clone()), |w| w.clone().wake()];
+    let uses: [Use; 5] = [
+        drop,
+        Waker::wake,
+        |w| w.wake_by_ref(),
+        |w| drop(w.clone()),
+        |w| {
+            let clone = w.clone();
+            drop(w);
+            clone.wake();
+        },
+    ];
     for first in uses {
         for second in uses {
             for dead in 0..3 {
@@ -266,9 +282,8 @@ fn wakers_outlive_their_core_and_free_what_they_hold() {
                 bench.turn();
                 let (one, two) = (probe.waker.take().unwrap(), handle.as_ref().unwrap().abort_handle());
                 let other = one.clone();
-                let abroad = |waker, f: Use| {
-                    std::thread::scope(|scope| drop(scope.spawn(move || f(waker)).join().unwrap()))
-                };
+                let abroad =
+                    |waker, f: Use| std::thread::scope(|scope| scope.spawn(move || f(waker)).join().unwrap());
                 if dead == 0 {
                     bench.end();
                 }

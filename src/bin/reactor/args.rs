@@ -163,7 +163,8 @@ pub(crate) enum Rw {
     /// Writes at random places
     RandWrite,
     /// Reads and writes at random places
-    RandRw,
+    #[value(name = "randrw")]
+    RandMixed,
     /// Writes a pattern, reads it back and compares
     Verify,
 }
@@ -178,7 +179,7 @@ impl Rw {
 impl Perf {
     /// What clap cannot say in attributes.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.rwmixread.is_some() && self.rw != Rw::RandRw {
+        if self.rwmixread.is_some() && self.rw != Rw::RandMixed {
             return Err("--rwmixread is for --rw randrw: leave it out, or say --rw randrw".into());
         }
         for (at, name) in self.bdevs.iter().enumerate() {
@@ -237,7 +238,7 @@ mod tests {
     fn perf_takes_everything_it_documents() {
         let line = "null ram:64M --rw randrw --bs 8k --qd 7 --time 0.25 --cores 0 --rwmixread 70 --json --mode interrupt";
         let perf = perf(&line.split(' ').collect::<Vec<_>>()).expect("a good line");
-        assert_eq!((perf.bdevs.len(), perf.rw, perf.bs, perf.qd), (2, Rw::RandRw, 8192, 7));
+        assert_eq!((perf.bdevs.len(), perf.rw, perf.bs, perf.qd), (2, Rw::RandMixed, 8192, 7));
         assert_eq!((perf.time, perf.rwmixread), (Duration::from_millis(250), Some(70)));
         assert_eq!((perf.common.json, perf.common.mode), (true, Mode::Interrupt));
         for rw in ["read", "write", "randread", "randwrite", "randrw", "verify"] {

@@ -131,7 +131,7 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
     // The kind of work does not change: what depends on it costs a branch that is foretold.
     let reads = match job.work.rw {
         Rw::Read | Rw::RandRead => 100,
-        Rw::RandRw => job.work.reads,
+        Rw::RandMixed => job.work.reads,
         Rw::Write | Rw::RandWrite | Rw::Verify => 0,
     };
     while job.goes_on(timing.pace().await) {

@@ -113,7 +113,7 @@ fn seed() -> u32 {
 
 /// Whether what a device holds before the run matters to it.
 fn reads_what_was_there(rw: Rw) -> bool {
-    matches!(rw, Rw::Read | Rw::RandRead | Rw::RandRw)
+    matches!(rw, Rw::Read | Rw::RandRead | Rw::RandMixed)
 }
 
 #[cfg(test)]

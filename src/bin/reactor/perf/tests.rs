@@ -159,7 +159,7 @@ fn a_lost_write_is_told_from_garbage() {
 
 #[test]
 fn a_failed_io_ends_the_job_with_the_blocks_and_the_reason() {
-    for rw in [Rw::Read, Rw::Write, Rw::RandRead, Rw::RandWrite, Rw::RandRw, Rw::Verify] {
+    for rw in [Rw::Read, Rw::Write, Rw::RandRead, Rw::RandWrite, Rw::RandMixed, Rw::Verify] {
         for is_slow in [false, true] {
             let outcome = run(Lie::Breaks(33), is_slow, rw, 4, u64::MAX);
             let message = &outcome.messages[0];
@@ -191,7 +191,7 @@ fn buffers_that_do_not_fit_the_pool_are_refused_before_the_run() {
 
 #[test]
 fn every_kind_of_work_counts_its_ios() {
-    for rw in [Rw::Read, Rw::Write, Rw::RandRead, Rw::RandWrite, Rw::RandRw, Rw::Verify] {
+    for rw in [Rw::Read, Rw::Write, Rw::RandRead, Rw::RandWrite, Rw::RandMixed, Rw::Verify] {
         for is_slow in [false, true] {
             let outcome = run(Lie::None, is_slow, rw, 2, 1_000);
             let row = outcome.row;
