@@ -1,0 +1,158 @@
+//! reactor itself, by its public interface: `LocalExecutor` for one core, `app::Builder` for two.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use peers::{Idle, Measure, Remote, Runtime};
+use reactor::sync::{local, spsc};
+use reactor::{Core, JoinHandle, LocalExecutor, Mode, Poller, app, post, spawn_local, spawn_on};
+
+fn main() {
+    peers::main::<Reactor>()
+}
+
+struct Reactor;
+
+fn mode(idle: Idle) -> Mode {
+    match idle {
+        Idle::Park => Mode::Interrupt,
+        Idle::Poll => Mode::Poll,
+    }
+}
+
+/// Runs `work` on core 0 of two.
+fn on_cores<T: Send + 'static>(idle: Idle, work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+    let (tx, rx) = mpsc::channel();
+    let _code = app::Builder::new().cores("0-1").mode(mode(idle)).run(async move || {
+        tx.send(work().await).expect("the thread that started the cores waits");
+    });
+    rx.recv().expect("core 0 ran the work")
+}
+
+fn core(index: usize) -> Core {
+    Core::nth(index).expect("two cores were asked for")
+}
+
+impl Runtime for Reactor {
+    const NAME: &'static str = "reactor";
+
+    type Tx = local::UnboundedSender<u64>;
+    type Rx = local::Receiver<u64>;
+    type FarTx = spsc::Producer<u64>;
+    type FarRx = spsc::Consumer<u64>;
+    type Remote = FarCore;
+
+    fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T {
+        let executor = LocalExecutor::new().expect("the core starts");
+        executor.set_mode(mode(idle));
+        executor.block_on(future)
+    }
+
+    fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+        let task = spawn_local(future);
+        async { task.await.expect("the task ends") }
+    }
+
+    fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+        spawn_local(future).detach();
+    }
+
+    fn sleep(duration: Duration) -> impl Future<Output = ()> {
+        reactor::time::sleep(duration)
+    }
+
+    fn channel() -> (Self::Tx, Self::Rx) {
+        local::unbounded()
+    }
+
+    async fn send(tx: &Self::Tx, value: u64) {
+        tx.send(value).expect("the receiver lives");
+    }
+
+    async fn recv(rx: &mut Self::Rx) -> u64 {
+        rx.recv().await.expect("the sender lives")
+    }
+
+    fn far_channel(capacity: usize) -> (Self::FarTx, Self::FarRx) {
+        spsc::channel(capacity)
+    }
+
+    async fn produce(mut tx: Self::FarTx, count: u64) {
+        for n in 0..count {
+            tx.send(n).await.expect("the receiver lives");
+        }
+    }
+
+    async fn consume(mut rx: Self::FarRx, count: u64) -> u64 {
+        let mut sum = 0;
+        for _ in 0..count {
+            sum += rx.recv().await.expect("the sender lives");
+        }
+        sum
+    }
+
+    fn with_remote<T: Send + 'static>(
+        idle: Idle,
+        work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,
+    ) -> T {
+        on_cores(idle, async move || work(FarCore(core(1))).await)
+    }
+
+    fn on_two_cores<T: Send + 'static>(
+        idle: Idle,
+        near: impl AsyncFnOnce() -> T + Send + 'static,
+        far: impl AsyncFnOnce() + Send + 'static,
+    ) -> T {
+        on_cores(idle, async move || {
+            let far = reactor::call_on(core(1), far);
+            let value = near().await;
+            far.await.expect("the far side ends");
+            value
+        })
+    }
+
+    fn own(workload: &str, measure: &Measure) -> bool {
+        let pollers = match workload {
+            "idle_0" | "idle_timers" => 0,
+            "idle_1" => 1,
+            "idle_10" => 10,
+            "idle_100" => 100,
+            _ => return false,
+        };
+        let timers = if workload == "idle_timers" { 1_000 } else { 0 };
+        measure.print(workload, idle_turn(measure, pollers, timers));
+        true
+    }
+}
+
+/// One turn that finds nothing to do, with pollers that run in it and timed pollers that are not due.
+fn idle_turn(measure: &Measure, pollers: usize, timers: usize) -> f64 {
+    let executor = LocalExecutor::new().expect("the core starts");
+    let _registered: Vec<Poller> = executor.enter_with(|| {
+        let every_turn = (0..pollers).map(|n| Poller::register("idle", move || black_box(n) == usize::MAX));
+        let hour = Duration::from_secs(3600);
+        let timed = (0..timers).map(|_| Poller::every("not due", hour, || false));
+        every_turn.chain(timed).collect()
+    });
+    measure.ns_per_op_blocking(|count| {
+        for _ in 0..count {
+            black_box(executor.turn());
+        }
+    })
+}
+
+struct FarCore(Core);
+
+impl Remote for FarCore {
+    type Answer = JoinHandle<u64>;
+
+    async fn spawn(&mut self, future: impl Future<Output = u64> + Send + 'static) -> Self::Answer {
+        spawn_on(self.0, future)
+    }
+
+    async fn post(&mut self, event: impl FnOnce() + Send + 'static) {
+        post(self.0, event).expect("core 1 runs");
+    }
+}
