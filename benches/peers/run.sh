@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds all runtimes' binaries and compares them: run.sh [--quick] [--rows GLOB] [--passes N]
+# Builds all runtimes' binaries and compares them: run.sh [--quick] [--realtime] [--rows GLOB] [--passes N]
 set -euo pipefail
 cd "$(dirname "$0")"
 cargo build --release --bins

@@ -14,7 +14,9 @@ mod runtime;
 mod timers;
 
 pub use mailbox::{Job, Mailbox, serve_mailbox};
-pub use measure::{Measure, cpu_time, far_thread, finish, median, percentile, pin, spin_for, this_core};
+pub use measure::{
+    Measure, cpu_time, far_thread, finish, median, percentile, pin, spin_for, this_core, unpin,
+};
 pub use memory::allocated_by;
 pub use rows::{Better, GROUPS, Line, ROWS, Row, row_named};
 pub use runtime::{Idle, Remote, Runtime, busy, yield_once};

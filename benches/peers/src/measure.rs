@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::{Line, ROWS};
@@ -54,7 +56,7 @@ impl Measure {
 
     fn line(&self, row: &str, value: Option<f64>, failed: Option<String>) {
         let runtime = self.runtime.to_owned();
-        let line = Line { row: row.to_owned(), runtime, pass: self.pass, value, failed };
+        let line = Line { row: row.to_owned(), runtime, pass: self.pass, value, failed, cache_line: None };
         println!("{}", serde_json::to_string(&line).expect("a line is plain data"));
     }
 
@@ -121,12 +123,27 @@ pub fn pin(core: usize) {
     assert!(core_affinity::set_for_current(core_affinity::CoreId { id: core }), "cannot pin to core {core}");
 }
 
-/// Starts a thread on core 1 that runs until the process ends.
-pub fn far_thread(run: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(move || {
+/// Lets this thread have both cores again, for a runtime that binds its threads itself.
+pub fn unpin() {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    let mut cores = CpuSet::new();
+    cores.set(0);
+    cores.set(1);
+    sched_setaffinity(None, &cores).expect("cores 0 and 1 are allowed");
+}
+
+/// Starts a thread on core 1, which usually runs until the process ends.
+///
+/// Returns when it is there: it begins on the caller's core, where it might wait for as long as the caller spins.
+pub fn far_thread(run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let (arrived, arrival) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
         pin(1);
+        arrived.send(()).expect("the caller waits");
         run();
     });
+    arrival.recv().expect("the far thread was bound to its core");
+    thread
 }
 
 /// The CPU time that this thread has used.

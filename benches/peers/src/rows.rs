@@ -35,10 +35,19 @@ impl Row {
     pub fn is_limit(&self) -> bool {
         LIMITS.contains(&self.id)
     }
+
+    /// Whether the value follows the speed of the line between two cores, which on a virtual machine may change at any time.
+    pub fn has_two_cores(&self) -> bool {
+        TWO_CORES.contains(&self.id)
+    }
 }
 
 /// The rows of the `limits` binary.
 const LIMITS: &[&str] = &["malloc_free", "rdtsc", "cache_line", "unpark", "spsc", "spsc_batch"];
+
+/// The rows that have two polling cores talk.
+const TWO_CORES: &[&str] =
+    &["cross_poll", "cross_1024", "events_32", "events_256", "events_1024", "channel_cross"];
 
 /// One line of the result file: a value, or why there is none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +64,9 @@ pub struct Line {
     /// Why there is no value: a refusal, a panic, or the time limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// What a cache line there and back took just before and after, in ns; for rows with two cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_line: Option<f64>,
 }
 
 /// The headings, each with the id of the first row under it.

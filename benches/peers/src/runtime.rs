@@ -82,10 +82,7 @@ pub trait Runtime: Sized + 'static {
         near: impl AsyncFnOnce() -> T + Send + 'static,
         far: impl AsyncFnOnce() + Send + 'static,
     ) -> T {
-        let far = std::thread::spawn(move || {
-            crate::pin(1);
-            Self::block_on(idle, async move { far().await });
-        });
+        let far = crate::far_thread(move || Self::block_on(idle, async move { far().await }));
         let value = Self::block_on(idle, async move { near().await });
         far.join().expect("the far core panicked");
         value

@@ -81,8 +81,7 @@ fn unpark(measure: &Measure) -> f64 {
     static THERE: Line = Line::new();
     static BACK: Line = Line::new();
     let near = std::thread::current();
-    let far = std::thread::spawn(move || {
-        pin(1);
+    let far = far_thread(move || {
         let mut seen = 0;
         loop {
             while THERE.0.load(Acquire) == seen {

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::hint::black_box;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use peers::{Idle, Measure, Remote, Runtime};
@@ -24,11 +23,8 @@ fn mode(idle: Idle) -> Mode {
 
 /// Runs `work` on core 0 of two.
 fn on_cores<T: Send + 'static>(idle: Idle, work: impl AsyncFnOnce() -> T + Send + 'static) -> T {
-    let (tx, rx) = mpsc::channel();
-    let _code = app::Builder::new().cores("0-1").mode(mode(idle)).run(async move || {
-        tx.send(work().await).expect("the thread that started the cores waits");
-    });
-    rx.recv().expect("core 0 ran the work")
+    peers::unpin();
+    app::Builder::new().cores("0-1").mode(mode(idle)).run(work).expect("both cores start and end")
 }
 
 fn core(index: usize) -> Core {

@@ -22,11 +22,12 @@ pub(crate) const RUNTIMES: &[(&str, &str, &[&str])] = &[
     ("smol", "peer-smol", &[]),
 ];
 
-const USAGE: &str = "usage: run.sh [--quick] [--rows GLOB] [--passes N]";
+const USAGE: &str = "usage: run.sh [--quick] [--realtime] [--rows GLOB] [--passes N]";
 
 /// What the command line asks for.
 pub(crate) struct Options {
     pub quick: bool,
+    pub realtime: bool,
     pub passes: u32,
     pub rows: Vec<&'static Row>,
 }
@@ -40,7 +41,9 @@ fn main() {
     let bins = exe.parent().expect("a binary stands in a directory").to_owned();
     let target = bins.parent().unwrap_or(&bins).to_owned();
 
-    warn_if_busy();
+    if !options.realtime {
+        warn_if_busy();
+    }
     let lines_path = target.join("peers.jsonl");
     let results = Results::new(run::all(&options, &bins, &lines_path));
     print!("{}", table::render(&options.rows, &results));
@@ -61,11 +64,12 @@ fn warn_if_busy() {
 }
 
 fn options() -> Result<Options, String> {
-    let (mut quick, mut passes, mut glob) = (false, None, "*".to_owned());
+    let (mut quick, mut realtime, mut passes, mut glob) = (false, false, None, "*".to_owned());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => quick = true,
+            "--realtime" => realtime = true,
             "--rows" => glob = args.next().ok_or("--rows takes a glob, such as 'cross_*'")?,
             "--passes" => {
                 let passes_arg = args.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0);
@@ -84,7 +88,7 @@ fn options() -> Result<Options, String> {
         .iter()
         .filter(|row| rows.iter().any(|chosen| chosen.id == row.id || chosen.limit == Some(row.id)))
         .collect();
-    Ok(Options { quick, passes: passes.unwrap_or(if quick { 1 } else { 3 }), rows })
+    Ok(Options { quick, realtime, passes: passes.unwrap_or(if quick { 1 } else { 3 }), rows })
 }
 
 /// A glob with `*` and `?`.
@@ -98,41 +102,71 @@ fn matches(glob: &str, name: &str) -> bool {
     }
 }
 
-/// The median of each row and runtime, or why there is none.
-pub(crate) struct Results(BTreeMap<(String, String), Result<f64, String>>);
+/// The medians of each row and runtime.
+pub(crate) struct Results {
+    /// Or why there is none.
+    values: BTreeMap<Key, Result<f64, String>>,
+    /// The values of rows with two cores, counted in cache lines that go there and back instead of in nanoseconds.
+    in_lines: BTreeMap<Key, f64>,
+    cache_lines: BTreeMap<Key, f64>,
+}
+
+/// Row and runtime.
+type Key = (String, String);
 
 impl Results {
     fn new(lines: Vec<Line>) -> Self {
         let mut samples: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        let mut in_lines: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        let mut cache_lines: BTreeMap<_, Vec<f64>> = BTreeMap::new();
         let mut failures = BTreeMap::new();
         for line in lines {
+            let better = peers::row_named(&line.row).map(|row| row.better);
             let key = (line.row, line.runtime);
+            if let (Some(value), Some(cache_line)) = (line.value, line.cache_line) {
+                let value =
+                    if better == Some(Better::Lower) { value / cache_line } else { value * cache_line };
+                in_lines.entry(key.clone()).or_default().push(value);
+                cache_lines.entry(key.clone()).or_default().push(cache_line);
+            }
             match line.value {
                 Some(value) => samples.entry(key).or_default().push(value),
                 None => drop(failures.insert(key, line.failed.unwrap_or_default())),
             }
         }
-        let mut results: BTreeMap<_, _> =
-            samples.into_iter().map(|(key, mut values)| (key, Ok(peers::median(&mut values)))).collect();
-        for (key, reason) in failures {
-            // A runtime that fails in one pass of several has not done the row.
-            results.insert(key, Err(reason));
-        }
-        Results(results)
+        let medians = |samples: BTreeMap<Key, Vec<f64>>| -> BTreeMap<Key, f64> {
+            samples.into_iter().map(|(key, mut values)| (key, peers::median(&mut values))).collect()
+        };
+        let mut values: BTreeMap<_, _> =
+            medians(samples).into_iter().map(|(key, value)| (key, Ok(value))).collect();
+        // A runtime that fails in one pass of several has not done the row.
+        values.extend(failures.into_iter().map(|(key, reason)| (key, Err(reason))));
+        Results { values, in_lines: medians(in_lines), cache_lines: medians(cache_lines) }
     }
 
     pub fn get(&self, row: &str, runtime: &str) -> Option<&Result<f64, String>> {
-        self.0.get(&(row.to_owned(), runtime.to_owned()))
+        self.values.get(&(row.to_owned(), runtime.to_owned()))
     }
 
     pub fn value(&self, row: &str, runtime: &str) -> Option<f64> {
         self.get(row, runtime)?.as_ref().ok().copied()
     }
 
-    /// The runtime that is best at a row, `reactor` left out.
+    /// What a cache line there and back took next to the row's measurements.
+    pub fn cache_line(&self, row: &str, runtime: &str) -> Option<f64> {
+        self.cache_lines.get(&(row.to_owned(), runtime.to_owned())).copied()
+    }
+
+    /// The value that runtimes are compared by: with two cores in units of the line between them, which changes its speed.
+    pub fn comparable(&self, row: &str, runtime: &str) -> Option<f64> {
+        let value = self.value(row, runtime)?;
+        Some(self.in_lines.get(&(row.to_owned(), runtime.to_owned())).copied().unwrap_or(value))
+    }
+
+    /// The runtime that is best at a row, `reactor` left out, and its [`comparable`](Self::comparable) value.
     pub fn best_peer(&self, row: &Row) -> Option<(&'static str, f64)> {
         let peers = RUNTIMES.iter().filter(|(name, ..)| *name != "reactor");
-        let values = peers.filter_map(|(name, ..)| Some((*name, self.value(row.id, name)?)));
+        let values = peers.filter_map(|(name, ..)| Some((*name, self.comparable(row.id, name)?)));
         match row.better {
             Better::Lower => values.min_by(|a, b| a.1.total_cmp(&b.1)),
             Better::Higher => values.max_by(|a, b| a.1.total_cmp(&b.1)),

@@ -17,9 +17,13 @@ pub(crate) fn render(rows: &[&Row], results: &Results) -> String {
             cells.push(vec![format!("# {title}")]);
         }
         cells.push(line(row, results, &mut notes));
+        if row.has_two_cores() {
+            cells.push(cache_lines(row, results));
+        }
     }
     let mut text = align(&cells);
-    text += "\nns, µs, ms, B: lower is better; M/s: higher is better. The ratios are reactor's value to the other's.\n";
+    text += "\nns, µs, ms, B: lower is better; M/s: higher is better. The ratios are reactor's value to the other's;\n\
+             with two polling cores both count in cache lines there and back, measured around each of them.\n";
     for (number, note) in notes.0.iter().enumerate() {
         text += &format!("{}) {note}\n", number + 1);
     }
@@ -41,10 +45,21 @@ fn line(row: &Row, results: &Results, notes: &mut Notes) -> Vec<String> {
         });
     }
     let best = results.best_peer(row);
-    let reactor = results.value(row.id, "reactor");
+    let reactor = results.comparable(row.id, "reactor");
     cells.push(best.map(|(name, _)| name.to_owned()).unwrap_or_default());
     cells.push(ratio(reactor, best.map(|(_, value)| value)));
-    cells.push(ratio(reactor, results.limit(row)));
+    cells.push(match row.limit {
+        // Measured side by side, so already divided.
+        Some("cache_line") => reactor.map(|lines| format!("{}×", number(Some(lines)))).unwrap_or_default(),
+        _ => ratio(results.value(row.id, "reactor"), results.limit(row)),
+    });
+    cells
+}
+
+/// What the line between the cores took next to each runtime's measurements.
+fn cache_lines(row: &Row, results: &Results) -> Vec<String> {
+    let mut cells = vec!["  cache line meanwhile".to_owned(), "ns".to_owned(), String::new()];
+    cells.extend(RUNTIMES.iter().map(|(runtime, ..)| number(results.cache_line(row.id, runtime))));
     cells
 }
 
