@@ -1,0 +1,153 @@
+//! The block layer's rows: 4 KiB random reads from the null and the RAM device, and that an I/O allocates nothing.
+//!
+//! `cargo bench --bench bdev -- [--quick] [--json] [PART OF A ROW'S ID]...`. The targets are what SPDK's `bdevperf` gives, 1.2
+//! times that for the RAM device.
+
+mod harness;
+#[path = "harness/memory.rs"]
+mod memory;
+
+use harness::{Bench, Measure, Target::*};
+use memory::allocations_by;
+use reactor::{
+    LocalExecutor, Mode,
+    bdev::{self, Access, Channel},
+    spawn_local, yield_now,
+};
+use std::{hint::black_box, ops::Range};
+
+/// Of 512 bytes.
+const BLOCKS_PER_IO: u64 = 8;
+
+fn main() {
+    let mut bench = Bench::from_args("bdev");
+    bench.group("null device");
+    bench.row("null_1", "4 KiB reads, depth 1", "M/s", AtLeast(14.8), |m| reads(m, "null:1G", 1));
+    bench.row("null_32", "4 KiB reads, depth 32", "M/s", AtLeast(22.1), |m| reads(m, "null:1G", 32));
+    bench.row("null_128", "4 KiB reads, depth 128", "M/s", AtLeast(24.0), |m| reads(m, "null:1G", 128));
+    bench.row("null_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "null:1G"));
+
+    bench.group("RAM device");
+    bench.row("ram_1", "4 KiB random reads, depth 1", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 1));
+    bench.row("ram_32", "4 KiB random reads, depth 32", "M/s", AtLeast(2.82), |m| reads(m, "ram:64M", 32));
+    bench.row("ram_128", "4 KiB random reads, depth 128", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 128));
+    bench.row("ram_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "ram:64M"));
+
+    bench.group("Channels");
+    bench.row("channel", "get + put a core's channel", "ns", AtMost(10.0), get_and_put);
+    bench.print();
+}
+
+fn on_core<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
+    let executor = LocalExecutor::new().expect("the core starts");
+    executor.set_mode(Mode::Interrupt);
+    executor.block_on(async { spawn_local(work).await.expect("the work ends") })
+}
+
+async fn open(device: &str) -> bdev::Descriptor {
+    bdev::open(device, Access::ReadWrite).await.expect("the device opens")
+}
+
+/// Where the I/Os of one task go.
+struct Places {
+    random: u64,
+    count: u64,
+}
+
+impl Places {
+    fn new(channel: &Channel, seed: u64) -> Self {
+        Self {
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            count: channel.geometry().block_count / BLOCKS_PER_IO,
+        }
+    }
+
+    fn next(&mut self) -> Range<u64> {
+        // xorshift64: nothing that a device would notice is wrong with it.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let place = ((u128::from(self.random) * u128::from(self.count)) >> 64) as u64;
+        place * BLOCKS_PER_IO..(place + 1) * BLOCKS_PER_IO
+    }
+}
+
+/// One task of `depth`: reads into one buffer again and again. A device that answers at once shares the core by yielding, as
+/// `bdevperf` does by completing from its poller.
+async fn read(channel: Channel, seed: u64, count: u64, is_alone: bool) {
+    let mut places = Places::new(&channel, seed);
+    let mut buf = channel.alloc(BLOCKS_PER_IO as usize * 512).expect("the pool has a buffer");
+    for _ in 0..count {
+        buf = channel.read_into(places.next(), buf).await.expect("the device reads");
+        if !is_alone {
+            yield_now().await;
+        }
+    }
+    black_box(buf);
+}
+
+/// Memory that was never written is one page of zeroes, always in the cache.
+async fn fill(channel: &Channel) {
+    let geometry = channel.geometry();
+    if !geometry.keeps_data {
+        return;
+    }
+    let mut data = channel.alloc(BLOCKS_PER_IO as usize * 512).expect("the pool has a buffer");
+    data.fill(1);
+    let data = data.freeze();
+    for lba in (0..geometry.block_count).step_by(BLOCKS_PER_IO as usize) {
+        channel.write(lba, data.clone()).await.expect("the device writes");
+    }
+}
+
+/// Million I/Os per second.
+fn reads(measure: Measure, device: &'static str, depth: u64) -> f64 {
+    on_core(async move {
+        let disk = open(device).await;
+        let channel = disk.channel().expect("the core has a channel");
+        fill(&channel).await;
+        let ns = measure.ns(async |count| {
+            let tasks = (0..depth).map(|seed| spawn_local(read(channel.clone(), seed, count, depth == 1)));
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.expect("it returns");
+            }
+        });
+        1e3 * depth as f64 / ns.await
+    })
+}
+
+/// After the first ones, which fill the core's pools. Asserted, and so a test as well.
+fn allocations(measure: Measure, device: &'static str) -> f64 {
+    let ios = if measure.quick { 1_000 } else { 100_000 };
+    let count = on_core(async move {
+        let disk = open(device).await;
+        let channel = disk.channel().expect("the core has a channel");
+        let mut places = Places::new(&channel, 1);
+        let mut some = async |count: u64| {
+            for _ in 0..count {
+                // From the pool and back to it, with the write that follows.
+                let buf = channel.read(places.next()).await.expect("the device reads");
+                channel.write(places.next().start, buf).await.expect("the device writes");
+            }
+        };
+        some(100).await;
+        allocations_by(async || some(ios).await).await
+    });
+    assert_eq!(count, 0, "{device} allocates in {ios} reads and writes");
+    count as f64 / ios as f64
+}
+
+fn get_and_put(measure: Measure) -> f64 {
+    on_core(async move {
+        let disk = open("null:1G").await;
+        let held = disk.channel().expect("the core has a channel");
+        let ns = measure.ns(async |count| {
+            for _ in 0..count {
+                drop(black_box(disk.channel().expect("the core has a channel")));
+            }
+        });
+        let ns = ns.await;
+        drop(held);
+        ns
+    })
+}
