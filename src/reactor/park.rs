@@ -8,7 +8,10 @@
 
 use super::Inner;
 use crate::sys::eventfd::EventFd;
-use rustix::event::epoll;
+use rustix::{
+    event::{PollFd, PollFlags, epoll, poll},
+    io::Errno,
+};
 use std::{
     cell::Cell,
     io,
@@ -67,8 +70,14 @@ impl Parker {
             tv_nsec: t.subsec_nanos().into(),
         });
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
-        // An error is EINTR, which is an early return; nothing else can happen to a set of our own.
-        let _early = epoll::wait(&self.epoll, &mut events, timeout.as_ref());
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
+            // EINTR is an early return.
+            Ok(_) | Err(Errno::INTR) => {}
+            // A container's filter from before Linux 5.11 knows no `epoll_pwait2`: without this the core would spin.
+            Err(_) => {
+                let _early = poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout.as_ref());
+            }
+        }
     }
 
     /// The core is awake: senders need not ring any more.
