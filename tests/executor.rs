@@ -367,3 +367,17 @@ fn a_call_to_ones_own_core_survives_a_nested_turn() {
     });
     assert_eq!(answer.unwrap().unwrap(), 3);
 }
+
+/// What a handle says once its core is gone: each in its own words, and nothing as if it would still happen.
+#[test]
+fn a_handle_outlives_its_core_and_says_so() {
+    let core = executor();
+    let (handle, id) = (core.handle(), core.core());
+    drop(core);
+    assert!(handle.is_gone(id));
+    assert!(!handle.critical(id, || ()), "nobody will call it");
+    assert!(matches!(handle.post(id, || ()), Err(JoinError::CoreGone)));
+    assert!(matches!(handle.spawn_on(id, async {}).wait(), Err(JoinError::CoreGone)));
+    assert!(matches!(handle.call_on(id, async || ()).wait(), Err(JoinError::CoreGone)));
+    assert!(matches!(handle.spawn_balanced(async {}).wait(), Err(JoinError::CoreGone)));
+}

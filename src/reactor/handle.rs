@@ -96,9 +96,9 @@ impl Handle {
 
     /// Has `core` call `function` first thing in its next turn. Async-signal-safe: the one event that a signal handler may send.
     ///
-    /// Returns `false` if one is waiting on that core already, or if the core is none of this runtime's.
+    /// Returns `false` if one is waiting on that core already, if the core has ended, or if it is none of this runtime's.
     pub fn critical(&self, core: Core, function: fn()) -> bool {
-        let Some(peer) = self.group.peer(core) else { return false };
+        let Some(peer) = self.group.peer(core).filter(|peer| !peer.home.is_closed()) else { return false };
         let is_sent = peer.control.critical.send(function);
         peer.home.poke();
         is_sent
