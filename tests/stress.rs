@@ -375,7 +375,10 @@ fn use_waker(waker: Option<Waker>, dice: &mut Dice) {
     match dice.roll(4) {
         0 => waker.wake(),
         1 => waker.wake_by_ref(),
-        2 => waker.clone().wake(),
+        2 => {
+            let clone = waker.clone();
+            clone.wake();
+        }
         _ => drop(waker.clone()),
     }
 }
@@ -455,7 +458,9 @@ fn run(seed: u64, lanes: u64, steps: u64, path: &Path) {
     for _ in 0..16 {
         use_waker(take(&abroad.wakers), &mut dice);
         drop(take(&abroad.handles).map(JoinHandle::wait));
-        drop(take(&abroad.aborts).map(|abort| abort.abort()));
+        if let Some(abort) = take(&abroad.aborts) {
+            abort.abort();
+        }
     }
     abroad.is_over.store(true, SeqCst);
     for thread in threads.lock().unwrap().drain(..) {
