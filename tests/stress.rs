@@ -3,6 +3,8 @@
 //! Each step is drawn from a seed, so that a run can be had again as far as the machine allows: `REACTOR_STRESS_SEED=n`, and
 //! `REACTOR_STRESS_STEPS=n` for longer ones. The one test of this file has the process to itself, for it counts descriptors and threads.
 //! It is meant to be run under sanitizers as well.
+//!
+//! Over 400 lines because it is one program: what it mixes must be seen together to be checked together.
 
 mod support;
 
