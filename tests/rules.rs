@@ -64,6 +64,19 @@ async fn rule_1_blocking_on_ones_own_core_is_explained() {
     assert!(ran.starts_with("`app::Builder::run` would block this core"), "{ran}");
 }
 
+/// Rule 1 where the core is not being turned: its thread would wait for what only it can do.
+#[test]
+fn rule_1_waiting_for_a_task_of_ones_own_executor_is_explained() {
+    let executor = LocalExecutor::new().unwrap();
+    let handle = executor.spawn_local(async { 1 });
+    let waited = panic_of(|| _ = handle.wait());
+    assert!(waited.contains("use `LocalExecutor::block_on` instead"), "{waited}");
+    // Once the core has ended there is nothing to wait for.
+    let handle = executor.spawn_local(std::future::pending::<()>());
+    drop(executor);
+    assert!(handle.wait().is_err());
+}
+
 /// Rule 1 once more: a core is not turned from inside of its own turn.
 #[test]
 fn rule_1_a_turn_inside_of_a_turn_is_refused() {

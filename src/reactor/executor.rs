@@ -120,6 +120,7 @@ impl LocalExecutor {
         let core = Rc::new(core);
         let turning = context::enter(&core);
         let home = core.home();
+        home.own();
         home.local().expect("just entered").connect(index, core.group.iter().map(|peer| peer.home.clone()));
         drop(turning);
         Ok(Self { core })

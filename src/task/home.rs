@@ -11,7 +11,11 @@ use crate::{
 };
 use std::{
     ptr::null,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread::{self, ThreadId},
 };
 
 /// Tells homes apart in half of the room that a pointer takes, in every task.
@@ -48,6 +52,8 @@ pub(crate) struct Home {
     /// Wakes the owner from its sleep. Called at most once per sleep; by who has sent an event, through a share of its own.
     bell: std::sync::Arc<dyn Fn() + Send + Sync>,
     pub(super) id: HomeId,
+    /// The thread that turns it, once there is one.
+    owner: OnceLock<ThreadId>,
     local: Local,
 }
 
@@ -73,7 +79,13 @@ impl Home {
     /// A home whose inbox holds `capacity` events before it spills, and whose owner is woken by `bell`.
     pub(crate) fn new(capacity: usize, bell: std::sync::Arc<dyn Fn() + Send + Sync>) -> Arc<Self> {
         let (inbox, consumer) = Inbox::new(capacity);
-        Arc::new(Self { inbox, bell, id: HomeId::next(), local: Local::new(consumer) })
+        Arc::new(Self {
+            inbox,
+            bell,
+            id: HomeId::next(),
+            owner: OnceLock::new(),
+            local: Local::new(consumer),
+        })
     }
 
     /// Has the core run `f` as an event, waking it if it sleeps. Hands `f` back if the core is gone.
@@ -97,6 +109,16 @@ impl Home {
     /// Whether the core is gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.inbox.is_closed()
+    }
+
+    /// The calling thread is the one that will turn this core.
+    pub(crate) fn own(&self) {
+        self.owner.get_or_init(|| thread::current().id());
+    }
+
+    /// Whether only the calling thread can have this core go on.
+    pub(super) fn is_up_to_us(&self) -> bool {
+        !self.is_closed() && self.owner.get() == Some(&thread::current().id())
     }
 
     /// The owner's half, if the calling thread is turning this core.

@@ -187,13 +187,22 @@ impl<T: 'static> JoinHandle<T> {
     /// As awaiting does.
     ///
     /// # Panics
-    /// On a reactor, which must not wait for itself: await instead.
+    /// On a reactor, which must not wait for itself: await instead. Likewise on the thread of a [`LocalExecutor`](crate::LocalExecutor)
+    /// for a task that it has spawned, which would not be turned meanwhile.
     #[track_caller]
     pub fn wait(mut self) -> Result<T, JoinError> {
         assert!(
             Home::with_current(|_, _| ()).is_none(),
             "`JoinHandle::wait` would block this core, and the task may need this core to go on: await the handle instead"
         );
+        if let Inner::Task(TaskPointer(task, _)) = self.inner {
+            // SAFETY: the handle's reference keeps the header, and the header its home.
+            let is_ours = unsafe { chunk::home(task).as_ref() }.is_up_to_us();
+            assert!(
+                !is_ours,
+                "`JoinHandle::wait` would block the thread whose executor runs the task: use `LocalExecutor::block_on` instead"
+            );
+        }
         blocking::block_on(&mut self)
     }
 
