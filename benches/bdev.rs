@@ -3,6 +3,7 @@
 //! `cargo bench --bench bdev -- [--quick] [--json] [PART OF A ROW'S ID]...`. The targets are what SPDK's `bdevperf` gives, 1.2
 //! times that for the RAM device.
 
+#[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
 #[path = "harness/memory.rs"]
 mod memory;

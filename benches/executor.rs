@@ -4,6 +4,7 @@
 
 #[path = "executor/cross.rs"]
 mod cross;
+#[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
 #[path = "executor/local.rs"]
 mod local;
