@@ -2,7 +2,6 @@
 //!
 //! Written for `harness = false`: a bench's `main` makes a [`Bench`], hands it one closure per row, and prints it.
 //! Beside it stands `memory`, an allocator that counts, for the benches that declare it.
-#![allow(dead_code, reason = "each bench uses its part of the harness")]
 
 use std::{
     pin::pin,
