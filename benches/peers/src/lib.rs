@@ -19,7 +19,7 @@ pub use measure::{
 };
 pub use memory::allocated_by;
 pub use rows::{Better, GROUPS, Line, ROWS, Row, row_named};
-pub use runtime::{Idle, Remote, Runtime, busy, yield_once};
+pub use runtime::{Idle, Remote, Runtime, busy, joined, yield_once};
 
 /// Runs the workload named on the command line on one runtime and prints its values as JSON lines.
 ///

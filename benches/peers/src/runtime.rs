@@ -4,6 +4,7 @@
 //! so that all runtimes run the same instructions around the thing measured.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -127,6 +128,13 @@ pub fn yield_once() -> impl Future<Output = ()> {
         context.waker().wake_by_ref();
         Poll::Pending
     })
+}
+
+/// The result of a task that ends. An async block around the handle would hold it twice.
+pub fn joined<T, E: std::fmt::Debug>(
+    mut task: impl Future<Output = Result<T, E>> + Unpin,
+) -> impl Future<Output = T> {
+    poll_fn(move |context| Pin::new(&mut task).poll(context).map(|result| result.expect("the task ends")))
 }
 
 /// A task that never lets its core sleep, for runtimes that have no polling mode.

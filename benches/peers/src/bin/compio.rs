@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use peers::{Idle, Mailbox, Runtime, busy, far_thread, serve_mailbox};
+use peers::{Idle, Mailbox, Runtime, busy, far_thread, joined, serve_mailbox};
 
 fn main() {
     peers::main::<Compio>()
@@ -31,7 +31,7 @@ impl Runtime for Compio {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = compio::runtime::spawn(future);
-        async { task.await.expect("the task ends") }
+        joined(task)
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {

@@ -11,7 +11,7 @@ use kimojio::{
     MessagePipeReceiver, MessagePipeSender, ReceiverUnbounded, SenderUnbounded, async_channel_unbounded,
     make_message_pipe_oneway_sync, operations,
 };
-use peers::{Idle, Remote, Runtime, far_thread};
+use peers::{Idle, Remote, Runtime, far_thread, joined};
 
 fn main() {
     peers::main::<Kimojio>()
@@ -46,7 +46,7 @@ impl Runtime for Kimojio {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = operations::spawn_task(future);
-        async { task.await.expect("the task ends") }
+        joined(task)
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {

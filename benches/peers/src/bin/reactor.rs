@@ -4,7 +4,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::time::Duration;
 
-use peers::{Idle, Measure, Remote, Runtime};
+use peers::{Idle, Measure, Remote, Runtime, joined};
 use reactor::sync::{local, spsc};
 use reactor::{Core, JoinHandle, LocalExecutor, Mode, Poller, app, post, spawn_local, spawn_on};
 
@@ -48,7 +48,7 @@ impl Runtime for Reactor {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = spawn_local(future);
-        async { task.await.expect("the task ends") }
+        joined(task)
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use peers::{Idle, Remote, Runtime, busy, far_thread};
+use peers::{Idle, Remote, Runtime, busy, far_thread, joined};
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -49,7 +49,7 @@ impl<const LOCAL_SET: bool> Runtime for Tokio<LOCAL_SET> {
 
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = spawn_local(future);
-        async { task.await.expect("the task ends") }
+        joined(task)
     }
 
     fn spawn_detached(future: impl Future<Output = ()> + 'static) {
