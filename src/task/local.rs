@@ -16,7 +16,10 @@ use super::{
     remote::Ticket,
     state::{ABORTED, DONE, FUTURE_DROPPED, HANDLE, OUTPUT, PROXY, SCHEDULED},
 };
-use crate::{inbox::Consumer, sys::sync::Arc};
+use crate::{
+    inbox::Consumer,
+    sys::{sync::Arc, unwind::drop_payload},
+};
 use std::{
     any::Any,
     cell::{Cell, RefCell},
@@ -212,7 +215,7 @@ impl Local {
         while let Err(payload) = catch_unwind(AssertUnwindSafe(&mut f)) {
             match self.polling.take() {
                 Some(task) => self.step_panicked(task, payload),
-                None => drop_quietly(payload),
+                None => drop_payload(payload),
             }
         }
     }
@@ -255,7 +258,7 @@ impl Local {
         let header = unsafe { task.as_ref() };
         let state = header.state();
         if state & DONE != 0 {
-            drop_quietly(payload);
+            drop_payload(payload);
             return self.end_run(task);
         }
         let mut error = JoinError::Panicked(Panic::new(payload));
@@ -277,7 +280,7 @@ impl Local {
 
     pub(super) fn guarded_once(&self, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-            drop_quietly(payload);
+            drop_payload(payload);
         }
     }
 
@@ -366,12 +369,5 @@ impl Local {
             unsafe { task.as_ref() }.change_state(0, ABORTED);
             self.schedule(task);
         }
-    }
-}
-
-/// Drops a panic's payload, whose own drop may panic once more.
-fn drop_quietly(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
     }
 }
