@@ -6,7 +6,10 @@ use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -29,23 +32,16 @@ fn host_loop(executor: &LocalExecutor, is_done: impl Fn() -> bool) -> usize {
 fn events_from_other_threads_wake_the_hosts_loop() {
     let executor = LocalExecutor::new().unwrap();
     let (handle, core) = (executor.handle(), executor.core());
-    let (go, gone) = mpsc::channel();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
     let asker = std::thread::spawn(move || {
-        (0..100)
-            .map(|n| {
-                let answer = handle.spawn_on(core, async move { n + 1 }).wait().unwrap();
-                go.send(()).unwrap();
-                answer
-            })
-            .sum::<u64>()
+        let sum = (0..100).map(|n| handle.spawn_on(core, async move { n + 1 }).wait().unwrap()).sum::<u64>();
+        over.store(true, SeqCst);
+        // The host may have gone to sleep since the last answer: this wakes it to look.
+        handle.post(core, || ()).unwrap();
+        sum
     });
-    let answered = Cell::new(0);
-    let waits = host_loop(&executor, || {
-        answered.set(answered.get() + gone.try_iter().count());
-        asker.is_finished() || answered.get() == 100
-    });
-    // The asker's last send may come after the host's last look.
-    drop(executor);
+    let waits = host_loop(&executor, || is_over.load(SeqCst));
     assert_eq!(asker.join().unwrap(), 5050);
     assert!(waits <= 300, "{waits} sleeps for 100 answers");
 }
