@@ -38,7 +38,7 @@ pub fn spawn_named<F: Future + 'static>(
 /// Runs `future` on `core`, this one or another: SPDK's `spdk_event_allocate` and `_call`, with an answer.
 ///
 /// Events arrive in the order in which they were sent, and are never lost: the future is polled as soon as the core takes the
-/// event. It travels inline if it is small (40 bytes), so that neither side allocates; the result comes back the same way. If the
+/// event. It travels inline if it is small (32 bytes), so that neither side allocates; the result comes back the same way. If the
 /// core has ended the handle says [`JoinError::CoreGone`].
 ///
 /// # Panics
