@@ -24,6 +24,8 @@ const FLOORS: &[(&str, usize)] = &[
     ("nvme", 4),
     ("uring", 4),
     ("bdev", 5),
+    ("fs", 5),
+    ("io", 5),
     ("bdev::modules", 6),
     ("net", 6),
     ("target", 6),

@@ -4,7 +4,9 @@
 
 #![expect(unsafe_code, reason = "the traits promise that a buffer's memory stays put while the value moves")]
 
+use super::Slice;
 use std::io;
+use std::ops::RangeBounds;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,6 +29,24 @@ pub unsafe trait IoBuf: 'static {
     /// Whether there is no byte.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The part of the buffer in `range`, which an operation takes like a buffer of its own.
+    ///
+    /// ```
+    /// use reactor::uring::IoBuf;
+    /// let rest = vec![1, 2, 3, 4].slice(2..);
+    /// assert_eq!(rest.len(), 2);
+    /// assert_eq!(rest.into_inner(), [1, 2, 3, 4]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the range is not within the buffer.
+    fn slice(self, range: impl RangeBounds<usize>) -> Slice<Self>
+    where
+        Self: Sized,
+    {
+        Slice::new(self, range)
     }
 }
 

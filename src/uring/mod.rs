@@ -26,6 +26,7 @@ mod probe;
 mod queues;
 mod ring;
 mod signal;
+mod slice;
 mod workers;
 
 pub use buf::{BufResult, IoBuf, IoBufMut};
@@ -35,6 +36,7 @@ pub use fd::Fd;
 pub use probe::Probe;
 pub use queues::Counters;
 pub use ring::Ring;
+pub use slice::Slice;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
