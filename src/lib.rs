@@ -35,6 +35,7 @@ mod error;
 mod inbox;
 mod inflight;
 mod reactor;
+pub mod signal;
 pub mod sync;
 pub mod sys;
 mod task;

@@ -26,6 +26,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("bdev", 5),
     ("fs", 5),
     ("io", 5),
+    ("signal", 5),
     ("bdev::modules", 6),
     ("net", 6),
     ("target", 6),

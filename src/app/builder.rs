@@ -6,7 +6,7 @@ use super::{
     running::Running,
     subsystem::{Subsystem, Subsystems},
 };
-use crate::{reactor::context, sys::cpu, time::Clock};
+use crate::{reactor::context, signal::Signal, sys::cpu, time::Clock};
 use std::{borrow::Cow, time::Duration};
 
 /// Makes a runtime and runs an application on it: what `#[reactor::main]` does, in code.
@@ -30,6 +30,7 @@ pub struct Builder {
     pub(super) is_pinned: Option<bool>,
     pub(super) deadline: Duration,
     pub(super) signals: Option<bool>,
+    pub(super) blocked_signals: Vec<Signal>,
     pub(super) unblock_threads: usize,
     pub(super) clock: Option<Clock>,
     pub(super) subsystems: Subsystems,
@@ -60,6 +61,7 @@ impl Builder {
             is_pinned: None,
             deadline: DEADLINE,
             signals: None,
+            blocked_signals: Vec::new(),
             unblock_threads: UNBLOCK_THREADS,
             clock: None,
             subsystems: Subsystems::default(),
@@ -112,6 +114,16 @@ impl Builder {
     /// do what they did before.
     pub fn signals(mut self, is_watching: bool) -> Self {
         self.signals = Some(is_watching);
+        self
+    }
+
+    /// Blocks `signals` in the application's threads, the calling one included (which goes on blocking them), so that its tasks
+    /// can read them from a [`signal::Signals`](crate::signal::Signals). Threads that were started before must do so
+    /// themselves, with [`signal::block`](crate::signal::block()).
+    ///
+    /// SIGINT and SIGTERM end the application no longer if they are among them.
+    pub fn block_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
+        self.blocked_signals.extend(signals);
         self
     }
 

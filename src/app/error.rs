@@ -2,6 +2,7 @@
 
 use crate::{
     reactor::ExecutorError,
+    signal,
     sys::{
         cpu::{self, PinError},
         eventfd,
@@ -30,6 +31,9 @@ pub enum Error {
     /// The handlers of SIGINT and SIGTERM could not be installed.
     #[error("cannot watch for SIGINT and SIGTERM, `Builder::signals(false)` does without: {0}")]
     Signals(#[source] io::Error),
+    /// One of `Builder::block_signals` is not for tasks to read.
+    #[error(transparent)]
+    BlockSignals(#[from] signal::Error),
     /// `Builder::unblock_threads(0)`.
     #[error("`unblock_threads` is 0: calls of `app::unblock` would wait for ever, allow one thread at least")]
     NoUnblockThreads,

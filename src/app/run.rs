@@ -12,7 +12,7 @@ use super::{
     supervise::{Ended, supervise},
     watchdog::EndOfWatch,
 };
-use crate::{Handle, reactor::Group, sys::cpu, time::Clock};
+use crate::{Handle, reactor::Group, signal, sys::cpu, time::Clock};
 use std::{borrow::Cow, mem, path::Path, sync::Arc};
 
 impl Builder {
@@ -49,6 +49,8 @@ pub(super) fn run_to_end<T>(
     if builder.unblock_threads == 0 {
         return Err(Error::NoUnblockThreads);
     }
+    // First: threads inherit it.
+    signal::block(builder.blocked_signals.iter().copied())?;
     // Dropped last, after the executor.
     let _restore = Restore::remember();
     let (is_pinned, name) = (builder.is_pinned(), builder.name_or_program());

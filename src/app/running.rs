@@ -1,7 +1,7 @@
 //! An application as other threads see it.
 
 use super::{Builder, Error, run::run_to_end, seat::Seat, state::App};
-use crate::Handle;
+use crate::{Handle, signal};
 use std::{
     fmt,
     sync::{Arc, mpsc},
@@ -75,6 +75,7 @@ impl<T: Send + 'static> Running<T> {
         F: AsyncFnOnce() -> T + Send + 'static,
     {
         let ids = builder.resolve_cores()?;
+        signal::block(builder.blocked_signals.iter().copied())?;
         let core = ids[0];
         let (sender, started) = mpsc::sync_channel(1);
         let body = move || {

@@ -2,6 +2,7 @@
 
 mod nop;
 mod open;
+mod poll;
 mod rw;
 mod statx;
 mod sync;
