@@ -46,6 +46,53 @@ fn events_from_other_threads_wake_the_hosts_loop() {
     assert!(waits <= 300, "{waits} sleeps for 100 answers");
 }
 
+fn is_readable(executor: &LocalExecutor) -> bool {
+    let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(executor, PollFlags::IN)], Some(&now)).unwrap() == 1
+}
+
+/// A host never looks into the set behind the descriptor, so that the turn has to.
+#[test]
+fn the_descriptor_is_readable_from_an_event_to_the_next_turn() {
+    let executor = LocalExecutor::new().unwrap();
+    let (handle, core) = (executor.handle(), executor.core());
+    for _ in 0..3 {
+        assert!(executor.prepare_to_sleep() && !is_readable(&executor));
+        let poster = handle.clone();
+        std::thread::spawn(move || poster.post(core, || ()).unwrap()).join().unwrap();
+        assert!(is_readable(&executor) && is_readable(&executor), "looking at it changed it");
+        assert_eq!(executor.turn().events, 1);
+        assert!(!is_readable(&executor), "the host would spin");
+    }
+}
+
+/// The run loop leaves the bell's counter as it is, and at times a ring that it has not seen.
+#[test]
+fn a_host_may_go_on_where_the_run_loop_has_slept() {
+    let executor = LocalExecutor::new().unwrap();
+    executor.set_mode(Mode::Interrupt);
+    let (handle, core) = (executor.handle(), executor.core());
+    for round in 0..20 {
+        let (sender, receiver) = reactor::sync::oneshot::channel();
+        let poster = handle.clone();
+        let posting =
+            std::thread::spawn(move || poster.post(core, move || sender.send(round).unwrap()).unwrap());
+        assert_eq!(executor.block_on(receiver), Ok(round));
+        posting.join().unwrap();
+
+        // In vain once at most.
+        while !executor.prepare_to_sleep() {
+            executor.turn();
+        }
+        executor.turn();
+        assert!(executor.prepare_to_sleep() && !is_readable(&executor), "the host would spin");
+        let poster = handle.clone();
+        std::thread::spawn(move || poster.post(core, || ()).unwrap()).join().unwrap();
+        assert!(is_readable(&executor), "the host would sleep on");
+        assert_eq!(executor.turn().events, 1);
+    }
+}
+
 /// Drivers and the block layer included: the ring's completions make the descriptor readable.
 #[test]
 fn files_and_timers_work_in_the_hosts_loop() {

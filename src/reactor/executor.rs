@@ -5,7 +5,7 @@ use super::{
     context::{self, Turning},
     driver::Driver,
     group::{Group, Peer},
-    park::Parker,
+    park::{Parker, Sleeper},
     poller::Pollers,
     stats::Counters,
     turn::Turn,
@@ -176,7 +176,7 @@ impl LocalExecutor {
     /// Announces that the host is about to wait for [`fd`](Self::fd). `false` if there is something to do first: turn instead.
     pub fn prepare_to_sleep(&self) -> bool {
         let _turning = self.enter();
-        self.core.prepare_to_sleep()
+        self.core.prepare_to_sleep(Sleeper::Host)
     }
 
     /// Sends work to this core (and its runtime's others) from any thread.

@@ -1,6 +1,6 @@
 //! Turning until a future is done: when to go round again, spin or sleep; and the end of a core.
 
-use super::{Inner, context::Turning};
+use super::{Inner, context::Turning, park::Sleeper};
 use crate::{sys::unwind::contained, task::Home};
 use std::{
     cell::Cell,
@@ -91,13 +91,13 @@ impl Inner {
     }
 
     /// Whether the core may sleep; from then on senders wake it.
-    pub(super) fn prepare_to_sleep(&self) -> bool {
+    pub(super) fn prepare_to_sleep(&self, sleeper: Sleeper) -> bool {
         let (peer, home) = (self.peer(), &**self.home());
         let local = home.local().expect("the core is entered");
         if self.pollers.keep_awake() || !self.parker.may_sleep() || !local.park(home) {
             return false;
         }
-        self.parker.set_parked();
+        self.parker.set_parked(sleeper);
         self.group.balance.sleepers.announce(self.index);
         // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
         // here, or it comes after and rings.
@@ -117,7 +117,7 @@ impl Inner {
             // A virtual clock does not move while the core sleeps; whoever moves it is another thread, and rings no bell.
             return std::thread::yield_now();
         }
-        if self.prepare_to_sleep() {
+        if self.prepare_to_sleep(Sleeper::RunLoop) {
             self.parker.wait(self.timers.time_to_next_deadline().map(|left| left.max(SHORTEST_SLEEP)));
             self.parker.woken(self);
             self.counters.slept(self.clock().now_ticks());

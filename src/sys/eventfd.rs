@@ -50,12 +50,15 @@ impl EventFd {
     }
 
     /// Makes the descriptor readable: one `write`, from any thread, from a signal handler too. Never blocks and leaves
-    /// `errno` alone.
+    /// `errno` alone. Each call is an edge to those who wait for edges (`EPOLLET`), also while the descriptor is readable.
     #[inline]
     pub fn signal(&self) {
-        // EAGAIN says that the counter is full, and so the descriptor readable: all that was asked. Nothing else can
-        // fail on a descriptor that we own. A raw system call, hence async-signal-safe.
-        let _ = write(&self.0, &1_u64.to_ne_bytes());
+        // EAGAIN says that the counter is full: readable already, but without an edge. It takes 2⁶⁴ − 2 signals that nobody
+        // drains, and what was drained here is signalled again. Nothing else can fail on a descriptor that we own. Raw system
+        // calls, hence async-signal-safe.
+        while write(&self.0, &1_u64.to_ne_bytes()) == Err(Errno::AGAIN) {
+            self.drain();
+        }
     }
 
     /// Takes all signals at once: one `read`. Says whether there were any. Never blocks.
