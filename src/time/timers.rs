@@ -29,12 +29,24 @@ struct Home {
     wheel: RefCell<Wheel<Waker>>,
     /// The time of the last `fire`, in microseconds.
     fired_us: Cell<u64>,
+    /// No deadline is earlier; `u64::MAX` if nothing is armed. May lie too early after a cancellation, until the next `fire`.
+    due_us: Cell<u64>,
+    /// The same in ticks of the clock, so that a turn compares a reading as it comes.
+    due_ticks: Cell<u64>,
 }
 
 impl Timers {
     /// No timers yet, on `clock`.
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { home: Rc::new(Home { clock, wheel: RefCell::new(Wheel::new()), fired_us: Cell::new(0) }) }
+        Self {
+            home: Rc::new(Home {
+                clock,
+                wheel: RefCell::new(Wheel::new()),
+                fired_us: Cell::new(0),
+                due_us: Cell::new(u64::MAX),
+                due_ticks: Cell::new(u64::MAX),
+            }),
+        }
     }
 
     /// The clock that these timers follow.
@@ -55,8 +67,14 @@ impl Timers {
         self.home.clock.now_us()
     }
 
-    /// Wakes all whose deadline is `now_us` or earlier, by deadline, and returns how many. One comparison if
-    /// there are none.
+    /// Whether it is time to call [`fire`](Self::fire). Does not read the clock if nothing is armed.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        let due = self.home.due_ticks.get();
+        due != u64::MAX && due <= self.home.clock.now_ticks()
+    }
+
+    /// Wakes all whose deadline is `now_us` or earlier, by deadline, and returns how many.
     ///
     /// What wakers arm from within for a time that has passed is fired as well; futures arm no such thing,
     /// because they find their deadline behind `now_us`. If a waker panics, the others are woken by the next
@@ -69,7 +87,15 @@ impl Timers {
             waker.wake();
             fired += 1;
         }
+        // After a panic it stays in the past, which is right: the others are due.
+        self.set_due(self.next_deadline_us().unwrap_or(u64::MAX));
         fired
+    }
+
+    #[inline]
+    fn set_due(&self, us: u64) {
+        self.home.due_us.set(us);
+        self.home.due_ticks.set(self.home.clock.ticks_at_us(us));
     }
 
     /// A function of its own because the borrow must have ended before the waker is woken.
@@ -102,6 +128,9 @@ impl Timers {
             return None;
         }
         let waker = waker.clone();
+        if deadline_us < self.home.due_us.get() {
+            self.set_due(deadline_us);
+        }
         Some(self.home.wheel.borrow_mut().insert(deadline_us, waker))
     }
 
@@ -233,6 +262,38 @@ mod tests {
         timers.arm(at(10), Waker::noop()).unwrap();
         catch_unwind(AssertUnwindSafe(|| timers.fire(10))).unwrap_err();
         assert_eq!(timers.fire(10), 1);
+    }
+
+    /// Held against the wheel itself, with every clock: what the turn asks before it fires.
+    #[test]
+    fn due_as_soon_as_the_first_deadline_has_come_and_not_before() {
+        let (timers, hand) = timers();
+        assert!(!timers.is_due());
+        hand.advance(Duration::from_micros(10));
+        let late = timers.arm(at(40), Waker::noop()).unwrap();
+        let first = timers.arm(at(20), Waker::noop()).unwrap();
+        timers.arm(at(30), Waker::noop()).unwrap();
+        hand.advance(Duration::from_nanos(9_999));
+        assert!(!timers.is_due());
+        hand.advance(Duration::from_nanos(1));
+        assert!(timers.is_due());
+        timers.disarm(first);
+        // In vain, once: that it was cancelled is found out by looking.
+        assert_eq!((timers.fire(20), timers.is_due()), (0, false));
+        hand.advance(Duration::from_micros(10));
+        assert!(timers.is_due());
+        assert_eq!((timers.fire(30), timers.is_due()), (1, false));
+        timers.disarm(late);
+        hand.advance(Duration::from_secs(1));
+        assert_eq!((timers.fire(1_000_000), timers.is_due()), (0, false));
+    }
+
+    #[test]
+    fn deadlines_that_never_come_are_never_due() {
+        let (timers, hand) = timers();
+        timers.arm(Instant::from_ns(u64::MAX), Waker::noop()).unwrap();
+        hand.advance(Duration::from_secs(365 * 86_400));
+        assert!(!timers.is_due());
     }
 
     #[test]
