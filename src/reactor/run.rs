@@ -24,10 +24,6 @@ pub enum Mode {
     Interrupt = 2,
 }
 
-/// Timers that are closer together than this are fired together: going to sleep and waking up costs up to 8 µs of processor time
-/// here. At 10,000 timers in 100 ms it halves the processor time and puts the median timer off by 6 µs.
-const SHORTEST_SLEEP: Duration = Duration::from_micros(15);
-
 impl Mode {
     /// Longer than it takes to wake a sleeping core here (17 to 21 µs one way): a request that comes back within that time is
     /// answered without a system call on either side.
@@ -118,7 +114,8 @@ impl Inner {
             return std::thread::yield_now();
         }
         if self.prepare_to_sleep(Sleeper::RunLoop) {
-            self.parker.wait(self.timers.time_to_next_deadline().map(|left| left.max(SHORTEST_SLEEP)));
+            let left = self.timers.time_to_next_deadline();
+            self.parker.wait(left.map(|left| left.max(self.timer_slack.get())));
             self.parker.woken(self);
             self.counters.slept(self.clock().now_ticks());
         }
