@@ -20,7 +20,7 @@ fn host_loop(executor: &LocalExecutor, is_done: impl Fn() -> bool) -> usize {
         if executor.turn().is_busy() || !executor.prepare_to_sleep() {
             continue;
         }
-        let left = executor.next_deadline().map(|at| at.duration_since(time::Clock::tsc().now()));
+        let left = executor.next_deadline().map(|at| at.duration_since(executor.now()));
         let timeout = left.map(|t| rustix::time::Timespec::try_from(t).unwrap());
         poll(&mut [PollFd::new(executor, PollFlags::IN)], timeout.as_ref()).unwrap();
         waits += 1;
@@ -122,11 +122,11 @@ fn files_and_timers_work_in_the_hosts_loop() {
 #[test]
 fn a_deadline_is_known_to_the_host() {
     let (clock, hand) = time::Clock::manual();
-    let executor = LocalExecutor::with_clock(clock.clone()).unwrap();
+    let executor = LocalExecutor::with_clock(clock).unwrap();
     assert!(executor.next_deadline().is_none());
     let sleeper = executor.spawn_local(async { time::sleep(Duration::from_millis(5)).await });
     executor.turn();
-    assert_eq!(executor.next_deadline().unwrap().duration_since(clock.now()), Duration::from_millis(5));
+    assert_eq!(executor.next_deadline().unwrap().duration_since(executor.now()), Duration::from_millis(5));
     hand.advance(Duration::from_millis(5));
     assert_eq!(executor.turn().timers, 1);
     executor.block_on(sleeper).unwrap();
@@ -187,6 +187,52 @@ fn an_idle_core_sleeps() {
         assert!(spent < Duration::from_millis(20), "{mode:?}: {spent:?} of 200 ms");
         assert!(executor.stats().idle > Duration::from_millis(150), "{:?}", executor.stats());
     }
+}
+
+/// However many there are: the core of a busy server sleeps for its timers once per slack.
+#[test]
+fn timers_that_are_close_together_share_a_wake_up() {
+    const SLACK: Duration = Duration::from_millis(2);
+    let executor = LocalExecutor::new().unwrap();
+    executor.set_mode(Mode::Interrupt);
+    executor.set_timer_slack(SLACK);
+    let start = executor.now();
+    executor.block_on(async {
+        let sleepers: Vec<_> = (0..500)
+            .map(|n| {
+                spawn_local(async move {
+                    let deadline = start + Duration::from_micros(20 * n);
+                    time::sleep_until(deadline).await;
+                    assert!(time::Instant::now() >= deadline, "early");
+                })
+            })
+            .collect();
+        for sleeper in sleepers {
+            sleeper.await.unwrap();
+        }
+    });
+    let slacks = executor.now().duration_since(start).as_nanos() / SLACK.as_nanos();
+    let sleeps = executor.stats().sleeps;
+    assert!(u128::from(sleeps) <= slacks + 2, "{sleeps} sleeps in the time of {slacks}");
+}
+
+/// The slack is the timers' alone.
+#[test]
+fn an_event_ends_a_sleep_that_timers_share() {
+    let executor = LocalExecutor::new().unwrap();
+    executor.set_mode(Mode::Interrupt);
+    executor.set_timer_slack(Duration::from_secs(30));
+    let (handle, core) = (executor.handle(), executor.core());
+    let (sender, receiver) = reactor::sync::oneshot::channel();
+    let start = executor.now();
+    executor.block_on(async {
+        let _timer = spawn_local(time::sleep(Duration::from_millis(1)));
+        yield_now().await;
+        let poster = std::thread::spawn(move || handle.post(core, || sender.send(()).unwrap()).unwrap());
+        receiver.await.unwrap();
+        poster.join().unwrap();
+    });
+    assert!(executor.now().duration_since(start) < Duration::from_secs(20), "it slept for the timer's sake");
 }
 
 #[test]

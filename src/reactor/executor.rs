@@ -196,6 +196,21 @@ impl LocalExecutor {
         self.core.stats()
     }
 
+    /// The present moment on the core's own clock, a virtual one included: what [`next_deadline`](Self::next_deadline) is to be
+    /// compared with.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let executor = reactor::LocalExecutor::new()?;
+    /// // How long the host may wait.
+    /// let left = executor.next_deadline().map(|at| at.duration_since(executor.now()));
+    /// assert_eq!(left, None);
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn now(&self) -> Instant {
+        self.core.timers.now()
+    }
+
     /// Which core this is.
     pub fn core(&self) -> Core {
         self.core.core()
