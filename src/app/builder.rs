@@ -26,6 +26,7 @@ pub struct Builder {
     pub(super) cores: Result<CoreList, cpu::Error>,
     pub(super) mode: Mode,
     pub(super) spin: Option<Duration>,
+    pub(super) timer_slack: Option<Duration>,
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) is_pinned: Option<bool>,
     pub(super) deadline: Duration,
@@ -57,6 +58,7 @@ impl Builder {
             cores: Ok(CoreList::Count(1)),
             mode: Mode::default(),
             spin: None,
+            timer_slack: None,
             name: None,
             is_pinned: None,
             deadline: DEADLINE,
@@ -85,6 +87,13 @@ impl Builder {
     /// How long [`Mode::Adaptive`] spins before it sleeps: 50 µs unless set.
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = Some(spin);
+        self
+    }
+
+    /// How long a core that has gone to sleep for a timer sleeps at least, so that timers which are close together share a wake-up:
+    /// 10 µs unless set. [`LocalExecutor::set_timer_slack`](crate::LocalExecutor::set_timer_slack) says what it costs.
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.timer_slack = Some(slack);
         self
     }
 

@@ -60,7 +60,8 @@ pub(super) fn run_to_end<T>(
         Arc::new(App::new(name, Handle::new(group.clone()), pool, builder.deadline, builder.is_process));
     let _watched = EndOfWatch(app.clone());
     let clock = builder.clock.unwrap_or_else(Clock::tsc);
-    let plan = Plan { group, is_pinned, spin: builder.spin, clock };
+    let (spin, timer_slack) = (builder.spin, builder.timer_slack);
+    let plan = Plan { group, is_pinned, spin, timer_slack, clock };
 
     let executor = plan.seat(0, &app).map_err(|source| Error::Core { core: ids[0], source })?;
     let mut crew = Crew::start(&plan, &app)?;

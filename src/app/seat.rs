@@ -28,6 +28,7 @@ pub(super) struct Plan {
     pub(super) group: Arc<Group>,
     pub(super) is_pinned: bool,
     pub(super) spin: Option<Duration>,
+    pub(super) timer_slack: Option<Duration>,
     pub(super) clock: Clock,
 }
 
@@ -46,6 +47,9 @@ impl Plan {
         let executor = LocalExecutor::of_group(self.group.clone(), index, self.clock.clone())?;
         if let Some(spin) = self.spin {
             executor.set_spin(spin);
+        }
+        if let Some(slack) = self.timer_slack {
+            executor.set_timer_slack(slack);
         }
         // The oldest per-core object is dropped last: whatever ends with the core may still ask for its application.
         let seat = || Ok::<_, Infallible>(Rc::new(Seat { app: app.clone(), hooks: RefCell::default() }));
