@@ -119,6 +119,22 @@ mod start {
         assert_eq!(payload.downcast_ref(), Some(&"in main"));
     }
 
+    /// At least one of several sleeps is ended by its timer and not by something else that wakes the core.
+    #[test]
+    fn cores_take_the_slack_that_is_set() {
+        const SLACK: Duration = Duration::from_millis(20);
+        let longest = cores_unpinned(1).mode(Mode::Interrupt).timer_slack(SLACK).run(async || {
+            let mut longest = Duration::ZERO;
+            for _ in 0..5 {
+                let start = reactor::time::Instant::now();
+                reactor::time::sleep(Duration::from_millis(1)).await;
+                longest = longest.max(start.elapsed());
+            }
+            longest
+        });
+        assert!(longest.unwrap() >= SLACK);
+    }
+
     /// Sleeping cores are woken when their timers are due, not 50 µs later; the caller's thread is as it was.
     #[test]
     fn cores_have_no_timer_slack() {
