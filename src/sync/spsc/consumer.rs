@@ -1,6 +1,6 @@
 //! The consuming half of the ring: at once, awaited, in batches, or as a `Stream`.
 
-use super::ring::{Park, Reader};
+use super::{ring::Reader, wait::Side};
 use crate::sync::error::TryRecvError;
 use futures::stream::Stream;
 use std::{
@@ -36,7 +36,8 @@ impl<T> Consumer<T> {
     /// As [`recv`](Self::recv), for hand-written futures.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        ready!(self.poll_some(cx));
+        // None, in either case, if there is nothing to read.
+        let _some = ready!(self.reader.poll_some(cx));
         let value = self.reader.read();
         self.reader.publish();
         Poll::Ready(value)
@@ -49,7 +50,7 @@ impl<T> Consumer<T> {
     pub fn recv_many<'a>(&'a mut self, out: &'a mut Vec<T>, max: usize) -> impl Future<Output = usize> + 'a {
         poll_fn(move |cx| {
             if max > 0 {
-                ready!(self.poll_some(cx));
+                let _some = ready!(self.reader.poll_some(cx));
             }
             Poll::Ready(self.try_recv_many(out, max))
         })
@@ -59,7 +60,7 @@ impl<T> Consumer<T> {
     /// many.
     #[inline]
     pub fn try_recv_many(&mut self, out: &mut Vec<T>, max: usize) -> usize {
-        let count = self.reader.len().min(max);
+        let count = self.reader.look().min(max);
         let reader = &mut self.reader;
         out.extend((0..count).map_while(|_| reader.read()));
         self.reader.publish();
@@ -72,10 +73,10 @@ impl<T> Consumer<T> {
     /// [`TryRecvError::Empty`] or, if none will come, [`TryRecvError::Closed`].
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        if self.reader.len() == 0 {
+        if self.reader.look() == 0 {
             // Asked first: what was published before the end is found after it.
             let ended = self.reader.is_ended();
-            if self.reader.len() == 0 {
+            if self.reader.look() == 0 {
                 return Err(if ended { TryRecvError::Closed } else { TryRecvError::Empty });
             }
         }
@@ -87,22 +88,6 @@ impl<T> Consumer<T> {
     /// Fails the producer from now on; what is in the ring can still be received.
     pub fn close(&mut self) {
         self.reader.close();
-    }
-
-    /// Ready when there is a message, or none will come.
-    #[inline]
-    fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(crate::task::budget::proceed(cx));
-        loop {
-            if self.reader.len() > 0 {
-                return Poll::Ready(());
-            }
-            match self.reader.park(cx.waker()) {
-                Park::Waiting => return Poll::Pending,
-                Park::Moved => {}
-                Park::Ended => return Poll::Ready(()),
-            }
-        }
     }
 }
 

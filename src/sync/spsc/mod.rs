@@ -7,6 +7,7 @@
 mod consumer;
 mod producer;
 mod ring;
+mod wait;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -1,6 +1,6 @@
 //! The producing half of the ring: at once, awaited, in batches, or as a `Sink`.
 
-use super::ring::{Park, Writer};
+use super::{ring::Writer, wait::Side};
 use crate::sync::error::{Closed, SendError, TrySendError};
 use futures::sink::Sink;
 use std::{
@@ -56,7 +56,7 @@ impl<T> Producer<T> {
             return Err(Closed);
         }
         let mut sent = 0;
-        while self.writer.room() > 0 {
+        while self.writer.look() > 0 {
             let Some(value) = values.next() else { break };
             let written = self.writer.write(value);
             debug_assert!(written.is_ok(), "there was room");
@@ -86,21 +86,13 @@ impl<T> Producer<T> {
     }
 
     /// As [`ready`](Self::ready), for hand-written futures.
+    #[inline]
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
-        ready!(crate::task::budget::proceed(cx));
-        loop {
-            match self.writer.room() {
-                0 => {}
-                room => return Poll::Ready(Ok(room)),
-            }
+        if self.writer.known() == 0 {
             // What was fed must be seen before this side waits for it to be consumed.
             self.flush()?;
-            match self.writer.park(cx.waker()) {
-                Park::Waiting => return Poll::Pending,
-                Park::Moved => {}
-                Park::Ended => return Poll::Ready(Err(Closed)),
-            }
         }
+        self.writer.poll_some(cx)
     }
 
     /// Whether the consumer is gone or closed.

@@ -15,6 +15,7 @@
 
 #![expect(unsafe_code, reason = "slots are handed from side to side by position")]
 
+use super::wait::{Pace, Park, Side};
 use crate::sync::waker_slot::WakerSlot;
 use crate::sys::sync::{
     Arc, CachePadded, UnsafeCell,
@@ -59,21 +60,9 @@ pub(super) fn ring<T>(capacity: usize) -> (Writer<T>, Reader<T>) {
     let slots = (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
     let ring = Arc::new(Ring { tail: index(), head: index(), slots, capacity });
     (
-        Writer { ring: ring.clone(), tail: 0, published: 0, head: 0 },
-        Reader { ring, head: 0, published: 0, tail: 0 },
+        Writer { ring: ring.clone(), tail: 0, published: 0, head: 0, pace: Pace::default() },
+        Reader { ring, head: 0, published: 0, tail: 0, pace: Pace::default() },
     )
-}
-
-/// What a side that wants to wait is told.
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Park {
-    /// Nothing has changed; the waker will be woken.
-    Waiting,
-    /// The other side has moved: there is something now.
-    Moved,
-    /// The other side is gone or closed.
-    Ended,
 }
 
 /// The writing side. Positions are kept shifted, as in the words, without flags.
@@ -85,6 +74,7 @@ pub(super) struct Writer<T> {
     published: usize,
     /// What the head word said when it was last needed.
     head: usize,
+    pace: Pace,
 }
 
 /// The reading side.
@@ -96,6 +86,7 @@ pub(super) struct Reader<T> {
     published: usize,
     /// What the tail word said when it was last needed.
     tail: usize,
+    pace: Pace,
 }
 
 impl<T> Ring<T> {
@@ -173,21 +164,10 @@ impl Index {
 }
 
 impl<T> Writer<T> {
-    /// How many values can be written. Looks at the reader's index only when it knows of no room.
-    #[inline]
-    pub(super) fn room(&mut self) -> usize {
-        let free = |this: &Self| this.ring.capacity - this.tail.wrapping_sub(this.head) / ONE;
-        if free(self) == 0 {
-            // Acquire: pairs with the Release in the reader's publish: the slots have been read.
-            self.head = self.ring.head.word.load(Ordering::Acquire) & !FLAGS;
-        }
-        free(self)
-    }
-
     /// Writes `value`, which the reader sees after [`publish`](Self::publish).
     #[inline]
     pub(super) fn write(&mut self, value: T) -> Result<(), T> {
-        if self.room() == 0 {
+        if self.look() == 0 {
             return Err(value);
         }
         // SAFETY: there is room, so this slot is empty and the writer's.
@@ -218,17 +198,40 @@ impl<T> Writer<T> {
         Some(self.ring.slot(self.tail).with(|slot| unsafe { (*slot).assume_init_read() }))
     }
 
-    /// Waits for room: to be called when there was none.
-    pub(super) fn park(&mut self, waker: &Waker) -> Park {
-        self.ring.head.park(&mut self.head, CLOSED, waker)
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.ring.tail.word.load(Ordering::Acquire) & CLOSED != 0
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.ring.capacity
+    }
+}
+
+impl<T> Side for Writer<T> {
+    #[inline]
+    fn known(&self) -> usize {
+        self.ring.capacity - self.tail.wrapping_sub(self.head) / ONE
+    }
+
+    #[inline]
+    fn look(&mut self) -> usize {
+        if self.known() == 0 {
+            // Acquire: pairs with the Release in the reader's publish: the slots have been read.
+            self.head = self.ring.head.word.load(Ordering::Acquire) & !FLAGS;
+        }
+        self.known()
+    }
+
+    fn used(&self) -> usize {
+        self.tail / ONE
+    }
+
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    fn park(&mut self, waker: &Waker) -> Park {
+        self.ring.head.park(&mut self.head, CLOSED, waker)
     }
 }
 
@@ -243,20 +246,10 @@ impl<T> Drop for Writer<T> {
 }
 
 impl<T> Reader<T> {
-    /// How many values are there for certain. Looks at the writer's index only when it knows of none.
-    #[inline]
-    pub(super) fn len(&mut self) -> usize {
-        if self.tail == self.head {
-            // Acquire: pairs with the Release in the writer's publish: the slots have been written.
-            self.tail = self.ring.tail.word.load(Ordering::Acquire) & !FLAGS;
-        }
-        self.tail.wrapping_sub(self.head) / ONE
-    }
-
     /// Takes the next value. Its slot is the writer's after [`publish`](Self::publish).
     #[inline]
     pub(super) fn read(&mut self) -> Option<T> {
-        if self.len() == 0 {
+        if self.look() == 0 {
             return None;
         }
         // SAFETY: before the tail, so full and the reader's; the position moves on, so it is read once.
@@ -275,11 +268,6 @@ impl<T> Reader<T> {
         }
     }
 
-    /// Waits for values: to be called when there was none.
-    pub(super) fn park(&mut self, waker: &Waker) -> Park {
-        self.ring.tail.park(&mut self.tail, TX_GONE | CLOSED, waker)
-    }
-
     /// Whether nothing will come after what is there. To be asked before looking for values.
     pub(super) fn is_ended(&self) -> bool {
         self.ring.tail.word.load(Ordering::Acquire) & (TX_GONE | CLOSED) != 0
@@ -289,6 +277,34 @@ impl<T> Reader<T> {
     pub(super) fn close(&mut self) {
         self.ring.tail.word.fetch_or(CLOSED, Ordering::AcqRel);
         self.ring.head.flag(CLOSED);
+    }
+}
+
+impl<T> Side for Reader<T> {
+    #[inline]
+    fn known(&self) -> usize {
+        self.tail.wrapping_sub(self.head) / ONE
+    }
+
+    #[inline]
+    fn look(&mut self) -> usize {
+        if self.known() == 0 {
+            // Acquire: pairs with the Release in the writer's publish: the slots have been written.
+            self.tail = self.ring.tail.word.load(Ordering::Acquire) & !FLAGS;
+        }
+        self.known()
+    }
+
+    fn used(&self) -> usize {
+        self.head / ONE
+    }
+
+    fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
+    }
+
+    fn park(&mut self, waker: &Waker) -> Park {
+        self.ring.tail.park(&mut self.tail, TX_GONE | CLOSED, waker)
     }
 }
 

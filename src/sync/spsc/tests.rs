@@ -44,6 +44,49 @@ fn a_consumer_is_woken_once_per_wait() {
     assert_eq!(count.poll(&mut rx.next()), Poll::Ready(Some(2)));
 }
 
+/// Polls until `future` waits to be woken instead of looking again by itself.
+fn poll_until_it_waits<F: std::future::Future + Unpin>(count: &Count, future: &mut F) {
+    let mut wakes = usize::MAX;
+    while wakes != count.wakes() {
+        wakes = count.wakes();
+        assert!(count.poll(future).is_pending());
+    }
+}
+
+#[test]
+fn a_consumer_that_is_ahead_in_a_stream_looks_again_by_itself_and_then_waits() {
+    let (mut tx, mut rx) = channel(64);
+    let count = Count::new();
+    assert_eq!(tx.try_send_many(&mut (0..64)), Ok(64));
+    for i in 0..64 {
+        assert_eq!(count.poll(&mut rx.next()), Poll::Ready(Some(i)));
+    }
+    assert!(count.poll(&mut rx.next()).is_pending());
+    assert_eq!(count.wakes(), 1, "it goes on without being woken by a message");
+    poll_until_it_waits(&count, &mut rx.next());
+    let wakes = count.wakes();
+    tx.try_send(64).unwrap();
+    assert_eq!(count.wakes(), wakes + 1);
+    assert_eq!(count.poll(&mut rx.next()), Poll::Ready(Some(64)));
+}
+
+#[test]
+fn a_producer_that_is_ahead_in_a_stream_looks_again_by_itself_and_then_waits() {
+    let (mut tx, mut rx) = channel(64);
+    let count = Count::new();
+    for i in 0..64 {
+        assert_eq!(count.poll(&mut tx.send(i)), Poll::Ready(Ok(())));
+    }
+    let mut send = tx.send(64);
+    assert!(count.poll(&mut send).is_pending());
+    assert_eq!(count.wakes(), 1, "it goes on without being woken by a receive");
+    poll_until_it_waits(&count, &mut send);
+    let wakes = count.wakes();
+    assert_eq!(rx.try_recv(), Ok(0));
+    assert_eq!(count.wakes(), wakes + 1);
+    assert_eq!(count.poll(&mut send), Poll::Ready(Ok(())));
+}
+
 #[test]
 fn fed_values_are_seen_when_flushed_and_when_the_producer_is_dropped() {
     let (mut tx, mut rx) = channel(4);
