@@ -48,6 +48,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/reactor/context.rs", "the current core behind a thread-local pointer"),
     ("src/reactor/critical.rs", "a function pointer that went through an atomic one"),
     ("src/reactor/outbox.rs", "events point to counters that the runtime keeps"),
+    ("src/sync/hostile_tests.rs", "a waker that says when it is cloned"),
     ("src/sync/mpsc/", "queue slots claimed and published by position"),
     ("src/sync/oneshot/cell.rs", "both sides share one allocation that the last of them frees"),
     ("src/sync/spsc/ring.rs", "slots handed from side to side by position"),

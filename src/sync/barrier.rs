@@ -97,6 +97,8 @@ impl Future for BarrierWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let barrier = self.barrier;
+        // Before the lock, and dropped after it: both may run foreign code.
+        let waker = cx.waker().clone();
         let mut state = barrier.state.lock().expect("the barrier's lock is never held across foreign code");
         match self.arrival.take() {
             None if state.arrived + 1 == barrier.parties => {
@@ -110,7 +112,7 @@ impl Future for BarrierWait<'_> {
             None => {
                 state.arrived += 1;
                 let generation = state.generation;
-                let key = state.waiters.push_back(generation, cx.waker());
+                let key = state.waiters.push_back(generation, waker);
                 drop(state);
                 self.arrival = Some(Arrival { generation, key });
                 Poll::Pending
@@ -122,9 +124,10 @@ impl Future for BarrierWait<'_> {
                 Poll::Ready(false)
             }
             Some(arrival) => {
-                let polled = state.waiters.poll(&arrival.key, cx.waker());
+                let mut clone = Some(waker);
+                let polled = state.waiters.poll(&arrival.key, cx.waker(), &mut clone);
+                debug_assert_eq!(polled, Some(Poll::Pending), "its generation has not ended");
                 drop(state);
-                drop(polled);
                 self.arrival = Some(arrival);
                 Poll::Pending
             }

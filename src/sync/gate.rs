@@ -4,7 +4,7 @@
 
 use super::{
     error::Closed,
-    wait_list::{Key, Verdict, WaitList},
+    wait_list::{Key, Verdict, WaitList, poll_place},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -133,13 +133,18 @@ impl Future for GateClose {
             return Poll::Ready(());
         }
         let this = &mut *self;
-        match &this.place {
-            None => this.place = Some(this.state.closers.borrow_mut().push_back((), cx.waker())),
-            Some(key) => {
-                let polled = this.state.closers.borrow_mut().poll(key, cx.waker());
-                drop(polled);
-            }
+        if let Some(key) = &this.place {
+            let polled = poll_place(cx.waker(), |waker, clone| {
+                this.state.closers.borrow_mut().poll(key, waker, clone)
+            });
+            return polled.map(|_| ());
         }
+        // A clone may run foreign code, which may let the last one out.
+        let waker = cx.waker().clone();
+        if this.state.inside.get() == 0 {
+            return Poll::Ready(());
+        }
+        this.place = Some(this.state.closers.borrow_mut().push_back((), waker));
         Poll::Pending
     }
 }

@@ -14,6 +14,8 @@
 mod barrier;
 mod error;
 mod gate;
+#[cfg(all(test, not(loom)))]
+mod hostile_tests;
 pub mod local;
 pub mod mpsc;
 mod mutex;

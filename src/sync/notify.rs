@@ -3,7 +3,7 @@
 //! Counts nothing and keeps at most one signal: what has happened stands in state of the user's own, which the woken
 //! task looks at again.
 
-use super::wait_list::{Key, Verdict, WaitList};
+use super::wait_list::{Key, Verdict, WaitList, poll_place};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -11,7 +11,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// Wakes one waiting task, or all of them. `!Send`.
@@ -108,29 +108,25 @@ impl Future for Notified<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(key) = &this.place else {
+            // Cloned before it is known that it is needed: a clone may run foreign code, which may come back here.
+            let waker = cx.waker().clone();
             // A signal to everybody needs no stored one; that stays for somebody else.
             if this.done || this.round != this.notify.rounds.get() || this.notify.stored.replace(false) {
                 this.done = true;
                 return Poll::Ready(());
             }
-            this.place = Some(this.notify.waiters.borrow_mut().push_back(this.round, cx.waker()));
+            this.place = Some(this.notify.waiters.borrow_mut().push_back(this.round, waker));
             return Poll::Pending;
         };
-        let polled = this.notify.waiters.borrow_mut().poll(key, cx.waker());
-        match polled {
-            Err(replaced) => {
-                drop(replaced);
-                Poll::Pending
-            }
-            Ok(_) => {
-                if let Some(key) = this.place.take() {
-                    let removed = this.notify.waiters.borrow_mut().remove(key);
-                    drop(removed);
-                }
-                this.done = true;
-                Poll::Ready(())
-            }
+        let _verdict = ready!(poll_place(cx.waker(), |waker, clone| {
+            this.notify.waiters.borrow_mut().poll(key, waker, clone)
+        }));
+        if let Some(key) = this.place.take() {
+            let removed = this.notify.waiters.borrow_mut().remove(key);
+            drop(removed);
         }
+        this.done = true;
+        Poll::Ready(())
     }
 }
 

@@ -278,12 +278,14 @@ impl Registry {
     }
 
     fn poll_empty(&self, waker: &Waker) -> Poll<()> {
+        // Before the lock, and dropped after it: both may run foreign code.
+        let clone = waker.clone();
         let mut state = self.state();
         if state.holders.is_empty() {
             return Poll::Ready(());
         }
         if !state.waiters.iter().any(|known| known.will_wake(waker)) {
-            state.waiters.push(waker.clone());
+            state.waiters.push(clone);
         }
         Poll::Pending
     }

@@ -6,7 +6,7 @@
 
 use super::{
     error::{Closed, TryAcquireError},
-    wait_list::{Key, Verdict, WaitList},
+    wait_list::{Key, Verdict, WaitList, poll_place},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -83,30 +83,26 @@ impl Permits {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
         let Some(key) = place else {
+            // Cloned before it is known that it is needed: a clone may run foreign code, which may come back here.
+            let waker = cx.waker().clone();
             return match self.try_acquire(count) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(TryAcquireError::Closed) => Poll::Ready(Err(Closed)),
                 Err(TryAcquireError::NoPermits) => {
-                    *place = Some(self.state.borrow_mut().waiters.push_back(count, cx.waker()));
+                    *place = Some(self.state.borrow_mut().waiters.push_back(count, waker));
                     self.ordinary.set(false);
                     Poll::Pending
                 }
             };
         };
-        let polled = self.state.borrow_mut().waiters.poll(key, cx.waker());
-        match polled {
-            Err(replaced) => {
-                drop(replaced);
-                Poll::Pending
-            }
-            Ok(verdict) => {
-                if let Some(key) = place.take() {
-                    let removed = self.state.borrow_mut().waiters.remove(key);
-                    drop(removed);
-                }
-                Poll::Ready(if verdict == Verdict::Granted { Ok(()) } else { Err(Closed) })
-            }
+        let verdict = ready!(poll_place(cx.waker(), |waker, clone| {
+            self.state.borrow_mut().waiters.poll(key, waker, clone)
+        }));
+        if let Some(key) = place.take() {
+            let removed = self.state.borrow_mut().waiters.remove(key);
+            drop(removed);
         }
+        Poll::Ready(if verdict == Verdict::Granted { Ok(()) } else { Err(Closed) })
     }
 
     /// Leaves the line; permits that were granted meanwhile go to the next.

@@ -1,8 +1,8 @@
 //! Waiting tasks in order of arrival: a slab of wakers, linked by index.
 //!
 //! Semaphore, mutex, notify, gate, barrier and both bounded channels wait here. Joining, settling the first and leaving
-//! from anywhere are O(1). The list wakes nobody and drops no waker itself: it hands them out, so that its user can let go
-//! of the list first, since waking and dropping may run foreign code.
+//! from anywhere are O(1). The list neither wakes nor clones nor drops a waker itself: it takes clones and hands them out, so
+//! that its user can let go of the list first, since all three may run foreign code. [`poll_place`] does so for who waits.
 //!
 //! ```text
 //!   push_back ──▶ waiting ──settle_front──▶ settled (Granted | Ended) ──remove──▶ gone
@@ -10,7 +10,7 @@
 //! ```
 
 use slab::Slab;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 const NIL: usize = usize::MAX;
 
@@ -64,8 +64,8 @@ impl<A> WaitList<A> {
     }
 
     /// Joins the end of the line.
-    pub(super) fn push_back(&mut self, ask: A, waker: &Waker) -> Key {
-        let node = Node { ask, waker: Some(waker.clone()), verdict: None, previous: self.last, next: NIL };
+    pub(super) fn push_back(&mut self, ask: A, waker: Waker) -> Key {
+        let node = Node { ask, waker: Some(waker), verdict: None, previous: self.last, next: NIL };
         let key = self.nodes.insert(node);
         match self.last {
             NIL => self.first = key,
@@ -100,14 +100,22 @@ impl<A> WaitList<A> {
         node.waker.take()
     }
 
-    /// The verdict on `key`, or none yet: then `waker` is woken with it. Returns the waker that it replaces, if any.
-    pub(super) fn poll(&mut self, key: &Key, waker: &Waker) -> Result<Verdict, Option<Waker>> {
+    /// The verdict on `key`, or none yet: then `waker` will be woken with it. For that it takes the `clone` and leaves the waker
+    /// that it replaces; without one it returns `None` if it needs one.
+    pub(super) fn poll(
+        &mut self,
+        key: &Key,
+        waker: &Waker,
+        clone: &mut Option<Waker>,
+    ) -> Option<Poll<Verdict>> {
         let node = &mut self.nodes[key.0];
         match node.verdict {
-            Some(verdict) => Ok(verdict),
-            None if node.waker.as_ref().is_some_and(|known| known.will_wake(waker)) => Err(None),
-            None => Err(node.waker.replace(waker.clone())),
+            Some(verdict) => return Some(Poll::Ready(verdict)),
+            None if node.waker.as_ref().is_some_and(|known| known.will_wake(waker)) => {}
+            None if clone.is_some() => std::mem::swap(&mut node.waker, clone),
+            None => return None,
         }
+        Some(Poll::Pending)
     }
 
     /// Gives the place back, whether settled or still waiting.
@@ -132,20 +140,40 @@ impl<A> WaitList<A> {
     }
 }
 
+/// Calls `poll`, which lends [`WaitList::poll`] a list that others may change whenever it is not lent.
+pub(super) fn poll_place(
+    waker: &Waker,
+    mut poll: impl FnMut(&Waker, &mut Option<Waker>) -> Option<Poll<Verdict>>,
+) -> Poll<Verdict> {
+    let mut clone = None;
+    loop {
+        match poll(waker, &mut clone) {
+            Some(polled) => return polled,
+            None => clone = Some(waker.clone()),
+        }
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::{Key, Verdict, WaitList};
     use proptest::prelude::*;
-    use std::{collections::VecDeque, task::Waker};
+    use std::{
+        collections::VecDeque,
+        task::{Poll, Waker},
+    };
 
     #[test]
     fn replaced_waker_is_handed_out() {
         let count = crate::sync::testing::Count::new();
         let mut list = WaitList::new();
-        let key = list.push_back((), &count.waker());
-        let replaced = list.poll(&key, Waker::noop()).unwrap_err();
+        let key = list.push_back((), count.waker());
+        let mut clone = None;
+        assert!(list.poll(&key, Waker::noop(), &mut clone).is_none(), "it is a stranger's");
+        clone = Some(Waker::noop().clone());
+        assert_eq!(list.poll(&key, Waker::noop(), &mut clone), Some(Poll::Pending));
         assert_eq!(count.wakers(), 1);
-        drop(replaced);
+        drop(clone);
         assert_eq!(count.wakers(), 0);
         assert!(list.remove(key).verdict.is_none());
     }
@@ -171,7 +199,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Join => {
-                        keys.push((name, list.push_back(name, Waker::noop())));
+                        keys.push((name, list.push_back(name, Waker::noop().clone())));
                         oracle.push_back(name);
                         name += 1;
                     }

@@ -7,7 +7,7 @@
 use super::{array::Array, tail::Tail};
 use crate::sync::{
     error::{Closed, SendError, TrySendError},
-    wait_list::{Key, Verdict, WaitList},
+    wait_list::{Key, Verdict, WaitList, poll_place},
 };
 use crate::sys::sync::{
     Mutex,
@@ -15,7 +15,7 @@ use crate::sys::sync::{
 };
 use std::{
     sync::{LockResult, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// The waiting senders of one channel.
@@ -71,7 +71,7 @@ impl Line {
                 Err(TrySendError::Closed(unsent)) => return Poll::Ready(Err(SendError(unsent))),
                 Err(TrySendError::Full(unsent)) => unsent,
             };
-            match self.join(array, cx.waker()) {
+            match self.join(array, cx.waker().clone()) {
                 Ok(key) => *place = Some(key),
                 Err(Closed) => return Poll::Ready(Err(SendError(unsent))),
             }
@@ -81,7 +81,7 @@ impl Line {
     }
 
     #[cold]
-    fn join<T>(&self, array: &Array<T>, waker: &Waker) -> Result<Key, Closed> {
+    fn join<T>(&self, array: &Array<T>, waker: Waker) -> Result<Key, Closed> {
         let mut state = self.lock();
         if state.closed {
             return Err(Closed);
@@ -110,17 +110,11 @@ impl Line {
         place: &mut Option<Key>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
+        let Some(key) = place else { return Poll::Pending };
+        let verdict =
+            ready!(poll_place(cx.waker(), |waker, clone| self.lock().waiters.poll(key, waker, clone)));
         let Some(key) = place.take() else { return Poll::Pending };
         let mut state = self.lock();
-        let verdict = match state.waiters.poll(&key, cx.waker()) {
-            Ok(verdict) => verdict,
-            Err(replaced) => {
-                drop(state);
-                drop(replaced);
-                *place = Some(key);
-                return Poll::Pending;
-            }
-        };
         let removed = state.waiters.remove(key);
         let unsent = value.take().expect("a place in line is left with the value");
         let sent = if verdict == Verdict::Granted {
