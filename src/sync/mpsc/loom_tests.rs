@@ -3,7 +3,7 @@
 use super::{channel, unbounded};
 use loom::{alloc::Track, future::block_on, thread};
 
-/// The receiver's thread is the second producer. Fails with the stamp's store in `Array::push` relaxed: the reader's
+/// The receiver's thread is the second producer. Fails with the stamp's store in `Array::fill` relaxed: the reader's
 /// access to the value then races.
 #[test]
 fn loom_two_producers_reach_a_waiting_receiver() {
@@ -21,7 +21,8 @@ fn loom_two_producers_reach_a_waiting_receiver() {
     });
 }
 
-/// A batch claims its positions at once, between those of another producer.
+/// A batch claims its positions at once, between those of another producer. Fails with the stamp's store in `Array::fill` relaxed (the
+/// reads race) or its load in `is_empty_at`.
 #[test]
 fn loom_a_batch_and_a_message_arrive_whole() {
     loom::model(|| {
@@ -44,7 +45,8 @@ fn loom_a_batch_and_a_message_arrive_whole() {
     });
 }
 
-/// Fails (deadlock) without either of the two fences, in `ArrayReader::popped` or in `Line::join`.
+/// Fails (deadlock) without either of the two fences, in `ArrayReader::popped` or in `Line::join`, and
+/// (a race) with the stamp's store in `pop` relaxed.
 #[test]
 fn loom_a_sender_in_line_is_admitted_when_there_is_room() {
     loom::model(|| {

@@ -3,7 +3,8 @@
 use super::channel;
 use loom::{alloc::Track, future::block_on, thread};
 
-/// Fails with the exchange in `Index::publish` relaxed: the reader's access to the slot then races with the write.
+/// Fails with the exchange in `Index::publish` or the look at the tail relaxed: the reader's access to the slot then races with the
+/// write; and (a deadlock) if `publish_flagged` wakes nobody.
 #[test]
 fn loom_consumer_waits_for_two_messages_through_one_slot() {
     loom::model(|| {
