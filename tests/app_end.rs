@@ -3,7 +3,7 @@
 mod support;
 
 use reactor::{
-    Core,
+    Core, JoinError, LightThread, Work,
     app::{self, Error},
     call_on, cores, spawn_local,
 };
@@ -107,6 +107,102 @@ fn the_order_of_the_end() {
     });
     assert!(matches!(error, Err(Error::Stopped { code: 0 })));
     assert_eq!(log.lines(), ["hook", "main", "task on core 1", "task on the main core"]);
+}
+
+/// They are told as everybody is, have the time that they need, and lose their pollers; all of it before `main` is dropped.
+#[test]
+fn light_threads_exit_after_the_hooks_and_before_main_is_dropped() {
+    let log = Log::default();
+    let error = cores_unpinned(2).run(async || {
+        let (hook, there) = (log.clone(), log.clone());
+        let started = call_on(Core::nth(1).unwrap(), async move || {
+            let thread = LightThread::new("service");
+            let (poller, service) = (OnDrop(there.clone(), "its poller"), there.clone());
+            let poller = thread.register_poller("its poller", move || {
+                let _owned = &poller;
+                Work::Idle
+            });
+            let (begun, has_begun) = futures::channel::oneshot::channel();
+            let service = thread.spawn_local(async move {
+                let told = app::shutdown_requested();
+                begun.send(()).unwrap();
+                drop(told.await);
+                for _ in 0..1000 {
+                    reactor::yield_now().await;
+                }
+                service.add("its task");
+            });
+            // The owner stays, and does nothing for the end.
+            spawn_local(async move {
+                let _owner = (thread, poller);
+                pending::<()>().await
+            })
+            .detach();
+            service.detach();
+            has_begun.await.unwrap();
+        });
+        started.await.unwrap();
+        app::on_shutdown(async move || hook.add("hook"));
+        let _main = OnDrop(log.clone(), "main");
+        app::stop(0);
+        pending::<()>().await
+    });
+    assert!(matches!(error, Err(Error::Stopped { code: 0 })), "{error:?}");
+    let mut lines = log.lines();
+    assert_eq!((lines.remove(0), lines.pop()), ("hook".to_owned(), Some("main".to_owned())));
+    lines.sort();
+    assert_eq!(lines, ["its poller", "its task"]);
+}
+
+/// Hooks may still call into a light thread; after them it accepts no call, which is then answered.
+#[test]
+fn light_threads_take_calls_until_the_hooks_have_run() {
+    let log = Log::default();
+    let said = log.clone();
+    cores_unpinned(1)
+        .run(async || {
+            let thread = LightThread::new("service");
+            let (early, late) = (thread.to_ref(), thread.to_ref());
+            app::on_shutdown(async move || early.call(async move || said.add("in a hook")).await.unwrap());
+            app::stop(0);
+            let guard = app::shutdown_requested().await;
+            // As long as the guard lives, all goes on; at some time the hook has run and the thread exits.
+            let refused = loop {
+                if let Err(error) = late.call(async || ()).await {
+                    break error;
+                }
+            };
+            assert!(matches!(refused, JoinError::Cancelled), "{refused}");
+            drop((guard, thread));
+        })
+        .unwrap();
+    assert_eq!(log.lines(), ["in a hook"]);
+}
+
+/// Who waits for a thread to exit, and shutdown, both hear of its last task.
+#[test]
+fn a_light_thread_may_be_exited_by_its_owner_meanwhile() {
+    let log = Log::default();
+    let (owner, service) = (log.clone(), log.clone());
+    cores_unpinned(1)
+        .run(async || {
+            let thread = LightThread::new("service");
+            let task = async move {
+                let guard = app::shutdown_requested().await;
+                for _ in 0..100 {
+                    reactor::yield_now().await;
+                }
+                service.add("task");
+                drop(guard);
+            };
+            thread.spawn_local(task).detach();
+            app::stop(0);
+            let _guard = app::shutdown_requested().await;
+            thread.exit().await;
+            owner.add("exited");
+        })
+        .unwrap();
+    assert_eq!(log.lines(), ["task", "exited"]);
 }
 
 #[test]
@@ -220,6 +316,29 @@ fn what_outlives_the_deadline_is_named() {
     let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
     assert!(alive[0].starts_with("the shutdown hook registered at tests/app_end.rs:"), "{alive:?}");
     assert!(alive.iter().any(|what| what == "core 1: task `the one that hangs`"), "{alive:?}");
+}
+
+/// The light thread, and its task, but nothing that shutdown has started itself.
+#[test]
+fn a_light_thread_that_does_not_end_is_named() {
+    let error = cores_unpinned(2).shutdown_deadline(Duration::from_millis(20)).run(async || {
+        let started = call_on(Core::nth(1).unwrap(), async || {
+            let thread = LightThread::new("the one that hangs");
+            thread.enter(|| reactor::spawn_named("its task", pending::<()>())).detach();
+            let idle = LightThread::new("the one that has nothing to do");
+            spawn_local(async move {
+                let _owner = (thread, idle);
+                pending::<()>().await
+            })
+            .detach();
+        });
+        started.await.unwrap();
+    });
+    let Err(Error::Deadline { alive, .. }) = error else { panic!("not late: {error:?}") };
+    assert_eq!(alive[0], "core 1: light thread `the one that hangs`, tasks left: 1", "{alive:?}");
+    assert!(alive[1].contains("a_light_thread_that_does_not_end_is_named"), "{alive:?}");
+    assert_eq!(alive[2], "core 1: task `its task`", "{alive:?}");
+    assert_eq!(alive.len(), 3, "{alive:?}");
 }
 
 #[test]

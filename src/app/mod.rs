@@ -3,7 +3,7 @@
 //! ```text
 //!  Builder ── run ──► cores pinned, executors made ──► subsystems init ──► main
 //!                                                                           │ returns, stop(code), SIGINT, SIGTERM
-//!  cores end, main core last ◄── subsystems fini ◄── main dropped ◄── hooks, newest first
+//!  cores end, main core last ◄── subsystems fini ◄── main dropped ◄── light threads exit ◄── hooks, newest first
 //! ```
 //!
 //! SPDK's `spdk_app_start` and `spdk_app_stop`. `builder` says what there is to choose and `run` carries it out: `seat` makes

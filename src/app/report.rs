@@ -1,7 +1,7 @@
 //! Naming what is still alive when the time for shutdown is over.
 
 use super::{Error, state::App};
-use crate::{Core, call_on, reactor::ROOT_NAME, task::Home, time};
+use crate::{Core, LightThread, call_on, reactor::ROOT_NAME, task::Home, time};
 use futures::future::join_all;
 use std::{
     borrow::Cow,
@@ -17,6 +17,9 @@ const GRACE_MIN: Duration = Duration::from_millis(50);
 
 /// A core that does anything at all answers within this time.
 const ANSWER: Duration = Duration::from_millis(200);
+
+/// In the names of what shutdown itself has started on a core.
+const SUPERVISOR: &str = concat!(env!("CARGO_CRATE_NAME"), "::app::supervise::");
 
 /// More names than this of one core help nobody.
 const NAMES_MAX: usize = 20;
@@ -34,7 +37,7 @@ pub(super) fn left(app: &App) -> Duration {
     }
 }
 
-/// Hooks, guards and tasks that have not come to their end.
+/// Hooks, guards, light threads and tasks that have not come to their end.
 pub(super) async fn deadline_passed(app: &App) -> Error {
     let mut alive = Vec::new();
     for (position, location) in app.hooks_left().into_iter().enumerate() {
@@ -42,7 +45,7 @@ pub(super) async fn deadline_passed(app: &App) -> Error {
         alive.push(format!("the shutdown hook registered at {location}{waits}"));
     }
     alive.extend(app.holders().iter().map(|location| format!("the shutdown guard from {location}")));
-    alive.extend(join_all(app.handle.cores().into_iter().map(tasks_of)).await.concat());
+    alive.extend(join_all(app.handle.cores().into_iter().map(work_of)).await.concat());
     said(app, alive)
 }
 
@@ -60,20 +63,34 @@ pub(super) fn said(app: &App, alive: Vec<String>) -> Error {
     Error::Deadline { deadline: app.deadline, alive }
 }
 
-async fn tasks_of(core: Core) -> Vec<String> {
-    let names = call_on(core, async || Home::with_current(|_, local| local.live_names()).unwrap_or_default());
-    match time::timeout(ANSWER, names).await {
-        Ok(Ok(names)) => counted(names).into_iter().map(|name| format!("core {core}: task {name}")).collect(),
+/// Light threads, then tasks, theirs included.
+async fn work_of(core: Core) -> Vec<String> {
+    let work = call_on(core, async || {
+        (threads(), Home::with_current(|_, local| local.live_names()).unwrap_or_default())
+    });
+    match time::timeout(ANSWER, work).await {
+        Ok(Ok((threads, names))) => {
+            let tasks = counted(names).into_iter().map(|name| format!("task {name}"));
+            threads.into_iter().chain(tasks).map(|what| format!("core {core}: {what}")).collect()
+        }
         // It has ended in a panic.
         Ok(Err(_gone)) => Vec::new(),
         Err(_elapsed) => vec![format!("core {core}, which something keeps from turning")],
     }
 }
 
+/// The current core's light threads that have not come to their end.
+fn threads() -> Vec<String> {
+    let alive = LightThread::all().into_iter().filter(|info| info.stats.tasks > 0);
+    alive
+        .map(|info| format!("light thread `{}`, tasks left: {}", info.thread.name(), info.stats.tasks))
+        .collect()
+}
+
 /// Each name once.
 fn counted(names: Vec<Cow<'static, str>>) -> Vec<String> {
     let mut counts = BTreeMap::new();
-    for name in names.into_iter().filter(|name| name != ROOT_NAME) {
+    for name in names.into_iter().filter(|name| name != ROOT_NAME && !name.contains(SUPERVISOR)) {
         *counts.entry(name).or_insert(0_usize) += 1;
     }
     let rest = counts.len().saturating_sub(NAMES_MAX);

@@ -1,7 +1,8 @@
 //! What the main core does from its first turn to its last: start, `main`, and the end in its order.
 
 use super::{Error, report, seat::Seat, state::App, subsystem::Subsystems};
-use crate::{JoinError, Panic, call_on, time};
+use crate::{JoinError, Panic, call_on, thread::exit_all, time};
+use futures::future::join_all;
 use std::{
     any::Any,
     future::{Future, poll_fn},
@@ -98,7 +99,8 @@ async fn until_requested<F: Future>(app: &App, future: F) -> Option<F::Output> {
 /// All that happens while `main` and tasks still run. Returns what panicked.
 async fn wind_down(app: &App) -> Vec<Error> {
     let panics = run_hooks(app).await;
-    // Here light threads exit: after the hooks, which may need them, and before the guards, which may wait for them.
+    // After the hooks, which may need them, and before the guards, which may wait for them.
+    light_threads_gone(app).await;
     guards_gone(app).await;
     panics
 }
@@ -120,6 +122,13 @@ async fn run_hooks(app: &App) -> Vec<Error> {
         }
     }
     panics
+}
+
+/// Those of all cores exit side by side: they may wait for each other.
+async fn light_threads_gone(app: &App) {
+    let exits = app.handle.cores().into_iter().map(|core| call_on(core, async || exit_all().await));
+    // A core that has ended in a panic has none any more.
+    let _exited_or_gone = join_all(exits).await;
 }
 
 async fn guards_gone(app: &App) {

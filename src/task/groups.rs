@@ -60,7 +60,7 @@ impl Local {
     /// A task of `group` has ended.
     #[cold]
     pub(super) fn leave_group(&self, group: u16) {
-        if let Some(waiter) = self.census.ended(group) {
+        for waiter in self.census.ended(group) {
             self.guarded_once(|| waiter.wake());
         }
     }
@@ -72,7 +72,8 @@ impl Local {
 
     /// Has `waker` woken when a task of `group` ends; there is one.
     pub(crate) fn wait_for_task_of(&self, group: u16, waker: &Waker) {
-        drop(self.census.wait(group, waker.clone()));
+        // Cloned outside of the borrow: it may be a stranger's.
+        self.census.wait(group, waker.clone());
     }
 
     /// Aborts all tasks of `group`.
@@ -102,8 +103,8 @@ pub(super) struct Census {
 #[derive(Default)]
 struct Group {
     tasks: usize,
-    /// Woken whenever a task of the group ends.
-    waiter: Option<Waker>,
+    /// Woken when the next task of the group ends: its owner may wait for that, and shutdown beside it.
+    waiters: Vec<Waker>,
 }
 
 impl Census {
@@ -119,20 +120,30 @@ impl Census {
 
     /// Returns who is to be woken, outside of this borrow.
     #[cold]
-    pub(super) fn ended(&self, group: u16) -> Option<Waker> {
+    pub(super) fn ended(&self, group: u16) -> Vec<Waker> {
         let mut groups = self.groups.borrow_mut();
-        let group = groups.get_mut(usize::from(group))?;
+        let Some(group) = groups.get_mut(usize::from(group)) else { return Vec::new() };
         group.tasks -= 1;
-        group.waiter.take()
+        std::mem::take(&mut group.waiters)
     }
 
     pub(super) fn tasks(&self, group: u16) -> usize {
         self.groups.borrow().get(usize::from(group)).map_or(0, |group| group.tasks)
     }
 
-    /// Has `waker` woken when the next task of `group` ends. The old one is returned, to be dropped outside of this borrow.
-    pub(super) fn wait(&self, group: u16, waker: Waker) -> Option<Waker> {
+    /// Has `waker` woken when the next task of `group` ends.
+    pub(super) fn wait(&self, group: u16, waker: Waker) {
         let mut groups = self.groups.borrow_mut();
-        groups.get_mut(usize::from(group))?.waiter.replace(waker)
+        let waiters = groups.get_mut(usize::from(group)).map(|group| &mut group.waiters);
+        let one_too_many = match waiters {
+            Some(waiters) if !waiters.iter().any(|other| other.will_wake(&waker)) => {
+                waiters.push(waker);
+                None
+            }
+            _ => Some(waker),
+        };
+        drop(groups);
+        // A stranger's code, hence outside of the borrow.
+        drop(one_too_many);
     }
 }

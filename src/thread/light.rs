@@ -28,8 +28,10 @@ use std::{
 /// A named group of tasks and pollers on one core, with its own account of time: SPDK's `spdk_thread`.
 ///
 /// It owns what is started in it: tasks that its tasks start, and pollers that they register, belong to it as well. Others reach
-/// it through a [`ThreadRef`]. [`exit`](Self::exit) stops its pollers and waits for its tasks; dropping it aborts them. A light
-/// thread costs nothing in the turn but a comparison per task, and a reading of the clock where the core goes from one to another.
+/// it through a [`ThreadRef`]. [`exit`](Self::exit) stops its pollers and waits for its tasks; dropping it aborts them.
+///
+/// When its application ends, a light thread exits, and shutdown waits for its tasks: one that would wait for ever ends by itself
+/// once [`shutdown_requested`](crate::app::shutdown_requested) says so, or the deadline names its thread. A light thread costs nothing in the turn but a comparison per task, and a reading of the clock where the core goes from one to another.
 ///
 /// ```
 /// # let executor = reactor::LocalExecutor::new()?;
@@ -190,15 +192,12 @@ impl LightThread {
     /// Refuses further calls, stops the thread's pollers, and waits until its tasks have ended.
     ///
     /// A task of the thread itself may call it: then it waits for the others. Dropping the future aborts what is left, as dropping
-    /// the thread does.
+    /// the thread does. An application's shutdown does the same to all threads, after the hooks.
     ///
     /// # Panics
     /// When first polled while its core is not the one being turned.
     pub async fn exit(self) {
-        self.with("LightThread::exit", |core, _| {
-            core.groups.begin_exit(self.number());
-            core.pollers.remove_group(self.number());
-        });
+        self.with("LightThread::exit", |core, _| begin_exit(core, self.number()));
         poll_fn(|cx| {
             self.with("LightThread::exit", |_, local| {
                 let own = usize::from(local.group() == self.number());
@@ -230,6 +229,12 @@ impl LightThread {
             f(core, local)
         })
     }
+}
+
+/// Refuses further calls, and drops the pollers.
+pub(super) fn begin_exit(core: &Inner, number: u16) {
+    core.groups.begin_exit(number);
+    core.pollers.remove_group(number);
 }
 
 fn stats(thread: &ThreadRef, core: &Inner, local: &Local) -> ThreadStats {
