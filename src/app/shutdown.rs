@@ -78,6 +78,10 @@ pub fn is_shutdown_requested() -> bool {
 ///
 /// A future that waits holds up the end just as well, until it is dropped or polled once more.
 ///
+/// What a task or `main` returns is kept until somebody takes it, and a guard that is returned holds up the end with it: a `main` that
+/// has nothing to do but wait says `drop(app::shutdown_requested().await)`. As the last expression alone, without a semicolon, the guard
+/// would be the value of `main`, and the application would end by its deadline, which names the guard.
+///
 /// # Panics
 /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor, and on one that no application runs.
 #[track_caller]
