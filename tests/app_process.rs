@@ -1,6 +1,7 @@
 //! What only a process of its own can show: signals, exit codes, and limits of the system.
 //!
 //! Each story has a child, which is this very program running the test of the same name once more.
+#![expect(unsafe_code, reason = "a child installs a filter of system calls, as a container's sandbox does")]
 
 use reactor::{
     Mode,
@@ -283,4 +284,111 @@ fn running_out_of_descriptors_stops_what_has_started() {
         assert!(refusals.iter().any(|refusal| refusal.starts_with(part)), "{part}: {refusals:?}");
     }
     exit(0)
+}
+
+/// Has the kernel refuse one system call with `errno`, for this thread and those that it starts, as container runtimes do it.
+fn refuse(system_call: u32, errno: u32) {
+    #[repr(C)]
+    struct Instruction(u16, u8, u8, u32);
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        instructions: *const Instruction,
+    }
+    unsafe extern "C" {
+        fn prctl(option: i32, ...) -> i32;
+    }
+    // linux/bpf_common.h, linux/seccomp.h, linux/prctl.h.
+    const LOAD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const SECCOMP_RET_ERRNO: u32 = 0x0005_0000;
+    const SECCOMP_RET_ALLOW: u32 = 0x7fff_0000;
+    const PR_SET_SECCOMP: i32 = 22;
+    const SECCOMP_MODE_FILTER: u64 = 2;
+    let instructions = [
+        // The number is what `struct seccomp_data` begins with.
+        Instruction(LOAD, 0, 0, 0),
+        Instruction(JUMP_IF_EQUAL, 0, 1, system_call),
+        Instruction(RETURN, 0, 0, SECCOMP_RET_ERRNO | errno),
+        Instruction(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    ];
+    let program = Program { len: instructions.len() as u16, instructions: instructions.as_ptr() };
+    rustix::thread::set_no_new_privs(true).unwrap();
+    // SAFETY: prctl(2): the program is read during the call, and stands in this frame.
+    let refused = unsafe { prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(refused, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// An error with what lies behind it.
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(|error| format!("{error}: ")).collect()
+}
+
+/// No io_uring, for whatever reason: opening a file says why and what to do, with no panic, and everything else goes on.
+#[test]
+fn a_refused_io_uring_is_explained_and_the_rest_goes_on() {
+    use reactor::bdev::{self, Access};
+    const IO_URING_SETUP: u32 = 425;
+    let name = "a_refused_io_uring_is_explained_and_the_rest_goes_on";
+    if is_child() {
+        refuse(IO_URING_SETUP, std::env::var("ERRNO").unwrap().parse().unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 20).unwrap();
+        let disk = format!("file:{}", file.path().display());
+        exit_by(main_entry(one_core().cores(2), async move || {
+            for core in reactor::cores() {
+                let disk = disk.clone();
+                let refused = reactor::call_on(core, async move || {
+                    let opened = bdev::open(&disk, Access::ReadWrite).await;
+                    told(&opened.and_then(|disk| disk.channel().map(drop)).unwrap_err())
+                });
+                eprintln!("core {core}: {}", refused.await.unwrap());
+            }
+            let ram = bdev::open("ram:1M", Access::ReadWrite).await.unwrap();
+            assert_eq!(ram.channel().unwrap().read(0..8).await.unwrap().len(), 4096);
+            let file = tempfile::tempfile().unwrap();
+            assert_eq!(
+                app::unblock(move || file.metadata().map(|about| about.len())).await.unwrap().unwrap(),
+                0
+            );
+            eprintln!("goes on");
+        }));
+    }
+    for (errno, advice) in [
+        (rustix::io::Errno::NOSYS, "run Linux 5.6 or later"),
+        (rustix::io::Errno::PERM, "kernel.io_uring_disabled=0"),
+        (rustix::io::Errno::ACCESS, "seccomp profile"),
+        (rustix::io::Errno::NOMEM, "raise the memlock limit"),
+        (rustix::io::Errno::MFILE, "`ulimit -n`"),
+    ] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env("ERRNO", errno.raw_os_error().to_string());
+        let (status, said) = Story::of(command, name).end();
+        assert_eq!(status.code(), Some(0), "{errno}: {said}");
+        assert_eq!(said.lines().filter(|line| line.contains(advice)).count(), 2, "{errno}: {said}");
+        assert!(said.ends_with("goes on\n"), "{errno}: {said}");
+    }
+}
+
+/// A sandbox that lets nobody pin: the start says which core, and what to do; unpinned cores start.
+#[test]
+fn refused_pinning_is_explained() {
+    #[cfg(target_arch = "x86_64")]
+    const SCHED_SETAFFINITY: u32 = 203;
+    #[cfg(not(target_arch = "x86_64"))]
+    const SCHED_SETAFFINITY: u32 = 122;
+    let name = "refused_pinning_is_explained";
+    if is_child() {
+        refuse(SCHED_SETAFFINITY, rustix::io::Errno::PERM.raw_os_error() as u32);
+        let pinned = Builder::new().name("story").cores(1).run(async || ());
+        eprintln!("{}", pinned.unwrap_err());
+        exit_by(main_entry(one_core().cores(2), async || eprintln!("unpinned")));
+    }
+    let (status, said) = Story::start(name).end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines[0].contains(" did not start: the kernel refused to pin to core "), "{said}");
+    assert!(lines[0].ends_with("or run without pinning"), "{said}");
+    assert_eq!(lines[1], "unpinned", "{said}");
 }
