@@ -303,3 +303,95 @@ fn end<T: Send + 'static>(running: Running<T>) {
     running.stop(0);
     assert!(running.join().is_ok());
 }
+
+/// What makes a core busy for ever.
+#[derive(Clone, Copy, Debug)]
+enum Busy {
+    /// Tasks that wake themselves.
+    Tasks,
+    /// Pollers that always find something to do.
+    Pollers,
+    /// Balanced tasks that wake themselves.
+    Balanced,
+    /// A stream that always has a next item.
+    Stream,
+    /// Events that send the next event.
+    Events,
+}
+
+impl Busy {
+    const ALL: [Self; 5] = [Self::Tasks, Self::Pollers, Self::Balanced, Self::Stream, Self::Events];
+
+    /// Keeps the core busy with several of its kind, which end with the core.
+    fn start(self) -> Vec<Poller> {
+        fn next_event() {
+            post(Core::current(), next_event).unwrap();
+        }
+        let mut pollers = Vec::new();
+        for _ in 0..4 {
+            match self {
+                Self::Tasks => Greedy::start().task.detach(),
+                Self::Pollers => pollers.push(Poller::register("busy", || Work::Busy)),
+                Self::Balanced => reactor::spawn_balanced(async {
+                    loop {
+                        yield_now().await;
+                    }
+                })
+                .detach(),
+                Self::Stream => {
+                    let (sender, mut receiver) = mpsc::unbounded();
+                    spawn_local(async move {
+                        loop {
+                            sender.send(()).unwrap();
+                            receiver.recv().await;
+                        }
+                    })
+                    .detach();
+                }
+                Self::Events => next_event(),
+            }
+        }
+        pollers
+    }
+}
+
+/// Beside whatever makes a core busy, 99 of 100 waits for a task, an event, a wake from elsewhere or a timer end within a millisecond.
+/// It is the thread's own processor time that is measured: what else the machine does with its processors does not count.
+#[test]
+fn beside_endless_work_others_wait_less_than_a_millisecond() {
+    const WAITS: usize = 400;
+    for busy in Busy::ALL {
+        let core = LocalExecutor::new().unwrap();
+        core.block_on(async {
+            let _pollers = busy.start();
+            let mut waits = Vec::with_capacity(4 * WAITS);
+            for _ in 0..WAITS {
+                let asked = cpu_time();
+                spawn_local(async {}).await.unwrap();
+                waits.push(cpu_time() - asked);
+
+                let asked = cpu_time();
+                spawn_on(Core::current(), async {}).await.unwrap();
+                waits.push(cpu_time() - asked);
+
+                let (answer, answered) = futures::channel::oneshot::channel();
+                let asked = cpu_time();
+                thread::scope(|scope| scope.spawn(move || answer.send(()).unwrap()).join().unwrap());
+                answered.await.unwrap();
+                waits.push(cpu_time() - asked);
+
+                // Due when it is first looked at.
+                let asked = cpu_time();
+                sleep(Duration::from_nanos(1)).await;
+                waits.push(cpu_time() - asked);
+            }
+            waits.sort_unstable();
+            let p99 = waits[waits.len() * 99 / 100];
+            assert!(
+                p99 < Duration::from_millis(1),
+                "{busy:?}: {p99:?}, at most {:?}",
+                waits[waits.len() - 1]
+            );
+        });
+    }
+}
