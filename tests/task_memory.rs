@@ -12,12 +12,15 @@ struct Counting;
 
 thread_local! {
     static BYTES: Cell<isize> = const { Cell::new(0) };
+    /// How often it was asked for memory.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: the system's allocator does the work.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.set(BYTES.get() + layout.size() as isize);
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
@@ -47,7 +50,6 @@ fn idle<const WORDS: usize>() -> impl Future<Output = ()> {
     }
 }
 
-/// Inside of the core, where dropping a handle is no event.
 fn spawn<F: Future + 'static>(executor: &reactor::LocalExecutor, mut make: impl FnMut() -> F) {
     executor.enter_with(|| (0..TASKS).for_each(|_| reactor::spawn_local(make()).detach()));
 }
@@ -97,4 +99,23 @@ fn a_core_leaves_nothing_behind() {
     drop(executor);
     drop(handle);
     assert_eq!(BYTES.get(), before);
+}
+
+/// One holds the task, its future, its result and who waits for that, the other is the handle's; the queues reuse theirs.
+#[test]
+fn a_balanced_task_is_two_allocations() {
+    const TASKS: usize = 100;
+    let executor = reactor::LocalExecutor::new().unwrap();
+    let round = async || {
+        let before = ALLOCATIONS.get();
+        for n in 0..TASKS {
+            assert_eq!(reactor::spawn_balanced(async move { n }).await.unwrap(), n);
+        }
+        ALLOCATIONS.get() - before
+    };
+    let allocations = executor.block_on(async {
+        round().await;
+        round().await
+    });
+    assert!(allocations <= 2 * TASKS + 2, "{allocations} for {TASKS} tasks");
 }

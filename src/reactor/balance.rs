@@ -8,31 +8,25 @@
 //! ```
 //!
 //! Each core has a work-stealing queue, which nobody touches as long as no balanced task lives. Pinned tasks never come here. A core
-//! that sleeps is woken when there is something to take; see [`super::sleepers`].
+//! that sleeps is woken when there is something to take; see [`super::sleepers`]. The task itself stands in [`crate::task`].
 
 use super::{Group, Handle, Inner, context, sleepers::Sleepers};
 use crate::{
     sys::sync::CachePadded,
-    task::{JoinError, JoinHandle, answering, budget},
+    task::{JoinError, JoinHandle, Runnable, Schedule, balanced},
 };
 use crossbeam_deque::{Injector, Steal, Stealer, Worker};
-use futures::{
-    future::BoxFuture,
-    task::{ArcWake, waker_ref},
-};
 use slab::Slab;
 use std::{
     future::Future,
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{
-            AtomicBool, AtomicU8, AtomicUsize,
+            AtomicBool, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
-    task::{Context, Poll},
 };
 
 /// Polls of balanced tasks per turn and core: few enough that pinned tasks, which cannot go elsewhere, wait some microseconds at
@@ -90,10 +84,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let (future, handle) = answering(future);
-    match group.balance.register(group, shard, Box::pin(future)) {
-        Some(task) => {
-            enqueue(task);
+    match group.balance.register(group, shard, future) {
+        Some((task, handle)) => {
+            enqueue(&Arc::downgrade(group), task);
             handle
         }
         None => JoinHandle::failed(JoinError::CoreGone),
@@ -104,7 +97,7 @@ where
 pub(super) struct Balance {
     /// Tasks that have not ended; looked at in every turn.
     live: CachePadded<AtomicUsize>,
-    injector: Injector<Arc<Task>>,
+    injector: Injector<Task>,
     queues: Box<[Queue]>,
     pub(super) sleepers: Sleepers,
     /// Cores that have started and not ended.
@@ -113,56 +106,57 @@ pub(super) struct Balance {
     is_closed: AtomicBool,
 }
 
+/// As the queues hold it.
+pub(super) type Task = Arc<dyn Runnable>;
+
 /// One core's share.
 struct Queue {
-    stealer: Stealer<Arc<Task>>,
+    stealer: Stealer<Task>,
     /// Until the core takes it.
-    worker: Mutex<Option<Worker<Arc<Task>>>>,
+    worker: Mutex<Option<Worker<Task>>>,
     /// Tasks that were started here and have not ended, for the end.
-    started: Mutex<Slab<Arc<Task>>>,
+    started: Mutex<Slab<Task>>,
 }
 
-/// Waits for a wake-up, in no queue.
-const IDLE: u8 = 0;
-/// In a queue, or to be put there after the poll. Set by who wakes it, cleared by who polls it.
-const SCHEDULED: u8 = 1;
-/// Being polled. Set and cleared by who does.
-const RUNNING: u8 = 1 << 1;
-/// The future is gone. Set once.
-const DONE: u8 = 1 << 2;
-
-/// A balanced task.
-pub(super) struct Task {
+/// A task's place among those that were started.
+struct Place {
     /// Weak: the runtime's queues hold tasks.
     group: Weak<Group>,
-    state: AtomicU8,
-    /// Never contended: `state` lets one core in. `None` once it is done.
-    future: Mutex<Option<BoxFuture<'static, ()>>>,
     shard: usize,
     key: usize,
 }
 
-impl ArcWake for Task {
-    fn wake_by_ref(task: &Arc<Self>) {
-        // AcqRel: what the waker's caller wrote is seen by the poll that follows, also where another wake came first.
-        if task.state.fetch_or(SCHEDULED, AcqRel) == IDLE {
-            enqueue(task.clone());
+impl Schedule for Place {
+    fn enqueue(&self, task: Task) {
+        enqueue(&self.group, task);
+    }
+
+    fn ended(&self) {
+        if let Some(group) = self.group.upgrade() {
+            group.balance.unregister(self);
         }
+    }
+
+    fn is_up_to_us(&self) -> bool {
+        self.group.upgrade().is_some_and(|group| {
+            let mut homes = group.iter().map(|peer| &peer.home).filter(|home| !home.is_closed()).peekable();
+            homes.peek().is_some() && homes.all(|home| home.is_up_to_us())
+        })
     }
 }
 
-/// Puts a task that is `SCHEDULED` where a core finds it.
-fn enqueue(task: Arc<Task>) {
+/// Puts a task that is scheduled where a core of `group` finds it.
+fn enqueue(group: &Weak<Group>, task: Task) {
     let mut task = Some(task);
     context::try_with(|core| {
-        let task = task.take_if(|task| std::ptr::eq(task.group.as_ptr(), Arc::as_ptr(&core.group)));
-        if let Some(task) = task {
+        let is_here = std::ptr::eq(group.as_ptr(), Arc::as_ptr(&core.group));
+        if let Some(task) = task.take_if(|_| is_here) {
             core.balanced.push(task);
             core.group.wake_sleeper();
         }
     });
     // From elsewhere. If the runtime is gone, so is the future.
-    if let Some((group, task)) = task.and_then(|task| Some((task.group.upgrade()?, task))) {
+    if let Some((group, task)) = task.and_then(|task| Some((group.upgrade()?, task))) {
         group.balance.injector.push(task);
         group.wake_sleeper();
     }
@@ -198,18 +192,23 @@ impl Balance {
     ///
     /// # Panics
     /// If it has started before.
-    pub(super) fn start(&self, core: usize) -> Worker<Arc<Task>> {
+    pub(super) fn start(&self, core: usize) -> Worker<Task> {
         self.running.fetch_add(1, AcqRel);
         let worker = lock(&self.queues[core].worker).take();
         worker.expect("a core of a runtime starts once")
     }
 
-    fn register(
+    /// Makes a task, unless it is over.
+    fn register<F>(
         &self,
         group: &Arc<Group>,
         shard: usize,
-        future: BoxFuture<'static, ()>,
-    ) -> Option<Arc<Task>> {
+        future: F,
+    ) -> Option<(Task, JoinHandle<F::Output>)>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
         let mut started = lock(&self.queues[shard].started);
         // Acquire: pairs with the Release in `end`, which takes this lock afterwards: either it finds the task, or we see that it is
         // over.
@@ -217,20 +216,15 @@ impl Balance {
             return None;
         }
         let entry = started.vacant_entry();
-        let task = Arc::new(Task {
-            group: Arc::downgrade(group),
-            state: AtomicU8::new(SCHEDULED),
-            future: Mutex::new(Some(future)),
-            shard,
-            key: entry.key(),
-        });
+        let (task, handle) =
+            balanced(future, Place { group: Arc::downgrade(group), shard, key: entry.key() });
         entry.insert(task.clone());
         self.live.fetch_add(1, Relaxed);
-        Some(task)
+        Some((task, handle))
     }
 
-    fn unregister(&self, task: &Task) {
-        let registered = lock(&self.queues[task.shard].started).try_remove(task.key);
+    fn unregister(&self, place: &Place) {
+        let registered = lock(&self.queues[place.shard].started).try_remove(place.key);
         if registered.is_some() {
             self.live.fetch_sub(1, Relaxed);
         }
@@ -243,18 +237,18 @@ impl Balance {
     }
 
     /// Takes a few from the injector: one to run, the rest into the core's own queue.
-    fn take_injected(&self, own: &Worker<Arc<Task>>) -> Option<Arc<Task>> {
+    fn take_injected(&self, own: &Worker<Task>) -> Option<Task> {
         persist(|| self.injector.steal_batch_with_limit_and_pop(own, INJECTED_MAX))
     }
 
     /// Takes half of what another core has: one to run, the rest into the core's own queue.
-    fn steal(&self, core: usize, own: &Worker<Arc<Task>>) -> Option<Arc<Task>> {
+    fn steal(&self, core: usize, own: &Worker<Task>) -> Option<Task> {
         let others = self.queues[core + 1..].iter().chain(&self.queues[..core]);
         others.map(|other| &other.stealer).find_map(|other| persist(|| other.steal_batch_and_pop(own)))
     }
 
     /// A core ends: leaves its tasks to the others; the last one drops them all.
-    fn end(&self, own: &Worker<Arc<Task>>, core: usize, group: &Group) {
+    fn end(&self, own: &Worker<Task>, core: usize, group: &Group) {
         self.sleepers.awake(core);
         while let Some(task) = own.pop() {
             self.injector.push(task);
@@ -271,9 +265,7 @@ impl Balance {
         for queue in &self.queues {
             let started = mem::take(&mut *lock(&queue.started));
             for (_, task) in started {
-                task.state.store(DONE, Release);
-                let future = lock(&task.future).take();
-                drop_quietly(future);
+                task.cancel();
                 self.live.fetch_sub(1, Relaxed);
             }
         }
@@ -314,36 +306,14 @@ impl Inner {
         polls
     }
 
-    fn poll_balanced(&self, task: Arc<Task>) {
-        // AcqRel: pairs with the wake, see `wake_by_ref`.
-        if task.state.swap(RUNNING, AcqRel) & DONE != 0 {
-            task.state.store(DONE, Relaxed);
-            return;
-        }
-        budget::refill();
-        let mut slot = lock(&task.future);
-        let Some(future) = slot.as_mut() else { return };
-        let waker = waker_ref(&task);
-        // The future catches its own panics; a waker of who awaits it may unwind all the same.
-        let polled =
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
-        if matches!(polled, Ok(Poll::Pending)) {
-            drop(slot);
-            // AcqRel: what this poll wrote is seen by the next, on whatever core.
-            if task.state.fetch_and(!RUNNING, AcqRel) & SCHEDULED != 0 {
-                self.balanced.push(task);
-                // Alone in the queue it goes on here as soon as anywhere.
-                if self.balanced.len() > 1 {
-                    self.group.wake_sleeper();
-                }
+    fn poll_balanced(&self, task: Task) {
+        if let Some(task) = task.run() {
+            self.balanced.push(task);
+            // Alone in the queue it goes on here as soon as anywhere.
+            if self.balanced.len() > 1 {
+                self.group.wake_sleeper();
             }
-            return;
         }
-        task.state.store(DONE, Release);
-        let future = slot.take();
-        drop(slot);
-        drop_quietly(future);
-        self.group.balance.unregister(&task);
     }
 
     /// This core ends.
@@ -360,16 +330,6 @@ fn persist<T>(mut steal: impl FnMut() -> Steal<T>) -> Option<T> {
             Steal::Empty => return None,
             Steal::Retry => std::hint::spin_loop(),
         }
-    }
-}
-
-/// Drops a future, whose drop may unwind: that has been reported by the panic hook.
-fn drop_quietly(future: Option<BoxFuture<'static, ()>>) {
-    // The closure owns the future, which ends in it.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(move || {
-        let _ends_here = future;
-    })) {
-        mem::forget(payload);
     }
 }
 

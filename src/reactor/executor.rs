@@ -73,7 +73,7 @@ pub(crate) struct Inner {
     pub(super) counters: Counters,
     pub(crate) groups: crate::thread::Groups,
     /// Balanced tasks that this core has to run, until another takes them.
-    pub(super) balanced: Worker<Arc<balance::Task>>,
+    pub(super) balanced: Worker<balance::Task>,
     pub(crate) per_core: crate::sync::PerCoreSlots,
     /// How long `Mode::Adaptive` spins, in ticks.
     pub(super) spin_ticks: Cell<u64>,

@@ -94,3 +94,27 @@ impl Peer {
         Mode::from_u8(self.control.mode.load(Relaxed))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::{JoinError, reactor::LocalExecutor, spawn_on, time::Clock};
+
+    /// What was sent to a core that never starts is dropped with the runtime: captures, proxy and homes.
+    #[test]
+    fn a_core_that_never_starts_leaks_nothing() {
+        let group = Group::new([0, 1], Mode::Poll).unwrap();
+        let homes: Vec<_> = group.iter().map(|peer| sync::Arc::downgrade(&peer.home)).collect();
+        let target = group.get(1).unwrap().core;
+        let executor = LocalExecutor::of_group(group.clone(), 0, Clock::manual().0).unwrap();
+        let witness = Arc::new(());
+        let [held, detached] = [witness.clone(), witness.clone()];
+        let handle = executor.enter_with(|| spawn_on(target, async move { drop(held) }));
+        executor.enter_with(|| spawn_on(target, async move { drop(detached) })).detach();
+        drop(executor);
+        drop(group);
+        assert_eq!(Arc::strong_count(&witness), 1);
+        assert!(matches!(handle.wait(), Err(JoinError::CoreGone)));
+        assert!(homes.iter().all(|home| home.strong_count() == 0), "a home is left");
+    }
+}

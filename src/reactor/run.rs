@@ -139,9 +139,10 @@ impl Inner {
         }
         let drivers = self.drivers.replace(Rc::new([]));
         contained(|| drop(drivers));
-        local.close(&home);
+        let orphans = local.close(&home);
         // Only now: references to tasks that end on this thread from here on are counted with atomics, as anywhere else.
         drop(turning);
+        drop(orphans);
     }
 
     /// Waits until the devices have answered everything: buffers are theirs until then.

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the handle is a counted pointer to a task's header")]
 
 use super::{
+    balanced::Abort,
     header::{Header, Released},
     remote::AbortFlag,
     waker::{Errand, send_home},
@@ -15,6 +16,8 @@ pub(super) enum Target {
     /// Holds a shared reference.
     Header(NonNull<Header>),
     Flag(Arc<AbortFlag>),
+    /// A task that is no core's.
+    Joint(Arc<dyn Abort>),
 }
 
 // SAFETY: holds a shared reference, counted atomically, and only sends events with it.
@@ -29,6 +32,7 @@ impl AbortHandle {
             // SAFETY: the handle's reference.
             Target::Header(task) => unsafe { abort(*task) },
             Target::Flag(flag) => flag.raise(),
+            Target::Joint(task) => task.clone().abort(),
         }
     }
 }
@@ -42,6 +46,7 @@ impl Clone for AbortHandle {
                 Target::Header(*task)
             }
             Target::Flag(flag) => Target::Flag(flag.clone()),
+            Target::Joint(task) => Target::Joint(task.clone()),
         })
     }
 }

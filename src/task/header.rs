@@ -3,7 +3,7 @@
 //! | field | touched by |
 //! |---|---|
 //! | `vtable`, `home` | anyone who holds a reference; never changes |
-//! | `own` | the owning core only (plain loads and stores) |
+//! | `own` | the owning core only (plain loads and stores); after its end the holder of the handle |
 //! | `shared` | anyone (atomic): references made abroad |
 //!
 //! # References
@@ -34,6 +34,9 @@ const WAKING: u32 = 1;
 const ONE: u32 = 2;
 /// Added to `shared` while the core ends, so that nobody frees what is being counted.
 const BIAS: u32 = 1 << 30;
+/// References of either kind that a task may have. With so many of each let go while the bias is on, or kept when it is taken off,
+/// the word still shows which of the two it is: three quarters of the bias and more, or half of it at most.
+const REFS_MAX: u32 = 1 << 27;
 
 /// Head of every task's allocation.
 #[repr(C)]
@@ -152,9 +155,11 @@ impl Header {
     /// One more local reference.
     #[inline]
     pub(super) fn retain_local(&self) {
-        own!(self, own => match own.local_refs.checked_add(1) {
-            Some(refs) => own.local_refs = refs,
-            None => too_many(),
+        own!(self, own => {
+            if own.local_refs >= REFS_MAX {
+                too_many();
+            }
+            own.local_refs += 1;
         });
     }
 
@@ -195,7 +200,8 @@ impl Header {
     /// Any thread: one more shared reference.
     pub(super) fn retain_shared(&self) {
         // Relaxed would do, as in `Arc`: the caller holds a reference already.
-        if self.shared().fetch_add(ONE, AcqRel) >= BIAS * 3 {
+        let word = self.shared().fetch_add(ONE, AcqRel);
+        if (word >= REFS_MAX * ONE && !is_biased(word)) || word >= BIAS + REFS_MAX * ONE {
             too_many();
         }
     }
@@ -228,6 +234,12 @@ impl Header {
         self.shared().fetch_add(BIAS, AcqRel);
     }
 
+    /// Any thread, once the core is closed: whether the owner is done with this task for good.
+    pub(super) fn is_let_go(&self) -> bool {
+        // Acquire: pairs with the AcqRel in `end_counting`. The bias was there before the core was closed.
+        !is_biased(self.shared().load(Acquire))
+    }
+
     /// The core ends, part two: local references become shared ones, which end wherever they are.
     pub(super) fn end_counting(&self) -> Released {
         let local = own!(self, own => std::mem::take(&mut own.local_refs));
@@ -236,6 +248,10 @@ impl Header {
         let change = gained.wrapping_sub(BIAS);
         Released::when(self.shared().fetch_add(change, AcqRel).wrapping_add(change) == 0)
     }
+}
+
+fn is_biased(word: u32) -> bool {
+    word >= BIAS / 4 * 3
 }
 
 /// A count that went over would free what is in use. As with `Arc`, only a program that forgets wakers in a loop comes here.

@@ -117,8 +117,13 @@ impl Home {
     }
 
     /// Whether only the calling thread can have this core go on.
-    pub(super) fn is_up_to_us(&self) -> bool {
-        !self.is_closed() && self.owner.get() == Some(&thread::current().id())
+    pub(crate) fn is_up_to_us(&self) -> bool {
+        !self.is_closed() && self.is_owned_by_us()
+    }
+
+    /// Whether the calling thread is the one that turns this core, or did.
+    pub(super) fn is_owned_by_us(&self) -> bool {
+        self.owner.get() == Some(&thread::current().id())
     }
 
     /// The owner's half, if the calling thread is turning this core.

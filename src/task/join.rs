@@ -2,23 +2,26 @@
 //!
 //! ```text
 //!            on the task's core                      elsewhere
-//!  poll      header: take output or leave a waker    forward: the handle goes home as an event, the result comes back
+//!  poll      header: take output or leave a waker    forward: the handle goes home as an event, the result comes back;
+//!                                                    if the core is gone: take output, which waits for the handle
 //!  drop      detach                                  an event that detaches
 //!  abort     header: ABORTED, scheduled              an event that aborts
 //! ```
+//!
+//! What a handle is away from its task's core stands in [`super::elsewhere`].
 #![expect(unsafe_code, reason = "a handle is a counted pointer to a task's header")]
 
 use super::{
     abort::{AbortHandle, Target, abort},
     awaiter::Awaiter,
     chunk,
+    elsewhere::{Channel, Elsewhere, Joint, JointHandle, Moving, detach_elsewhere},
+    end::release_orphan,
     header::Header,
     home::Home,
     local::Local,
     remote::AbortFlag,
-    spawn::Plain,
-    state::{DONE, HANDLE, OUTPUT},
-    waker::{Errand, send_home},
+    state::{HANDLE, OUTPUT},
 };
 use crate::sys::blocking;
 use futures::channel::oneshot;
@@ -30,7 +33,7 @@ use std::{
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 /// Why a task gave no result.
@@ -102,7 +105,8 @@ impl fmt::Debug for Panic {
 /// Awaits a task's result.
 ///
 /// Dropping the handle detaches the task, which goes on; [`abort`](Self::abort) and [`abort_on_drop`](Self::abort_on_drop) end it.
-/// A handle whose result is `Send` may be awaited on any core or thread: it then has the result sent over.
+/// A handle whose result is `Send` may be awaited on any core or thread: it then has the result sent over. A task that has finished
+/// keeps its result for the handle, after the end of the core too.
 #[must_use = "a dropped handle detaches its task: await it, or say `drop` or `detach`"]
 pub struct JoinHandle<T> {
     inner: Inner<T>,
@@ -111,31 +115,16 @@ pub struct JoinHandle<T> {
 enum Inner<T> {
     /// Holds a local reference and the `HANDLE` bit.
     Task(TaskPointer<T>),
-    /// The result comes through a channel: this thread is not the task's core.
+    /// This thread is not the task's core. What is rare, in a box: the handle stays two words, which every awaiting future holds,
+    /// and is dropped by one comparison.
     Elsewhere(Box<Elsewhere<T>>),
     Taken,
 }
 
-/// What is rare, in a box: the handle stays two words, which every awaiting future holds, and is dropped by one comparison.
-enum Elsewhere<T> {
-    Channel(Channel<T>),
-    Failed(JoinError),
-}
-
-struct Channel<T> {
-    receiver: oneshot::Receiver<Result<T, JoinError>>,
-    abort: AbortHandle,
-}
-
 impl<T> Inner<T> {
     #[cold]
-    fn channel(receiver: oneshot::Receiver<Result<T, JoinError>>, abort: AbortHandle) -> Self {
-        Self::Elsewhere(Box::new(Elsewhere::Channel(Channel { receiver, abort })))
-    }
-
-    #[cold]
-    fn failed(error: JoinError) -> Self {
-        Self::Elsewhere(Box::new(Elsewhere::Failed(error)))
+    fn elsewhere(elsewhere: Elsewhere<T>) -> Self {
+        Self::Elsewhere(Box::new(elsewhere))
     }
 }
 
@@ -159,11 +148,21 @@ impl<T: 'static> JoinHandle<T> {
         receiver: oneshot::Receiver<Result<T, JoinError>>,
         abort: Arc<AbortFlag>,
     ) -> Self {
-        Self { inner: Inner::channel(receiver, AbortHandle(Target::Flag(abort))) }
+        let channel = Channel { receiver, abort: AbortHandle(Target::Flag(abort)) };
+        Self { inner: Inner::elsewhere(Elsewhere::Channel(channel)) }
+    }
+
+    pub(super) fn from_joint(task: Arc<dyn Joint<T>>) -> Self {
+        Self { inner: Inner::elsewhere(Elsewhere::Joint(JointHandle(task))) }
+    }
+
+    /// One that has given its result.
+    pub(super) fn taken() -> Self {
+        Self { inner: Inner::Taken }
     }
 
     pub(crate) fn failed(error: JoinError) -> Self {
-        Self { inner: Inner::failed(error) }
+        Self { inner: Inner::elsewhere(Elsewhere::Failed(error)) }
     }
 
     /// Has the task dropped at its next turn instead of polled; the handle then says [`JoinError::Cancelled`], unless the task
@@ -173,8 +172,8 @@ impl<T: 'static> JoinHandle<T> {
             // SAFETY: the handle's reference.
             Inner::Task(task) => unsafe { abort(task.0) },
             Inner::Elsewhere(elsewhere) => {
-                if let Elsewhere::Channel(channel) = &**elsewhere {
-                    channel.abort.abort();
+                if let Some(handle) = elsewhere.abort_handle() {
+                    handle.abort();
                 }
             }
             Inner::Taken => {}
@@ -188,21 +187,28 @@ impl<T: 'static> JoinHandle<T> {
     ///
     /// # Panics
     /// On a reactor, which must not wait for itself: await instead. Likewise on the thread of a [`LocalExecutor`](crate::LocalExecutor)
-    /// for a task that it has spawned, which would not be turned meanwhile.
+    /// for a task of that executor, which nobody would turn meanwhile.
     #[track_caller]
     pub fn wait(mut self) -> Result<T, JoinError> {
         assert!(
             Home::with_current(|_, _| ()).is_none(),
             "`JoinHandle::wait` would block this core, and the task may need this core to go on: await the handle instead"
         );
-        if let Inner::Task(TaskPointer(task, _)) = self.inner {
-            // SAFETY: the handle's reference keeps the header, and the header its home.
-            let is_ours = unsafe { chunk::home(task).as_ref() }.is_up_to_us();
-            assert!(
-                !is_ours,
-                "`JoinHandle::wait` would block the thread whose executor runs the task: use `LocalExecutor::block_on` instead"
-            );
+        // Outside of a turn this sends the handle home: what there is to know is known then, and what there is to take is taken.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut cx) {
+            return result;
         }
+        let is_ours = match &self.inner {
+            Inner::Elsewhere(elsewhere) => elsewhere.is_up_to_us(),
+            // SAFETY: the handle's reference keeps the header, and the header its home.
+            Inner::Task(task) => unsafe { chunk::home(task.0).as_ref() }.is_up_to_us(),
+            Inner::Taken => false,
+        };
+        assert!(
+            !is_ours,
+            "`JoinHandle::wait` would block the thread whose executor runs the task: use `LocalExecutor::block_on` instead"
+        );
         blocking::block_on(&mut self)
     }
 
@@ -222,51 +228,9 @@ impl<T: 'static> JoinHandle<T> {
                 unsafe { task.0.as_ref() }.retain_shared();
                 Some(AbortHandle(Target::Header(task.0)))
             }
-            Inner::Elsewhere(elsewhere) => match &**elsewhere {
-                Elsewhere::Channel(channel) => Some(channel.abort.clone()),
-                Elsewhere::Failed(_) => None,
-            },
+            Inner::Elsewhere(elsewhere) => elsewhere.abort_handle(),
             Inner::Taken => None,
         }
-    }
-
-    /// Away from the task's core: asks it to send the result.
-    fn forward(&mut self) {
-        let Inner::Task(TaskPointer(task, _)) = self.inner else { return };
-        mem::forget(mem::replace(&mut self.inner, Inner::Taken));
-        // SAFETY: the handle's reference keeps the header, and the header its home.
-        let (header, home) = unsafe { (task.as_ref(), chunk::home(task).as_ref()) };
-        header.retain_shared();
-        let abort = AbortHandle(Target::Header(task));
-        let (sender, receiver) = oneshot::channel();
-        // SAFETY: the reference and the bit that were this handle's.
-        let moving = Moving(unsafe { Self::from_task(task) }, sender);
-        let sent = home.send(move || moving.answer());
-        self.inner = match sent {
-            Ok(()) => Inner::channel(receiver, abort),
-            // Dropping the event drops the handle in it.
-            Err(_) => Inner::failed(JoinError::CoreGone),
-        };
-    }
-}
-
-/// A handle on its way home, to have its result sent back.
-struct Moving<T>(JoinHandle<T>, oneshot::Sender<Result<T, JoinError>>);
-
-// SAFETY: the handle is polled away from home. Either it was sent, so `T: Send`; or this thread is the owner between two turns,
-// and the result never leaves the thread.
-unsafe impl<T> Send for Moving<T> {}
-
-impl<T: 'static> Moving<T> {
-    fn answer(self) {
-        Home::with_current(|home, local| {
-            let future = async move {
-                let Self(handle, sender) = self;
-                // Nobody listening means that the handle was dropped meanwhile: the result is not wanted.
-                let _unwanted = sender.send(handle.await);
-            };
-            local.spawn_polled(home, Plain { future });
-        });
     }
 }
 
@@ -282,16 +246,7 @@ impl<T: 'static> Future for JoinHandle<T> {
                 if header.state() & OUTPUT == 0 {
                     return Self::wait_for(header, local, cx);
                 }
-                header.change_state(OUTPUT | HANDLE, 0);
-                // Forgotten: the pointer has nothing to drop, and its reference ends below.
-                mem::forget(mem::replace(&mut self.inner, Inner::Taken));
-                // SAFETY: inside of the task.
-                let output =
-                    unsafe { task.cast::<u8>().add(header.vtable.output_offset).cast::<Self::Output>() };
-                // SAFETY: on the owner, the output was in place, and nobody will take it again: its bit is cleared.
-                let output = unsafe { output.read() };
-                local.release(task);
-                return Poll::Ready(output);
+                return Poll::Ready(self.take(task, header, local));
             }
         }
         self.poll_elsewhere(cx)
@@ -302,30 +257,101 @@ impl<T: 'static> JoinHandle<T> {
     /// On the task's core: it has not finished.
     #[inline]
     fn wait_for(header: &Header, local: &Local, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if header.state() & DONE != 0 {
-            // Only while the core ends.
-            return Poll::Ready(Err(JoinError::Cancelled));
-        }
         Awaiter::set(header, local, cx);
         Poll::Pending
     }
 
     #[cold]
     fn poll_elsewhere(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        self.forward();
+        if let Inner::Task(TaskPointer(task, _)) = self.inner {
+            if !self.forward(task) {
+                return self.poll_orphan(task, cx);
+            }
+        }
         let Inner::Elsewhere(elsewhere) = &mut self.inner else {
             panic!("a JoinHandle was polled after it gave its result");
         };
-        let result = match &mut **elsewhere {
-            Elsewhere::Channel(channel) => {
-                let received = std::task::ready!(Pin::new(&mut channel.receiver).poll(cx));
-                received.unwrap_or(Err(JoinError::Cancelled))
-            }
-            // What replaces it is never seen.
-            Elsewhere::Failed(error) => Err(mem::replace(error, JoinError::CoreGone)),
-        };
+        let result = std::task::ready!(elsewhere.poll(cx));
         self.inner = Inner::Taken;
         Poll::Ready(result)
+    }
+
+    /// Away from the task's core: sends the handle home, to have the result sent back. `false` if the core is gone, and the handle is
+    /// as it was.
+    fn forward(&mut self, task: NonNull<Header>) -> bool {
+        // SAFETY: the handle's reference, as above.
+        let (header, home) = unsafe { (task.as_ref(), chunk::home(task).as_ref()) };
+        header.retain_shared();
+        let abort = AbortHandle(Target::Header(task));
+        let (sender, receiver) = oneshot::channel();
+        let handle = Self { inner: mem::replace(&mut self.inner, Inner::Taken) };
+        match Moving::send(handle, sender, home) {
+            Ok(()) => {
+                self.inner = Inner::elsewhere(Elsewhere::Channel(Channel { receiver, abort }));
+                true
+            }
+            Err(mut handle) => {
+                self.inner = mem::replace(&mut handle.inner, Inner::Taken);
+                false
+            }
+        }
+    }
+
+    /// The core is gone. Every task of it is done, and its result waits for the handle.
+    fn poll_orphan(&mut self, task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        // SAFETY: the handle's reference, as above.
+        let (header, home) = unsafe { (task.as_ref(), chunk::home(task).as_ref()) };
+        // Closed is what it must be by now; this pairs with the core's writes before it closed.
+        if !home.is_closed() || !header.is_let_go() {
+            // Between its last event and its last task: soon.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        mem::forget(mem::replace(&mut self.inner, Inner::Taken));
+        let result = if header.state() & OUTPUT != 0 {
+            header.change_state(OUTPUT | HANDLE, 0);
+            // SAFETY: in place, and the handle's to take since the owner has let go of the task.
+            unsafe { Self::read_output(task) }
+        } else {
+            Err(JoinError::CoreGone)
+        };
+        // SAFETY: the handle's reference, which ends here.
+        unsafe { release_orphan(task) };
+        Poll::Ready(result)
+    }
+
+    /// The result of a handle that is dropped on the task's core, if there is one already.
+    pub(super) fn take_finished(&mut self) -> Option<Result<T, JoinError>> {
+        let Inner::Task(TaskPointer(task, _)) = self.inner else { return None };
+        // SAFETY: the handle's reference keeps the header.
+        let header = unsafe { task.as_ref() };
+        let local = header.local()?;
+        if header.state() & OUTPUT == 0 {
+            return None;
+        }
+        Some(self.take(task, header, local))
+    }
+
+    /// Takes the output, which is in place, on the task's core.
+    #[inline]
+    fn take(&mut self, task: NonNull<Header>, header: &Header, local: &Local) -> Result<T, JoinError> {
+        header.change_state(OUTPUT | HANDLE, 0);
+        // Forgotten: the pointer has nothing to drop, and its reference ends below.
+        mem::forget(mem::replace(&mut self.inner, Inner::Taken));
+        // SAFETY: on the owner, the output was in place, and nobody will take it again: its bit is cleared.
+        let output = unsafe { Self::read_output(task) };
+        local.release(task);
+        output
+    }
+
+    /// # Safety
+    /// The output is in place, the caller's to touch, and taken by nobody else.
+    #[inline]
+    unsafe fn read_output(task: NonNull<Header>) -> Result<T, JoinError> {
+        // SAFETY: the handle's reference keeps the header; inside of the task.
+        let output = unsafe { task.cast::<u8>().add(task.as_ref().vtable.output_offset) };
+        // SAFETY: the caller's promise; a handle knows its task's output by type.
+        unsafe { output.cast::<Result<T, JoinError>>().read() }
     }
 }
 
@@ -335,7 +361,8 @@ impl<T> Drop for JoinHandle<T> {
         // SAFETY: the handle's reference keeps the header, and the header its home.
         match unsafe { task.as_ref() }.local() {
             Some(local) => local.detach(task),
-            None => send_home(task, Errand::Detach),
+            // SAFETY: the handle's reference and bit, which end here.
+            None => unsafe { detach_elsewhere(task) },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! memory freed under a foreign waker. `begin_counting` left out: memory freed twice. `Inbox::push` publishing Relaxed: a race.
 //! A last reference that ends where it is, and sends home only the news of it: memory freed twice.
 //! `Chunk::release` counting Relaxed: memory freed while another uses it.
+//! `is_let_go` answering `true` always: a handle races with the owner for the task's state.
 
 use super::*;
 use crate::sys::sync::{
@@ -81,8 +82,9 @@ impl Core {
 
     fn end(&mut self) {
         self.local().cancel_all();
-        self.local().close(&self.home);
+        let orphans = self.local().close(&self.home);
         self.entered = None;
+        drop(orphans);
     }
 }
 
@@ -266,5 +268,45 @@ fn loom_task_orphans_share_a_chunk() {
         drop(wakers);
         thread.join().unwrap();
         assert_eq!(Arc::strong_count(&core.home), 1, "nothing of the chunk is left");
+    });
+}
+
+/// A result that was there before the end reaches a handle abroad, whenever that asks: before, while and after the core ends.
+#[test]
+fn loom_task_result_outlives_the_core() {
+    loom::model(|| {
+        let mut core = core();
+        let witness = Arc::new(());
+        let output = witness.clone();
+        let handle = core.spawn(async move { output });
+        core.local().run_tasks(1, 1, |_| ());
+        let asker = thread::spawn(move || {
+            let mut handle = pin!(handle);
+            loop {
+                if let Poll::Ready(result) = handle.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    return result.is_ok();
+                }
+                thread::yield_now();
+            }
+        });
+        core.end();
+        assert!(asker.join().unwrap());
+        assert_eq!((Arc::strong_count(&witness), Arc::strong_count(&core.home)), (1, 1));
+    });
+}
+
+/// The handle is dropped abroad while the core ends: the output is dropped once.
+#[test]
+fn loom_task_core_ends_against_a_dropped_handle() {
+    loom::model(|| {
+        let mut core = core();
+        let witness = Arc::new(());
+        let output = witness.clone();
+        let handle = core.spawn(async move { output });
+        core.local().run_tasks(1, 1, |_| ());
+        let dropper = thread::spawn(move || drop(handle));
+        core.end();
+        dropper.join().unwrap();
+        assert_eq!((Arc::strong_count(&witness), Arc::strong_count(&core.home)), (1, 1));
     });
 }

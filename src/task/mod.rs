@@ -2,14 +2,17 @@
 //!
 //! A task is one allocation (header, future or result) in its core's [`arena`]; [`header`] says who may touch which part,
 //! [`state`] draws its life, [`raw`] is the part that knows the future's type. [`home`] is the core as tasks see it: the inbox
-//! that anyone may send to; [`local`] is the half that only the owner touches, [`end`] how it ends. Nothing here knows a reactor.
+//! that anyone may send to; [`local`] is the half that only the owner touches, [`end`] how it ends. [`join`] are the handles,
+//! [`elsewhere`] those away from home. Nothing here knows a reactor.
 //! See "Tasks and wakers" in ARCHITECTURE.md.
 
 mod abort;
 mod arena;
 mod awaiter;
+mod balanced;
 pub(crate) mod budget;
 mod chunk;
+mod elsewhere;
 mod end;
 mod groups;
 mod header;
@@ -25,11 +28,12 @@ mod state;
 mod waker;
 
 pub use abort::AbortHandle;
+pub(crate) use balanced::{Runnable, Schedule, balanced};
 pub(crate) use groups::NO_GROUP;
 pub(crate) use home::{Entered, Home};
 pub use join::{AbortOnDrop, JoinError, JoinHandle, Panic};
 pub(crate) use local::Local;
-pub(crate) use remote::{answering, call_remote, spawn_foreign};
+pub(crate) use remote::{call_remote, spawn_foreign};
 pub(crate) use spawn::{Named, Plain};
 
 #[cfg(all(test, loom))]

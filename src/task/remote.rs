@@ -12,7 +12,7 @@
 #![expect(unsafe_code, reason = "the answer carries a counted pointer to the proxy")]
 
 use super::{
-    JoinError, JoinHandle, Panic,
+    JoinError, JoinHandle, Panic, chunk,
     end::free_orphan,
     header::{Header, Released},
     home::Home,
@@ -21,7 +21,7 @@ use super::{
     spawn::Plain,
     state::DONE,
 };
-use crate::sys::unwind::contained;
+use crate::sys::{sync, unwind::contained};
 use futures::{channel::oneshot, task::AtomicWaker};
 use pin_project_lite::pin_project;
 use std::{
@@ -141,8 +141,12 @@ impl<T: Send + 'static> Answer<T> {
             }
             Some(())
         });
-        // On no core: an event that nobody ran was dropped with its inbox. Dropping the delivery leaves the proxy to its core's end.
-        std::mem::forget(delivery);
+        if let Some(delivery) = delivery {
+            // On no core: an event that nobody ran is dropped with the inbox of a core that never started.
+            // SAFETY: the delivery's reference keeps the proxy, and the proxy its home, until the event is taken; if it is refused, then
+            // until it is dropped, which is the last that happens here.
+            drop(unsafe { chunk::home(self.proxy).as_ref() }.send(move || delivery.arrive()));
+        }
     }
 }
 
@@ -294,9 +298,20 @@ impl<F: Future<Output = T> + 'static, T: Send + 'static> Run for Remote<F, T> {
 pub(super) struct AbortFlag {
     is_raised: AtomicBool,
     waker: AtomicWaker,
+    /// Where the task runs.
+    home: sync::Arc<Home>,
 }
 
 impl AbortFlag {
+    fn new(home: sync::Arc<Home>) -> Self {
+        Self { is_raised: AtomicBool::new(false), waker: AtomicWaker::new(), home }
+    }
+
+    /// Whether only the calling thread can have the task go on.
+    pub(super) fn is_up_to_us(&self) -> bool {
+        self.home.is_up_to_us()
+    }
+
     pub(super) fn raise(&self) {
         // Release: pairs with the Acquire in `Foreign::poll`.
         self.is_raised.store(true, Release);
@@ -305,14 +320,14 @@ impl AbortFlag {
 }
 
 /// Runs `make()` on `target`, from a thread that is no reactor, or that of another runtime.
-pub(crate) fn spawn_foreign<M, F, T>(target: &Home, make: M) -> JoinHandle<T>
+pub(crate) fn spawn_foreign<M, F, T>(target: &sync::Arc<Home>, make: M) -> JoinHandle<T>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
     let (sender, receiver) = oneshot::channel();
-    let flag = Arc::new(AbortFlag { is_raised: AtomicBool::new(false), waker: AtomicWaker::new() });
+    let flag = Arc::new(AbortFlag::new(target.clone()));
     let abort = flag.clone();
     let sent = target.send(move || {
         Home::with_current(|home, local| {
@@ -324,19 +339,6 @@ where
         Ok(()) => JoinHandle::from_channel(receiver, flag),
         Err(_) => JoinHandle::failed(JoinError::CoreGone),
     }
-}
-
-/// `future` as one that sends its result, its panic included, to the handle, and that the handle aborts; for futures that are no
-/// task of a core.
-pub(crate) fn answering<F>(future: F) -> (impl Future<Output = ()> + use<F>, JoinHandle<F::Output>)
-where
-    F: Future,
-    F::Output: 'static,
-{
-    let (sender, receiver) = oneshot::channel();
-    let flag = Arc::new(AbortFlag { is_raised: AtomicBool::new(false), waker: AtomicWaker::new() });
-    let handle = JoinHandle::from_channel(receiver, flag.clone());
-    (Foreign { future, sender: Some(sender), flag }, handle)
 }
 
 pin_project! {
