@@ -7,8 +7,8 @@
 mod support;
 
 use reactor::{
-    Core, Handle, LocalExecutor, Poller, TaskScope, app, call_on, on_every_core, post, spawn_local,
-    spawn_named, spawn_on, time, yield_now,
+    Core, Handle, LightThread, LocalExecutor, Outbox, Poller, Spawner, TaskScope, ThreadRef, app, call_on,
+    on_every_core, post, spawn_balanced, spawn_local, spawn_named, spawn_on, time, yield_now,
 };
 use std::{
     any::Any,
@@ -95,7 +95,7 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
     let core = executor.core();
     let poller = || drop(Poller::register("p", || true));
     let timed = || drop(Poller::every("p", Duration::from_secs(1), || true));
-    let calls: [(&str, &dyn Fn()); 19] = [
+    let calls: [(&str, &dyn Fn()); 25] = [
         ("spawn_local", &|| drop(spawn_local(async {}))),
         ("spawn_local", &|| drop(TaskScope::new().spawn(async {}))),
         ("spawn_named", &|| drop(spawn_named("n", async {}))),
@@ -107,6 +107,12 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
         ("Core::current", &|| _ = Core::current()),
         ("Core::nth", &|| _ = Core::nth(0)),
         ("Handle::current", &|| drop(Handle::current())),
+        ("spawn_balanced", &|| drop(spawn_balanced(async {}))),
+        ("Spawner::current", &|| drop(Spawner::current())),
+        ("Outbox::new", &|| drop(Outbox::new(core, 1))),
+        ("LightThread::new", &|| drop(LightThread::new("t"))),
+        ("LightThread::all", &|| drop(LightThread::all())),
+        ("ThreadRef::current", &|| drop(ThreadRef::current())),
         ("Poller::register", &poller),
         ("Poller::every", &timed),
         ("app::stop", &|| app::stop(0)),

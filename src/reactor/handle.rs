@@ -6,6 +6,9 @@ use std::{fmt, future::Future, sync::Arc};
 
 /// Sends work to a runtime's cores from any thread. Cheap to clone; outlives the runtime, and then says that its cores are gone.
 ///
+/// A [`LocalExecutor`](crate::LocalExecutor) that is forgotten instead of dropped has not ended: what is sent to it is kept and waits, as
+/// for one that nobody turns.
+///
 /// ```
 /// let executor = reactor::LocalExecutor::new()?;
 /// let handle = executor.handle();

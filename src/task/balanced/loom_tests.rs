@@ -1,11 +1,14 @@
 //! Balanced tasks under loom: wakes, drops and aborts against polls on two cores.
 //!
-//! Each was seen to fail once. `schedule` Relaxed: a poll that does not see what was written before its wake. `pause` not looking at
-//! `SCHEDULED`: a lost wake-up. `begin` Relaxed: two cores race for the future. `finish` Relaxed: the handle races for the output.
-//! `detach` that never takes the output: a leak.
+//! Each was seen to fail once. `schedule` or `begin` Relaxed: a poll that does not see what was written before its wake. `pause` not
+//! looking at `SCHEDULED`: a lost wake-up; Relaxed: two cores race for the future. `finish` Relaxed: the handle races for the output.
+//! `detach` Relaxed: likewise; never taking the output: a leak.
 
 use super::*;
-use crate::sys::sync::{Arc as LoomArc, Mutex};
+use crate::sys::sync::{
+    Arc as LoomArc, Mutex,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 use loom::thread;
 use std::{collections::VecDeque, future::poll_fn, task::Waker};
 
@@ -131,6 +134,33 @@ fn loom_balanced_woken_by_value() {
 #[test]
 fn loom_balanced_woken_by_reference() {
     wake_model(|waker| waker.wake_by_ref());
+}
+
+/// It is queued when the wake comes, which then leaves no trace but in the state: the poll that follows sees what was written before.
+#[test]
+fn loom_balanced_wake_of_what_is_queued_carries_along() {
+    loom::model(|| {
+        let queue = Queue::new();
+        let written = LoomArc::new(AtomicU32::new(0));
+        let (out, seen) = (LoomArc::new(Mutex::new(None::<Waker>)), written.clone());
+        let leave = out.clone();
+        let mut handle = queue.spawn(poll_fn(move |cx| {
+            if seen.load(Relaxed) == 42 {
+                return Poll::Ready(());
+            }
+            leave.lock().unwrap().get_or_insert_with(|| cx.waker().clone());
+            Poll::Pending
+        }));
+        assert!(queue.turn());
+        let waker = out.lock().unwrap().take().unwrap();
+        waker.wake_by_ref();
+        let abroad = thread::spawn(move || {
+            written.store(42, Relaxed);
+            waker.wake();
+        });
+        output_of(&queue, &mut handle).unwrap();
+        abroad.join().unwrap();
+    });
 }
 
 /// The wake comes while it is being polled, elsewhere: it is polled once more, by one core at a time.
