@@ -32,7 +32,7 @@ impl Spawner {
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     #[track_caller]
     pub fn current() -> Self {
-        Self { handle: Handle::current(), core: Core::current() }
+        context::with("Spawner::current", |core| Self { handle: core.handle(), core: core.core() })
     }
 }
 
