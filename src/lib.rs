@@ -41,6 +41,7 @@ pub mod sys;
 mod task;
 mod thread;
 pub mod time;
+mod unblock;
 pub mod uring;
 
 pub use error::{Error, Result};

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("reactor", 3),
     ("sync", 3),
     ("thread", 3),
+    ("unblock", 4),
     ("time", 3),
     ("nvme", 4),
     ("uring", 4),

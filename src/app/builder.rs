@@ -6,7 +6,7 @@ use super::{
     running::Running,
     subsystem::{Subsystem, Subsystems},
 };
-use crate::{reactor::context, signal::Signal, sys::cpu, time::Clock};
+use crate::{reactor::context, signal::Signal, sys::cpu, time::Clock, unblock};
 use std::{borrow::Cow, time::Duration};
 
 /// Makes a runtime and runs an application on it: what `#[reactor::main]` does, in code.
@@ -42,9 +42,6 @@ pub struct Builder {
 /// Long enough for a queue of writes to reach a slow disk, short enough for who waits at a terminal.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Calls that block are few beside I/O that does not; more threads than this would fight the reactors for processors.
-pub(super) const UNBLOCK_THREADS: usize = 8;
-
 impl Default for Builder {
     fn default() -> Self {
         Self::new()
@@ -64,7 +61,7 @@ impl Builder {
             deadline: DEADLINE,
             signals: None,
             blocked_signals: Vec::new(),
-            unblock_threads: UNBLOCK_THREADS,
+            unblock_threads: unblock::THREADS_MAX,
             clock: None,
             subsystems: Subsystems::default(),
             is_process: false,

@@ -28,7 +28,6 @@ mod cores;
 mod crew;
 mod entry;
 mod error;
-mod pool;
 mod report;
 mod run;
 mod running;
@@ -38,7 +37,6 @@ mod signal;
 mod state;
 mod subsystem;
 mod supervise;
-mod unblock;
 mod watchdog;
 
 pub use self::{
@@ -51,6 +49,8 @@ pub use self::{
         ShutdownGuard, ShutdownRequested, is_shutdown_requested, on_shutdown, shutdown_requested, stop,
     },
     subsystem::Subsystem,
+};
+pub use crate::{
+    reactor::Mode,
     unblock::{Unblock, unblock},
 };
-pub use crate::reactor::Mode;

@@ -3,7 +3,6 @@
 use super::{
     Builder, Error,
     crew::Crew,
-    pool::Pool,
     report,
     running::Control,
     seat::{Plan, Restore},
@@ -12,7 +11,7 @@ use super::{
     supervise::{Ended, supervise},
     watchdog::EndOfWatch,
 };
-use crate::{Handle, reactor::Group, signal, sys::cpu, time::Clock};
+use crate::{Handle, reactor::Group, signal, sys::cpu, time::Clock, unblock::Pool};
 use std::{borrow::Cow, mem, path::Path, sync::Arc};
 
 impl Builder {

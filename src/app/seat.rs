@@ -53,7 +53,10 @@ impl Plan {
         }
         // The oldest per-core object is dropped last: whatever ends with the core may still ask for its application.
         let seat = || Ok::<_, Infallible>(Rc::new(Seat { app: app.clone(), hooks: RefCell::default() }));
-        executor.enter_with(|| context::singleton(seat)).unwrap_or_else(|never| match never {});
+        executor.enter_with(|| {
+            context::singleton(seat).unwrap_or_else(|never| match never {});
+            app.pool.serve_core();
+        });
         Ok(executor)
     }
 }

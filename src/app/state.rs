@@ -1,10 +1,7 @@
 //! What the cores of one application share: whether it is ending, who wants to know, and who must be waited for.
 
-use super::{
-    pool::Pool,
-    watchdog::{self, Over},
-};
-use crate::{Core, Handle};
+use super::watchdog::{self, Over};
+use crate::{Core, Handle, unblock::Pool};
 use futures::task::AtomicWaker;
 use slab::Slab;
 use std::{

@@ -22,7 +22,7 @@ use std::{
 
 /// Calls `f`, which may block, on a thread beside the reactors, and gives its result.
 ///
-/// Threads are few ([`Builder::unblock_threads`](super::Builder::unblock_threads)) and so is the room to wait for them: further
+/// Threads are few ([`Builder::unblock_threads`](crate::app::Builder::unblock_threads)) and so is the room to wait for them: further
 /// calls await their turn, in order. Once `f` waits for a thread, dropping the future does not keep it from running; before, it
 /// does.
 ///

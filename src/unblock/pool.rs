@@ -2,7 +2,6 @@
 //!
 //! A mutex and a condition variable: a call that is worth a thread takes microseconds at least, and the queue tens of nanoseconds.
 
-use super::{builder::UNBLOCK_THREADS, seat::Seat};
 use crate::{JoinError, Panic, reactor::context, sys::cpu};
 use slab::Slab;
 use std::{
@@ -22,6 +21,9 @@ const QUEUE_MAX: usize = 256;
 /// A thread without work ends after this time: long enough to outlive the pauses of a busy program.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// Calls that block are few beside I/O that does not; more threads than this would fight the reactors for processors.
+pub(crate) const THREADS_MAX: usize = 8;
+
 /// A job as the queue knows it.
 pub(super) trait Call: Send + Sync {
     /// Calls the function and leaves its result.
@@ -33,7 +35,7 @@ pub(super) trait Call: Send + Sync {
 
 /// The threads of one application, or of a reactor that stands alone.
 #[derive(Clone)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
 
@@ -55,17 +57,22 @@ struct State {
     is_closing: bool,
 }
 
-/// The pool of a reactor that no application runs; its threads end with it.
-struct OwnPool(Pool);
+/// The pool that a core's calls go to: its application's, or one of its own whose threads end with it.
+struct CorePool {
+    pool: Pool,
+    is_own: bool,
+}
 
-impl Drop for OwnPool {
+impl Drop for CorePool {
     fn drop(&mut self) {
-        self.0.begin_close();
+        if self.is_own {
+            self.pool.begin_close();
+        }
     }
 }
 
 impl Pool {
-    pub(super) fn new(threads_max: usize, cpus: Vec<usize>) -> Self {
+    pub(crate) fn new(threads_max: usize, cpus: Vec<usize>) -> Self {
         let (state, has_work, has_ended) = (Mutex::default(), Condvar::new(), Condvar::new());
         Self { shared: Arc::new(Shared { threads_max, cpus, state, has_work, has_ended }) }
     }
@@ -73,11 +80,19 @@ impl Pool {
     #[track_caller]
     pub(super) fn current() -> Self {
         context::with("app::unblock", |_| ());
-        if let Some(seat) = Seat::try_current() {
-            return seat.app.pool.clone();
-        }
-        let own = || Ok::<_, Infallible>(Rc::new(OwnPool(Self::new(UNBLOCK_THREADS, Vec::new()))));
-        context::singleton(own).unwrap_or_else(|never| match never {}).0.clone()
+        let own = || CorePool { pool: Self::new(THREADS_MAX, Vec::new()), is_own: true };
+        Self::of_core(own)
+    }
+
+    /// Has the current core's calls go to this pool: before the first of them.
+    pub(crate) fn serve_core(&self) {
+        Self::of_core(|| CorePool { pool: self.clone(), is_own: false });
+    }
+
+    #[track_caller]
+    fn of_core(make: impl FnOnce() -> CorePool) -> Self {
+        let made = context::singleton(|| Ok::<_, Infallible>(Rc::new(make())));
+        made.unwrap_or_else(|never| match never {}).pool.clone()
     }
 
     pub(super) fn push(&self, job: Arc<dyn Call>) {
@@ -133,7 +148,7 @@ impl Pool {
     }
 
     /// Waits until all calls have returned, `patience` at most; returns where the others were made.
-    pub(super) fn close(&self, patience: Duration) -> Vec<&'static Location<'static>> {
+    pub(crate) fn close(&self, patience: Duration) -> Vec<&'static Location<'static>> {
         self.begin_close();
         let until = Instant::now().checked_add(patience);
         let mut state = self.shared.state();
