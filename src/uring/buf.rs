@@ -96,6 +96,16 @@ macro_rules! heap {
 
 heap!(Vec<u8>, Box<[u8]>, &'static mut [u8]; shared: Rc<[u8]>, Arc<[u8]>, &'static [u8]);
 
+// SAFETY: the bytes are static and never change.
+unsafe impl IoBuf for &'static str {
+    fn as_ptr(&self) -> *const u8 {
+        str::as_ptr(self)
+    }
+    fn len(&self) -> usize {
+        str::len(self)
+    }
+}
+
 // SAFETY: a string's bytes are those of its `Vec<u8>`.
 unsafe impl IoBuf for String {
     fn as_ptr(&self) -> *const u8 {

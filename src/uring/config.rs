@@ -22,6 +22,9 @@ pub struct Config {
     /// Most worker threads for files and block devices, and for everything else. The kernel's own limits are far higher,
     /// and workers compete with the cores.
     pub workers_max: [u32; 2],
+    /// Operations (`IORING_OP_*`) that [`Ring::supports`](super::Ring::supports) denies though the kernel has them, so that
+    /// what falls back on a kernel without them does so here.
+    pub without: Vec<u8>,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             setup: Setup::Deferred,
             worker_cpus: Vec::new(),
             workers_max: [16, 64],
+            without: Vec::new(),
         }
     }
 }

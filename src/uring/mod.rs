@@ -38,5 +38,7 @@ pub use queues::Counters;
 pub use ring::Ring;
 pub use slice::Slice;
 
+pub(crate) use ops::codes;
+
 #[cfg(all(test, not(loom)))]
-mod tests;
+pub(crate) mod tests;

@@ -42,6 +42,15 @@ impl Probe {
         self.setup
     }
 
+    /// The same without the operations that `opcodes` number: to see what is done on kernels that lack them.
+    #[must_use]
+    pub fn without(mut self, opcodes: &[u8]) -> Self {
+        for opcode in opcodes {
+            self.opcodes[usize::from(opcode / 64)] &= !(1 << (opcode % 64));
+        }
+        self
+    }
+
     /// Whether the kernel knows the operation with this number (`IORING_OP_*`).
     pub fn supports(&self, opcode: u8) -> bool {
         self.opcodes[usize::from(opcode / 64)] >> (opcode % 64) & 1 == 1

@@ -4,7 +4,7 @@
 //! whatever they run when woken or dropped never meet a borrowed ring.
 
 use super::queues::{Queues, Reaped};
-use super::{Config, Counters, Error, Setup};
+use super::{Config, Counters, Error, Probe, Setup};
 use crate::reactor::{context, driver::Driver};
 use std::cell::{RefCell, RefMut};
 use std::fmt;
@@ -20,6 +20,7 @@ use std::rc::Rc;
 pub struct Ring {
     queues: RefCell<Queues>,
     event: Rc<OwnedFd>,
+    probe: Probe,
 }
 
 impl Ring {
@@ -31,8 +32,13 @@ impl Ring {
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     pub fn current() -> Result<Rc<Self>, Error> {
+        Self::current_or_new(&Config::default())
+    }
+
+    /// As [`current`](Self::current); one made now is made with `config`.
+    pub(crate) fn current_or_new(config: &Config) -> Result<Rc<Self>, Error> {
         context::singleton(|| {
-            let ring = Self::new(&Config::default())?;
+            let ring = Self::new(config)?;
             context::add_driver(ring.clone());
             Ok(ring)
         })
@@ -46,7 +52,13 @@ impl Ring {
     pub fn new(config: &Config) -> Result<Rc<Self>, Error> {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
-        Ok(Rc::new(Self { queues: RefCell::new(queues), event }))
+        let probe = Probe::get()?.clone().without(&config.without);
+        Ok(Rc::new(Self { queues: RefCell::new(queues), event, probe }))
+    }
+
+    /// Whether this ring has the operation with this number (`IORING_OP_*`).
+    pub fn supports(&self, opcode: u8) -> bool {
+        self.probe.supports(opcode)
     }
 
     /// What the kernel agreed to.

@@ -34,7 +34,7 @@ impl<B> Transfer<B> {
 
 /// The offset as the kernel takes it, which reads −1 as "at the file's own position".
 #[inline]
-fn checked(offset: u64) -> Result<u64, Errno> {
+pub(super) fn checked(offset: u64) -> Result<u64, Errno> {
     if offset <= i64::MAX as u64 { Ok(offset) } else { Err(Errno::INVAL) }
 }
 

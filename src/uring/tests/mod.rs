@@ -4,7 +4,7 @@ mod cancel;
 mod core;
 mod errors;
 mod files;
-mod quarantine;
+pub(crate) mod quarantine;
 mod sleep;
 mod turns;
 
@@ -71,7 +71,7 @@ fn open_direct(path: &Path) -> Fd {
 }
 
 /// Open descriptors of this process that point to something under `dir`.
-fn descriptors_under(dir: &Path) -> usize {
+pub(crate) fn descriptors_under(dir: &Path) -> usize {
     std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())

@@ -11,7 +11,7 @@ const ALIGN: usize = 4096;
 
 /// Keeps what was released, filled with a canary, until the end of the test.
 #[derive(Clone, Default)]
-pub(super) struct Quarantine(Rc<Shared>);
+pub(crate) struct Quarantine(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -20,7 +20,7 @@ struct Shared {
 }
 
 /// A page-aligned buffer that goes into quarantine when dropped.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     bytes: Box<[u8]>,
     start: usize,
     len: usize,
@@ -28,7 +28,7 @@ pub(super) struct Watched {
 }
 
 impl Quarantine {
-    pub(super) fn lend(&self, len: usize) -> Watched {
+    pub(crate) fn lend(&self, len: usize) -> Watched {
         let bytes = vec![0; len + ALIGN].into_boxed_slice();
         let start = bytes.as_ptr().align_offset(ALIGN);
         self.0.lent.set(self.0.lent.get() + 1);
@@ -36,12 +36,12 @@ impl Quarantine {
     }
 
     /// Buffers handed out and not released.
-    pub(super) fn lent(&self) -> usize {
+    pub(crate) fn lent(&self) -> usize {
         self.0.lent.get()
     }
 
     /// Fails if anybody wrote to a released buffer.
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         for (index, bytes) in self.0.released.borrow().iter().enumerate() {
             let touched = bytes.iter().filter(|byte| **byte != CANARY).count();
             assert_eq!(touched, 0, "released buffer {index} was written to");
@@ -50,7 +50,7 @@ impl Quarantine {
 }
 
 impl Watched {
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..][..self.len]
     }
 }
