@@ -1,6 +1,6 @@
 //! What a whole program returns: the errors of every room, and the program's own.
 
-use crate::{NotOnReactor, bdev, task::JoinError};
+use crate::{NotOnReactor, bdev, fs, task::JoinError};
 use std::{error::Error as _, fmt, io, iter};
 
 /// Anything that can end a program's `main`.
@@ -51,6 +51,12 @@ impl fmt::Debug for Error {
 impl From<bdev::ReadIntoError> for Error {
     fn from(e: bdev::ReadIntoError) -> Self {
         bdev::Error::from(e).into()
+    }
+}
+
+impl From<fs::Incomplete> for Error {
+    fn from(e: fs::Incomplete) -> Self {
+        io::Error::from(e).into()
     }
 }
 

@@ -10,6 +10,7 @@
 //! | be called every turn, or every so often | [`Poller`] |
 //! | wait for time, values, each other | [`time`], [`sync`] |
 //! | read and write block devices, or write one | [`bdev`] |
+//! | read and write files | [`fs`] |
 //! | call what blocks; end in order | [`app::unblock`], [`app::on_shutdown`] |
 //! | live in somebody else's event loop | [`LocalExecutor`] |
 //!
@@ -32,6 +33,7 @@
 pub mod app;
 pub mod bdev;
 mod error;
+pub mod fs;
 mod inbox;
 mod inflight;
 mod reactor;
