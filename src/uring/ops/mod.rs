@@ -1,13 +1,24 @@
 //! The operations, each as a method of [`Ring`](super::Ring) that makes its future.
 
 pub(crate) mod codes;
+mod control;
+mod envelope;
 mod extent;
+mod msg;
 mod names;
 mod nop;
 mod open;
 mod poll;
+mod recv;
 mod rw;
+mod send;
+mod socket;
 mod splice;
 mod statx;
 mod sync;
 mod vectored;
+
+pub use msg::{Bufs, Enclosed, Received};
+pub use recv::{Hint, Recv};
+pub use send::Send;
+pub use socket::Accept;

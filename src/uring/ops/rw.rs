@@ -12,22 +12,22 @@ use std::future::Future;
 use std::rc::Rc;
 
 /// The kernel's own bound (`MAX_RW_COUNT`): the largest multiple of 4 KiB below 2 GiB. It would cut longer requests to this.
-const LEN_MAX: usize = 0x7fff_f000;
+pub(super) const LEN_MAX: usize = 0x7fff_f000;
 
 struct Read<B>(Transfer<B>, u64);
 struct Write<B>(Transfer<B>, u64);
 
 /// What the slot keeps: the buffer, and the file so that its number keeps naming it.
-struct Transfer<B> {
-    buf: B,
-    fd: Fd,
+pub(super) struct Transfer<B> {
+    pub(super) buf: B,
+    pub(super) fd: Fd,
 }
 
 impl<B: 'static> Payload<Completion> for Transfer<B> {}
 
 impl<B> Transfer<B> {
     #[inline]
-    fn finish(self, completion: Completion) -> BufResult<B> {
+    pub(super) fn finish(self, completion: Completion) -> BufResult<B> {
         (completion.into_result(), self.buf)
     }
 }

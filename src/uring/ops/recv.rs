@@ -1,0 +1,92 @@
+//! Receiving into one owned buffer.
+
+#![expect(unsafe_code, reason = "vouches for entries that point into owned buffers")]
+
+use super::rw::{LEN_MAX, Transfer};
+use crate::uring::op::{Op, Operation};
+use crate::uring::queues::Completion;
+use crate::uring::{BufResult, Fd, IoBufMut, Ring, Setup};
+use io_uring::{opcode, squeue::Entry};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// What the caller knows about the socket. A wrong guess costs some time, never the result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hint {
+    /// There may be something to receive: the kernel looks first.
+    Ready,
+    /// There is nothing yet: the kernel waits first, and is spared looking in vain (`IORING_RECVSEND_POLL_FIRST`).
+    Empty,
+}
+
+/// `IORING_RECVSEND_POLL_FIRST` of `io_uring_enter(2)`.
+const POLL_FIRST: u16 = 1;
+
+struct Receive<B> {
+    held: Transfer<B>,
+    flags: RecvFlags,
+    hint: Hint,
+}
+
+// SAFETY: the entry points to the buffer's bytes, which `IoBufMut` keeps in place, and ours alone while `Held` has it.
+unsafe impl<B: IoBufMut> Operation for Receive<B> {
+    type Held = Transfer<B>;
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {
+        let Self { mut held, flags, hint } = self;
+        let (len, to) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_mut_ptr());
+        let (fd, fixed) = held.fd.target(ring);
+        // Whoever has COOP_TASKRUN has POLL_FIRST: both came with Linux 5.19, before which it is an error.
+        let waits = hint == Hint::Empty && ring.setup() != Setup::Plain;
+        let entry = opcode::Recv::new(fd, to, len)
+            .flags(flags.bits() as i32)
+            .ioprio(if waits { POLL_FIRST } else { 0 })
+            .build();
+        (Ok(entry.flags(fixed)), held)
+    }
+
+    #[inline]
+    fn finish(held: Transfer<B>, completion: Completion) -> BufResult<B> {
+        held.finish(completion)
+    }
+}
+
+/// The future of [`Ring::recv`].
+#[must_use = "operations start when first polled"]
+pub struct Recv<B: IoBufMut>(Op<Receive<B>>);
+
+impl<B: IoBufMut> Future for Recv<B> {
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<B>> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<B: IoBufMut> fmt::Debug for Recv<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recv").finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    /// Receives into `buf`, at most its whole length, and yields how many bytes came: none at the end of a stream, and none for
+    /// an empty buffer. Never more than 2 GiB − 4 KiB at once.
+    ///
+    /// Dropping the future keeps the buffer until the kernel has answered; bytes received meanwhile are lost.
+    ///
+    /// # Errors
+    /// Those of `recv(2)`, with their OS code and the buffer.
+    #[inline]
+    pub fn recv<B: IoBufMut>(self: &Rc<Self>, fd: &Fd, buf: B, flags: RecvFlags, hint: Hint) -> Recv<B> {
+        Recv(Op::new(self, Receive { held: Transfer { buf, fd: fd.clone() }, flags, hint }))
+    }
+}
