@@ -11,6 +11,7 @@
 //! | wait for time, values, each other | [`time`], [`sync`] |
 //! | read and write block devices, or write one | [`bdev`] |
 //! | read and write files | [`fs`] |
+//! | talk over sockets; read and write any stream | [`net`], [`io`] |
 //! | call what blocks; end in order | [`app::unblock`], [`app::on_shutdown`] |
 //! | live in somebody else's event loop | [`LocalExecutor`] |
 //!
@@ -36,6 +37,8 @@ mod error;
 pub mod fs;
 mod inbox;
 mod inflight;
+pub mod io;
+pub mod net;
 mod reactor;
 pub mod signal;
 pub mod sync;

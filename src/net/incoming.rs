@@ -1,0 +1,133 @@
+//! Connections as they come: accept after accept, over the errors that pass.
+//!
+//! ```text
+//!            ┌── taken ──▶ yields the connection ──┐
+//!  Accepting ┤                                     ├─▶ Accepting
+//!            ├── that connection failed ───────────┤
+//!            ├── no descriptor or memory ─▶ Waiting┘ 10 ms, doubled up to 1 s
+//!            └── anything else ─▶ yields the error ─▶ Ended
+//! ```
+
+use super::socket::{Accept, Socket};
+use super::stream::OverSocket;
+use crate::time::{self, Sleep};
+use futures::Stream;
+use futures::stream::FusedStream;
+use rustix::io::Errno;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// The connections of a listener, without end.
+///
+/// What passes is waited out: connections that were reset before they were taken, and want of descriptors or memory (`EMFILE`,
+/// `ENFILE`, `ENOBUFS`, `ENOMEM`), over which a listener tries again after a while. What does not pass, such as a listener that is
+/// shut down, is yielded as the last item.
+///
+/// Dropping it closes a connection that was accepted meanwhile.
+#[must_use = "connections are accepted when polled"]
+pub struct Incoming<'a, S> {
+    listener: &'a Socket,
+    state: State,
+    pause: Duration,
+    kind: PhantomData<fn() -> S>,
+}
+
+enum State {
+    Accepting(Accept),
+    Waiting(Sleep),
+    Ended,
+}
+
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+enum Trouble {
+    /// One connection's own: the next may fare better.
+    Connection,
+    /// The process's or the machine's: others must let go first.
+    Shortage,
+    /// The listener's own.
+    Listener,
+}
+
+impl Trouble {
+    /// By accept(2), which asks to treat errors of the network as if the connection had not come.
+    fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(
+                Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::AGAIN
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::PERM,
+            ) => Self::Connection,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::Shortage,
+            _ => Self::Listener,
+        }
+    }
+}
+
+impl<'a, S> Incoming<'a, S> {
+    pub(super) fn new(listener: &'a Socket) -> Self {
+        let state = State::Accepting(listener.accept());
+        Self { listener, state, pause: PAUSE_MIN, kind: PhantomData }
+    }
+}
+
+impl<S: OverSocket> Stream for Incoming<'_, S> {
+    type Item = io::Result<S>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<S>>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Accepting(accept) => match ready!(Pin::new(accept).poll(cx)) {
+                    Ok(socket) => {
+                        this.pause = PAUSE_MIN;
+                        this.state = State::Accepting(this.listener.accept());
+                        return Poll::Ready(Some(Ok(S::of(socket))));
+                    }
+                    Err(error) => match Trouble::of(&error) {
+                        Trouble::Connection => this.state = State::Accepting(this.listener.accept()),
+                        Trouble::Shortage => {
+                            this.state = State::Waiting(time::sleep(this.pause));
+                            this.pause = (this.pause * 2).min(PAUSE_MAX);
+                        }
+                        Trouble::Listener => {
+                            this.state = State::Ended;
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    },
+                },
+                State::Waiting(pause) => {
+                    ready!(Pin::new(pause).poll(cx));
+                    this.state = State::Accepting(this.listener.accept());
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl<S: OverSocket> FusedStream for Incoming<'_, S> {
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+}
+
+impl<S> fmt::Debug for Incoming<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! What all sockets are: a descriptor, the ring that it is used on, and what the last receive has taught about it.
+
+use crate::io::{BufResult, IoBuf, IoBufMut};
+use crate::uring::{self, Bufs, Enclosed, Fd, Hint, Received, Ring};
+use rustix::net::{RecvFlags, SendFlags};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Plain, Type};
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// A socket on this core's ring. Clones share it; the last one, operations included, closes it.
+#[derive(Clone)]
+pub struct Socket(Rc<Inner>);
+
+struct Inner {
+    ring: Rc<Ring>,
+    fd: Fd,
+    /// After a receive that left room in its buffer the socket is empty, most often.
+    hint: Cell<Hint>,
+}
+
+/// This core's ring.
+fn ring() -> io::Result<Rc<Ring>> {
+    Ring::current().map_err(io::Error::other)
+}
+
+impl Socket {
+    /// A new socket that is given its options before anything else.
+    pub(super) fn new(
+        domain: Domain,
+        ty: Type,
+        protocol: Option<Protocol>,
+        prepare: impl FnOnce(&Plain) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let ring = ring()?;
+        let plain = Plain::new(domain, ty, protocol)?;
+        prepare(&plain)?;
+        Ok(Self::of(ring, OwnedFd::from(plain).into()))
+    }
+
+    /// Two new sockets, connected to each other.
+    pub(super) fn pair(ty: Type) -> io::Result<(Self, Self)> {
+        let ring = ring()?;
+        let (one, other) = Plain::pair(Domain::UNIX, ty, None)?;
+        let socket = |plain| Self::of(ring.clone(), OwnedFd::from(plain).into());
+        Ok((socket(one), socket(other)))
+    }
+
+    /// A socket made elsewhere. The ring waits by itself: of a descriptor that says `EAGAIN` it would pass that on.
+    pub(super) fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let ring = ring()?;
+        SockRef::from(&fd).set_nonblocking(false)?;
+        Ok(Self::of(ring, fd.into()))
+    }
+
+    fn of(ring: Rc<Ring>, fd: Fd) -> Self {
+        Self(Rc::new(Inner { ring, fd, hint: Cell::new(Hint::Ready) }))
+    }
+
+    /// The same descriptor for what other calls there are.
+    pub(super) fn plain(&self) -> SockRef<'_> {
+        SockRef::from(&self.0.fd)
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SockAddr> {
+        self.plain().local_addr()
+    }
+
+    pub(super) fn peer_addr(&self) -> io::Result<SockAddr> {
+        self.plain().peer_addr()
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.plain().shutdown(how)
+    }
+
+    pub(super) fn connect(&self, addr: SockAddr) -> impl Future<Output = io::Result<()>> + use<> {
+        self.0.ring.connect(&self.0.fd, addr)
+    }
+
+    pub(super) fn accept(&self) -> Accept {
+        Accept { accept: self.0.ring.accept(&self.0.fd), ring: self.0.ring.clone() }
+    }
+
+    /// The next bytes of a stream.
+    #[inline]
+    pub(super) fn read<B: IoBufMut>(&self, buf: B) -> Reading<B> {
+        let Inner { ring, fd, hint } = &*self.0;
+        Reading { recv: ring.recv(fd, buf, RecvFlags::empty(), hint.get()), socket: self.clone() }
+    }
+
+    /// The next packet, of which there may be more whatever the last one's length; or a look ahead.
+    #[inline]
+    pub(super) fn recv<B: IoBufMut>(&self, buf: B, flags: RecvFlags) -> uring::Recv<B> {
+        self.0.ring.recv(&self.0.fd, buf, flags, Hint::Ready)
+    }
+
+    #[inline]
+    pub(super) fn send<B: IoBuf>(&self, buf: B) -> Writing<B> {
+        Writing(self.0.ring.send(&self.0.fd, buf, SendFlags::empty()))
+    }
+
+    pub(super) fn send_msg<B: IoBuf, P: Bufs<B>>(
+        &self,
+        bufs: P,
+        enclosed: Enclosed,
+    ) -> impl Future<Output = (io::Result<usize>, P)> + use<B, P> {
+        self.0.ring.send_msg(&self.0.fd, bufs, enclosed, SendFlags::empty())
+    }
+
+    pub(super) fn recv_msg<B: IoBufMut, P: Bufs<B>>(
+        &self,
+        bufs: P,
+        fds_max: usize,
+        flags: RecvFlags,
+    ) -> impl Future<Output = (io::Result<Received>, P)> + use<B, P> {
+        self.0.ring.recv_msg(&self.0.fd, bufs, fds_max, flags)
+    }
+}
+
+/// The address as internet sockets have it.
+pub(super) fn inet(addr: SockAddr) -> io::Result<SocketAddr> {
+    let family = addr.family();
+    addr.as_socket().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("an address of family {family} on an internet socket"),
+        )
+    })
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fd.fmt(f)
+    }
+}
+
+/// An accept: yields the connection on the listener's ring.
+pub(super) struct Accept {
+    accept: uring::Accept,
+    ring: Rc<Ring>,
+}
+
+impl Future for Accept {
+    type Output = io::Result<Socket>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let fd = ready!(Pin::new(&mut self.accept).poll(cx))?;
+        Poll::Ready(Ok(Socket::of(self.ring.clone(), fd)))
+    }
+}
+
+/// A read of a stream.
+#[must_use = "operations start when first polled"]
+pub struct Reading<B: IoBufMut> {
+    recv: uring::Recv<B>,
+    socket: Socket,
+}
+
+impl<B: IoBufMut> Future for Reading<B> {
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<B>> {
+        let (result, buf) = ready!(Pin::new(&mut self.recv).poll(cx));
+        let is_full = result.as_ref().is_ok_and(|count| *count == buf.len());
+        self.socket.0.hint.set(if is_full { Hint::Ready } else { Hint::Empty });
+        Poll::Ready((result, buf))
+    }
+}
+
+impl<B: IoBufMut> fmt::Debug for Reading<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reading").field(&self.socket).finish()
+    }
+}
+
+/// A write to a stream.
+#[must_use = "operations start when first polled"]
+pub struct Writing<B: IoBuf>(uring::Send<B>);
+
+impl<B: IoBuf> Future for Writing<B> {
+    type Output = BufResult<B>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<B>> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<B: IoBuf> fmt::Debug for Writing<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writing").finish()
+    }
+}
