@@ -39,6 +39,8 @@ const FLOORS: &[(&str, usize)] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("benches/harness/memory.rs", "an allocator that counts"),
     ("benches/peers/src/bin/limits.rs", "the time stamp counter is read by an instruction"),
+    ("benches/peers/src/bin/glommio.rs", "a listener is adopted by its descriptor"),
+    ("benches/peers/src/echo/client.rs", "entries with pointers that the kernel follows"),
     ("benches/peers/src/memory.rs", "an allocator that counts"),
     ("src/app/signal.rs", "a signal handler, which must be async-signal-safe"),
     ("src/bdev/modules/ram.rs", "memory that all cores copy to and from"),

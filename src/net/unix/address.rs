@@ -3,9 +3,7 @@
 use socket2::SockAddr;
 use std::ffi::OsStr;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The address of a Unix socket: made from a path, or by [`abstract_name`](Self::abstract_name).
@@ -63,9 +61,8 @@ impl UnixAddr {
     }
 
     pub(super) fn from_kernel(addr: Option<SockAddr>) -> Self {
-        let addr: Option<SocketAddr> = addr.and_then(|addr| addr.as_unix());
         Self(match addr {
-            Some(addr) => match (addr.as_pathname(), addr.as_abstract_name()) {
+            Some(addr) => match (addr.as_pathname(), addr.as_abstract_namespace()) {
                 (Some(path), _) => Kind::Path(path.into()),
                 (None, Some(name)) => Kind::Abstract(name.into()),
                 (None, None) => Kind::Unnamed,
