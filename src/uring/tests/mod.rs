@@ -6,6 +6,7 @@ mod errors;
 mod files;
 pub(crate) mod quarantine;
 mod sleep;
+mod sockets;
 mod turns;
 
 use super::{Config, Fd, Ring, Setup};
