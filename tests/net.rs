@@ -1,5 +1,7 @@
 //! Sockets on the loopback: what each kind does, what goes wrong with them, and what only a process of its own can show.
 
+#[path = "net/adapter.rs"]
+mod adapter;
 #[path = "net/bad_input.rs"]
 mod bad_input;
 #[path = "net/echo.rs"]

@@ -15,7 +15,8 @@ pub trait WriteOwned {
     /// What [`flush`](Self::flush) and [`shutdown`](Self::shutdown) return.
     type Ending: Future<Output = io::Result<()>> + Unpin + 'static;
 
-    /// Writes `buf` and yields how many bytes went: possibly fewer than all.
+    /// Writes `buf` and yields how many bytes went: possibly fewer than all. Sockets send all where the kernel goes on by itself
+    /// (Linux 5.19).
     ///
     /// Dropping the future keeps the buffer until the sink has answered; how much was written is then unknown.
     ///

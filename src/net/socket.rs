@@ -25,6 +25,9 @@ struct Inner {
     hint: Cell<Hint>,
 }
 
+/// `MSG_WAITALL`, which rustix names for receiving only.
+const WAITALL: SendFlags = SendFlags::from_bits_retain(0x100);
+
 /// This core's ring.
 fn ring() -> io::Result<Rc<Ring>> {
     Ring::current().map_err(io::Error::other)
@@ -105,9 +108,15 @@ impl Socket {
         self.0.ring.recv(&self.0.fd, buf, flags, Hint::Ready)
     }
 
+    /// To a stream: all of it, as a blocking socket does. Before Linux 5.19, which does not go on by itself, possibly less.
     #[inline]
-    pub(super) fn send<B: IoBuf>(&self, buf: B) -> Writing<B> {
-        Writing(self.0.ring.send(&self.0.fd, buf, SendFlags::empty()))
+    pub(super) fn write<B: IoBuf>(&self, buf: B) -> Writing<B> {
+        Writing(self.0.ring.send(&self.0.fd, buf, WAITALL))
+    }
+
+    /// One packet.
+    pub(super) fn send<B: IoBuf>(&self, buf: B) -> uring::Send<B> {
+        self.0.ring.send(&self.0.fd, buf, SendFlags::empty())
     }
 
     pub(super) fn send_msg<B: IoBuf, P: Bufs<B>>(

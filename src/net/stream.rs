@@ -76,7 +76,7 @@ macro_rules! stream {
 
             #[inline]
             fn write<B: $crate::io::IoBuf>(&self, buf: B) -> Self::Writing<B> {
-                self.socket.send(buf)
+                self.socket.write(buf)
             }
 
             /// Nothing is kept back here: ready at once.
