@@ -5,6 +5,7 @@
 
 mod countdown;
 mod cross;
+mod echo;
 mod local;
 mod mailbox;
 mod measure;
@@ -13,6 +14,7 @@ mod rows;
 mod runtime;
 mod timers;
 
+pub use echo::BUFFER;
 pub use mailbox::{Job, Mailbox, serve_mailbox};
 pub use measure::{
     Measure, cpu_time, far_thread, finish, median, percentile, pin, spin_for, this_core, unpin,
@@ -45,6 +47,7 @@ pub fn main<R: Runtime>() -> ! {
         "events_256" => cross::events::<R>(&measure, 256),
         "events_1024" => cross::events::<R>(&measure, 1024),
         "channel_cross" => cross::channel::<R>(&measure),
+        "tcp_echo" => echo::run::<R>(&measure),
         "timer" => timers::create_cancel::<R>(&measure),
         "sleeps_10k" => timers::sleeps::<R>(&measure, 10_000),
         "sleeps_100k" => timers::sleeps::<R>(&measure, 100_000),

@@ -75,6 +75,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("spawn_join", "On one core"),
     ("cross_poll", "Between two cores"),
     ("timer", "Timers"),
+    ("tcp_echo", "Network"),
     ("bytes_per_task", "Memory"),
     ("idle_0", "The idle turn"),
 ];
@@ -86,8 +87,8 @@ const fn row(
     unit: &'static str,
     limit: Option<&'static str>,
 ) -> Row {
-    // "M/s" is the only rate among the units.
-    let better = if matches!(unit.as_bytes(), b"M/s") { Better::Higher } else { Better::Lower };
+    // These are the rates among the units.
+    let better = if matches!(unit.as_bytes(), b"M/s" | b"k/s") { Better::Higher } else { Better::Lower };
     Row { id, workload, title, unit, better, limit }
 }
 
@@ -119,6 +120,8 @@ pub const ROWS: &[Row] = &[
     row("sleeps_100k_cpu", "sleeps_100k", "100,000 sleeps over 100 ms, CPU", "ms", None),
     row("sleeps_100k_p50", "sleeps_100k", "  lateness p50", "µs", None),
     row("sleeps_100k_p99", "sleeps_100k", "  lateness p99", "µs", None),
+    row("tcp_echo", "tcp_echo", "TCP echo, 64 connections, messages", "k/s", None),
+    row("tcp_echo_cpu", "tcp_echo", "  server's processor time each", "µs", None),
     row("bytes_per_task", "bytes_per_task", "idle task beyond its future", "B", None),
     row("idle_0", "idle_0", "turn with no poller", "ns", Some("rdtsc")),
     row("idle_1", "idle_1", "turn with 1 poller", "ns", Some("rdtsc")),

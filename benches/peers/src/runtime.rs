@@ -4,6 +4,7 @@
 //! so that all runtimes run the same instructions around the thing measured.
 
 use std::future::{Future, poll_fn};
+use std::net::TcpListener;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -88,6 +89,10 @@ pub trait Runtime: Sized + 'static {
         far.join().expect("the far core panicked");
         value
     }
+
+    /// Accepts the connections of `listener` for ever, and sends back what each says; one task and one buffer of
+    /// [`BUFFER`](crate::BUFFER) bytes per connection.
+    fn echo(listener: TcpListener) -> impl Future<Output = ()> + 'static;
 
     /// Why the runtime cannot do a workload at all, for the footnote; known from its documentation, not from a try.
     fn cannot(workload: &str) -> Option<&'static str> {

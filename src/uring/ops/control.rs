@@ -81,7 +81,7 @@ mod tests {
             let mut control = Vec::new();
             put_fds(&mut control, &fds);
             assert_eq!(control.len(), words(count));
-            fds.into_iter().for_each(|fd| std::mem::forget(fd));
+            fds.into_iter().for_each(std::mem::forget);
             let len = control[0] as usize;
             // SAFETY: they were forgotten above.
             let taken = unsafe { take_fds(&control, len) };

@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use peers::{Idle, Mailbox, Runtime, busy, far_thread, joined, serve_mailbox};
+use compio::BufResult;
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::TcpListener;
+use peers::{BUFFER, Idle, Mailbox, Runtime, busy, far_thread, joined, serve_mailbox};
 
 fn main() {
     peers::main::<Compio>()
@@ -70,6 +73,26 @@ impl Runtime for Compio {
             sum += rx.recv_async().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(async move {
+                let mut buf = Vec::with_capacity(BUFFER);
+                loop {
+                    let BufResult(result, read) = stream.read(buf).await;
+                    if result.expect("the client lives") == 0 {
+                        return;
+                    }
+                    let BufResult(result, written) = stream.write_all(read).await;
+                    result.expect("the client lives");
+                    buf = written;
+                    buf.clear();
+                }
+            });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

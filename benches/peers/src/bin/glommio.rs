@@ -1,15 +1,20 @@
 //! glommio: one executor per core. Between cores its `shared_channel`, one for jobs and one for their answers.
 
+#![expect(unsafe_code, reason = "glommio adopts a listener by its descriptor only")]
+
 use std::cell::RefCell;
 use std::future::Future;
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
 use glommio::channels::local_channel::{LocalReceiver, LocalSender, new_unbounded};
 use glommio::channels::shared_channel::{
     ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
 };
+use glommio::net::TcpListener;
 use glommio::timer::sleep;
 use glommio::{LocalExecutorBuilder, Placement, spawn_local};
 use peers::{Idle, Job, Remote, Runtime, far_thread, this_core};
@@ -85,6 +90,15 @@ impl Runtime for Glommio {
             sum += rx.recv().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        // SAFETY: the descriptor is a listener's, and from here on nobody's but glommio's.
+        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
+        loop {
+            let mut stream = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(async move { peers::echo_lent!(stream) });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

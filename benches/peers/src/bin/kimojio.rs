@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use kimojio::configuration::{BusyPoll, Configuration, ExitBehavior};
+use kimojio::operations::{RecvFlags, SendFlags};
 use kimojio::{
     MessagePipeReceiver, MessagePipeSender, ReceiverUnbounded, SenderUnbounded, async_channel_unbounded,
     make_message_pipe_oneway_sync, operations,
 };
-use peers::{Idle, Remote, Runtime, far_thread, joined};
+use peers::{BUFFER, Idle, Remote, Runtime, far_thread, joined};
 
 fn main() {
     peers::main::<Kimojio>()
@@ -88,6 +89,30 @@ impl Runtime for Kimojio {
             sum += *rx.recv_message().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        loop {
+            let stream = operations::accept(&listener).await.expect("the listener listens");
+            Self::spawn_detached(async move {
+                let mut buf = vec![0; BUFFER];
+                loop {
+                    let count = operations::recv(&stream, &mut buf, RecvFlags::empty(), None)
+                        .await
+                        .expect("the client lives");
+                    if count == 0 {
+                        return;
+                    }
+                    let mut sent = 0;
+                    while sent < count {
+                        let flags = SendFlags::empty();
+                        sent += operations::send(&stream, &buf[sent..count], flags, None)
+                            .await
+                            .expect("the client lives");
+                    }
+                }
+            });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

@@ -7,8 +7,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use local_sync::mpsc::unbounded;
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::TcpListener;
 use monoio::{IoUringDriver, RuntimeBuilder};
-use peers::{Idle, Mailbox, Runtime, far_thread, serve_mailbox};
+use peers::{BUFFER, Idle, Mailbox, Runtime, far_thread, serve_mailbox};
 
 fn main() {
     peers::main::<Monoio>()
@@ -71,6 +73,26 @@ impl Runtime for Monoio {
             sum += rx.recv_async().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(async move {
+                let mut buf = Vec::with_capacity(BUFFER);
+                loop {
+                    let (result, read) = stream.read(buf).await;
+                    if result.expect("the client lives") == 0 {
+                        return;
+                    }
+                    let (result, written) = stream.write_all(read).await;
+                    result.expect("the client lives");
+                    buf = written;
+                    buf.clear();
+                }
+            });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

@@ -4,7 +4,10 @@ use std::future::Future;
 use std::hint::black_box;
 use std::time::Duration;
 
-use peers::{Idle, Measure, Remote, Runtime, joined};
+use futures_util::StreamExt;
+use peers::{BUFFER, Idle, Measure, Remote, Runtime, joined};
+use reactor::io::{IoBuf, ReadOwned, WriteOwned};
+use reactor::net::TcpListener;
 use reactor::sync::{local, spsc};
 use reactor::{Core, JoinHandle, LocalExecutor, Mode, Poller, app, post, spawn_local, spawn_on};
 
@@ -87,6 +90,27 @@ impl Runtime for Reactor {
             sum += rx.recv().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        let listener = TcpListener::try_from(listener).expect("the ring is made");
+        let mut incoming = listener.incoming();
+        while let Some(stream) = incoming.next().await {
+            let stream = stream.expect("the listener listens");
+            Self::spawn_detached(async move {
+                let mut buf = vec![0; BUFFER];
+                loop {
+                    let (result, read) = stream.read(buf).await;
+                    let count = result.expect("the client lives");
+                    if count == 0 {
+                        return;
+                    }
+                    let (result, written) = stream.write_all(read.slice(..count)).await;
+                    result.expect("the client lives");
+                    buf = written.into_inner();
+                }
+            });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

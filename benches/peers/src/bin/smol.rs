@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peers::{Idle, Remote, Runtime, far_thread};
-use smol::{Executor, LocalExecutor, Task, Timer, channel};
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::{Async, Executor, LocalExecutor, Task, Timer, channel};
 
 fn main() {
     peers::main::<Smol>()
@@ -82,6 +83,14 @@ impl Runtime for Smol {
             sum += rx.recv().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        let listener = Async::new(listener).expect("the listener is adopted");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(async move { peers::echo_lent!(stream) });
+        }
     }
 
     fn with_remote<T: Send + 'static>(

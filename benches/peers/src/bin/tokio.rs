@@ -4,6 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use peers::{Idle, Remote, Runtime, busy, far_thread, joined};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -19,7 +21,7 @@ struct Tokio<const LOCAL_SET: bool>;
 
 fn builder() -> Builder {
     let mut builder = Builder::new_current_thread();
-    builder.enable_time();
+    builder.enable_all();
     builder
 }
 
@@ -88,6 +90,15 @@ impl<const LOCAL_SET: bool> Runtime for Tokio<LOCAL_SET> {
             sum += rx.recv().await.expect("the sender lives");
         }
         sum
+    }
+
+    async fn echo(listener: std::net::TcpListener) {
+        listener.set_nonblocking(true).expect("a socket may be");
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(async move { peers::echo_lent!(stream) });
+        }
     }
 
     fn with_remote<T: Send + 'static>(
