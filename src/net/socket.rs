@@ -1,10 +1,9 @@
-//! What all sockets are: a descriptor, the ring that it is used on, and what the last receive has taught about it.
+//! What all sockets are: a descriptor and the ring that it is used on.
 
 use crate::io::{BufResult, IoBuf, IoBufMut};
-use crate::uring::{self, Bufs, Enclosed, Fd, Hint, Received, Ring};
+use crate::uring::{self, Bufs, Enclosed, Fd, Received, Ring};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Plain, Type};
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -21,8 +20,6 @@ pub struct Socket(Rc<Inner>);
 struct Inner {
     ring: Rc<Ring>,
     fd: Fd,
-    /// After a receive that left room in its buffer the socket is empty, most often.
-    hint: Cell<Hint>,
 }
 
 /// `MSG_WAITALL`, which rustix names for receiving only.
@@ -63,7 +60,7 @@ impl Socket {
     }
 
     fn of(ring: Rc<Ring>, fd: Fd) -> Self {
-        Self(Rc::new(Inner { ring, fd, hint: Cell::new(Hint::Ready) }))
+        Self(Rc::new(Inner { ring, fd }))
     }
 
     /// The same descriptor for what other calls there are.
@@ -98,14 +95,13 @@ impl Socket {
     /// The next bytes of a stream.
     #[inline]
     pub(super) fn read<B: IoBufMut>(&self, buf: B) -> Reading<B> {
-        let Inner { ring, fd, hint } = &*self.0;
-        Reading { recv: ring.recv(fd, buf, RecvFlags::empty(), hint.get()), socket: self.clone() }
+        Reading(self.recv(buf, RecvFlags::empty()))
     }
 
-    /// The next packet, of which there may be more whatever the last one's length; or a look ahead.
+    /// The next bytes or packet; or, by the flags, a look at them.
     #[inline]
     pub(super) fn recv<B: IoBufMut>(&self, buf: B, flags: RecvFlags) -> uring::Recv<B> {
-        self.0.ring.recv(&self.0.fd, buf, flags, Hint::Ready)
+        self.0.ring.recv(&self.0.fd, buf, flags)
     }
 
     /// To a stream: all of it, as a blocking socket does. Before Linux 5.19, which does not go on by itself, possibly less.
@@ -171,26 +167,20 @@ impl Future for Accept {
 
 /// A read of a stream.
 #[must_use = "operations start when first polled"]
-pub struct Reading<B: IoBufMut> {
-    recv: uring::Recv<B>,
-    socket: Socket,
-}
+pub struct Reading<B: IoBufMut>(uring::Recv<B>);
 
 impl<B: IoBufMut> Future for Reading<B> {
     type Output = BufResult<B>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BufResult<B>> {
-        let (result, buf) = ready!(Pin::new(&mut self.recv).poll(cx));
-        let is_full = result.as_ref().is_ok_and(|count| *count == buf.len());
-        self.socket.0.hint.set(if is_full { Hint::Ready } else { Hint::Empty });
-        Poll::Ready((result, buf))
+        Pin::new(&mut self.0).poll(cx)
     }
 }
 
 impl<B: IoBufMut> fmt::Debug for Reading<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Reading").field(&self.socket).finish()
+        f.debug_tuple("Reading").finish()
     }
 }
 

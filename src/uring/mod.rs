@@ -33,7 +33,7 @@ pub use buf::{BufResult, IoBuf, IoBufMut};
 pub use config::{Config, Setup};
 pub use error::Error;
 pub use fd::Fd;
-pub use ops::{Accept, Bufs, Enclosed, Hint, Received, Recv, Send};
+pub use ops::{Accept, Bufs, Enclosed, Received, Recv, Send};
 pub use probe::Probe;
 pub use queues::Counters;
 pub use ring::Ring;

@@ -9,7 +9,7 @@ mod names;
 mod nop;
 mod open;
 mod poll;
-mod recv;
+mod receive;
 mod rw;
 mod send;
 mod socket;
@@ -19,6 +19,6 @@ mod sync;
 mod vectored;
 
 pub use msg::{Bufs, Enclosed, Received};
-pub use recv::{Hint, Recv};
+pub use receive::Recv;
 pub use send::Send;
 pub use socket::Accept;

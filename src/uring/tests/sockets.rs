@@ -2,7 +2,7 @@
 
 use super::quarantine::Quarantine;
 use super::{SETUPS, block_on, poll_once, ring, settle, turn};
-use crate::uring::{Enclosed, Fd, Hint, IoBuf, IoBufMut, Ring, Setup};
+use crate::uring::{Enclosed, Fd, IoBuf, IoBufMut, Ring, Setup};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use std::future::Future;
@@ -29,18 +29,15 @@ fn enclosed(fds: Vec<OwnedFd>) -> Enclosed {
 }
 
 #[test]
-fn what_is_sent_is_received_by_each_operation_and_hint() {
+fn what_is_sent_is_received_by_each_operation() {
     for setup in SETUPS {
         let ring = ring(setup, 8, 8);
         let (one, other) = pair();
         let other = Fd::from(other);
-        for hint in [Hint::Ready, Hint::Empty] {
-            let send = ring.send(&one, b"plain".to_vec(), SendFlags::empty());
-            assert_eq!(block_on(&ring, send).0.unwrap(), 5);
-            let recv = ring.recv(&other, vec![0; 8], RecvFlags::empty(), hint);
-            let (result, buf) = block_on(&ring, recv);
-            assert_eq!((result.unwrap(), &buf[..5]), (5, &b"plain"[..]), "{setup:?} {hint:?}");
-        }
+        let send = ring.send(&one, b"plain".to_vec(), SendFlags::empty());
+        assert_eq!(block_on(&ring, send).0.unwrap(), 5);
+        let (result, buf) = block_on(&ring, ring.recv(&other, vec![0; 8], RecvFlags::empty()));
+        assert_eq!((result.unwrap(), &buf[..5]), (5, &b"plain"[..]), "{setup:?}");
         let parts = [b"in ".to_vec(), b"parts".to_vec()];
         let send = ring.send_msg(&one, parts, Enclosed::default(), SendFlags::empty());
         assert_eq!(block_on(&ring, send).0.unwrap(), 8);
@@ -51,14 +48,13 @@ fn what_is_sent_is_received_by_each_operation_and_hint() {
     }
 }
 
-/// A receive that waits: 0 as one buffer, 1 with the hint that it will, 2 as a message.
+/// A receive that waits: 0 as one buffer, 1 as a message.
 fn receive<B: IoBufMut>(ring: &Rc<Ring>, fd: &Fd, buf: B, kind: usize) -> Pin<Box<dyn Future<Output = ()>>> {
     let ring = ring.clone();
     let fd = fd.clone();
     Box::pin(async move {
         match kind {
-            0 => drop(ring.recv(&fd, buf, RecvFlags::empty(), Hint::Ready).await),
-            1 => drop(ring.recv(&fd, buf, RecvFlags::empty(), Hint::Empty).await),
+            0 => drop(ring.recv(&fd, buf, RecvFlags::empty()).await),
             _ => drop(ring.recv_msg(&fd, [buf], 4, RecvFlags::empty()).await),
         }
     })
@@ -67,7 +63,7 @@ fn receive<B: IoBufMut>(ring: &Rc<Ring>, fd: &Fd, buf: B, kind: usize) -> Pin<Bo
 #[test]
 fn a_dropped_receive_keeps_its_buffer_until_it_is_cancelled() {
     for setup in SETUPS {
-        for kind in 0..3 {
+        for kind in 0..2 {
             for comes in [false, true] {
                 let (ring, quarantine) = (ring(setup, 8, 8), Quarantine::default());
                 let (one, other) = pair();
@@ -154,7 +150,7 @@ fn descriptors_that_nobody_takes_any_more_are_closed() {
         let ring = ring(Setup::Deferred, 8, 8);
         let (one, other) = pair();
         let (mut read, write) = std::io::pipe().unwrap();
-        let mut waiting = receive(&ring, &one, vec![0; 8], 2);
+        let mut waiting = receive(&ring, &one, vec![0; 8], 1);
         assert!(poll_once(&mut waiting).is_pending());
         turn(&ring);
         let send =
@@ -174,7 +170,7 @@ fn descriptors_that_nobody_takes_any_more_are_closed() {
 
 #[test]
 fn a_forgotten_receive_keeps_its_buffer_for_good() {
-    for kind in 0..3 {
+    for kind in 0..2 {
         let (ring, quarantine) = (ring(Setup::Deferred, 8, 8), Quarantine::default());
         let (one, other) = pair();
         let mut waiting = receive(&ring, &one, quarantine.lend(64), kind);
@@ -194,7 +190,7 @@ fn a_dropped_ring_gives_back_what_sockets_hold() {
         let (one, other) = pair();
         let (listening, _) = listener();
         let mut waiting: Vec<_> =
-            (0..12).map(|kind| receive(&ring, &one, quarantine.lend(64), kind % 3)).collect();
+            (0..12).map(|kind| receive(&ring, &one, quarantine.lend(64), kind % 2)).collect();
         assert!(waiting.iter_mut().all(|receive| poll_once(receive).is_pending()));
         let mut accept = ring.accept(&listening);
         assert!(poll_once(&mut accept).is_pending());
