@@ -1,22 +1,12 @@
-//! Names to addresses, by the system's resolver, which blocks: on threads of their own.
+//! Names to addresses, by the system's resolver, which blocks: on the threads for that.
 
 use super::Endpoint;
-use crate::reactor::context;
-use crate::sync::{Semaphore, oneshot};
-use std::convert::Infallible;
+use crate::unblock::unblock;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::rc::Rc;
-use std::thread;
-
-/// Look-ups at a time per core. The system's resolver asks one server after the other, for seconds if none answers.
-const LOOKUPS_MAX: usize = 4;
-
-/// The turns that this core's look-ups take.
-struct Turns(Semaphore);
 
 /// The addresses of `endpoint`, in the order in which they should be tried. Addresses are given back at once; a name is looked up as
-/// by `getaddrinfo(3)`, four awaited at a time per core, further ones in order.
+/// by `getaddrinfo(3)`, on the threads of `app::unblock`.
 ///
 /// Dropping the future does not end a look-up that has begun.
 ///
@@ -31,16 +21,11 @@ pub async fn resolve(endpoint: impl Into<Endpoint>) -> io::Result<Vec<SocketAddr
         Ok(addrs) => return Ok(addrs),
         Err(name) => name,
     };
-    let turns = context::singleton(|| Ok::<_, Infallible>(Rc::new(Turns(Semaphore::new(LOOKUPS_MAX)))));
-    let turns = turns.unwrap_or_else(|never| match never {});
-    let _turn = turns.0.acquire(1).await;
-    let (tx, rx) = oneshot::channel();
-    thread::Builder::new().name("resolve".into()).spawn(move || {
+    let look_up = unblock(move || {
         let found = (&*host, port).to_socket_addrs().map(Vec::from_iter);
-        // Nobody waits any more if this fails.
-        let _ = tx.send((host, found));
-    })?;
-    let (host, found) = rx.await.map_err(|_| io::Error::other("the resolver panicked"))?;
+        (host, found)
+    });
+    let (host, found) = look_up.await.map_err(io::Error::other)?;
     match found {
         Ok(addrs) if addrs.is_empty() => {
             Err(io::Error::new(io::ErrorKind::NotFound, format!("`{host}` has no address")))

@@ -91,8 +91,10 @@ fn a_listener_without_descriptors_goes_on_when_there_are_some() {
 
 type Story = Pin<Box<dyn Future<Output = ()>>>;
 
+type Start = fn() -> Story;
+
 /// One future of each kind, on sockets of its own.
-fn stories() -> Vec<(&'static str, fn() -> Story)> {
+fn stories() -> Vec<(&'static str, Start)> {
     vec![
         ("connect", || Box::pin(async { drop(connection().await) })),
         ("accept", || {
@@ -139,8 +141,8 @@ fn stories() -> Vec<(&'static str, fn() -> Story)> {
         ("descriptors", || {
             Box::pin(async {
                 let (one, other) = UnixStream::pair().unwrap();
-                let (read, write) = std::io::pipe().unwrap();
-                one.send_fds(vec![1], vec![read.into(), write.into()]).await.0.unwrap();
+                let (read, write) = rustix::pipe::pipe().unwrap();
+                one.send_fds(vec![1], vec![read, write]).await.0.unwrap();
                 let received = other.recv_fds(vec![0; 1], 2).await.0.unwrap();
                 assert_eq!(received.fds.len(), 2);
             })

@@ -65,8 +65,8 @@ fn packets_keep_their_bounds() {
 fn descriptors_travel_with_bytes() {
     on_core(async || {
         let (one, other) = UnixStream::pair().unwrap();
-        let (mut pipe_read, pipe_write) = std::io::pipe().unwrap();
-        let (result, _) = one.send_fds(vec![7], vec![pipe_write.into()]).await;
+        let (pipe_read, pipe_write) = rustix::pipe::pipe().unwrap();
+        let (result, _) = one.send_fds(vec![7], vec![pipe_write]).await;
         assert_eq!(result.unwrap(), 1);
         let (result, buf) = other.recv_fds(vec![0; 8], 4).await;
         let mut received = result.unwrap();
@@ -77,7 +77,7 @@ fn descriptors_travel_with_bytes() {
         file.write_all(b"through").unwrap();
         drop(file);
         let mut said = String::new();
-        pipe_read.read_to_string(&mut said).unwrap();
+        std::fs::File::from(pipe_read).read_to_string(&mut said).unwrap();
         assert_eq!(said, "through");
     });
 }
@@ -86,9 +86,9 @@ fn descriptors_travel_with_bytes() {
 fn descriptors_without_room_are_closed_and_told() {
     on_core(async || {
         let (one, other) = UnixStream::pair().unwrap();
-        let pipes: Vec<_> = (0..4).map(|_| std::io::pipe().unwrap()).collect();
+        let pipes: Vec<_> = (0..4).map(|_| rustix::pipe::pipe().unwrap()).collect();
         let (mut reads, writes): (Vec<_>, Vec<OwnedFd>) =
-            pipes.into_iter().map(|(read, write)| (read, OwnedFd::from(write))).unzip();
+            pipes.into_iter().map(|(read, write)| (std::fs::File::from(read), write)).unzip();
         one.send_fds(vec![7], writes).await.0.unwrap();
         let received = other.recv_fds(vec![0; 8], 2).await.0.unwrap();
         assert_eq!((received.fds.len(), received.is_control_cut), (2, true));

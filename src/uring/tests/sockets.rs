@@ -149,12 +149,11 @@ fn descriptors_that_nobody_takes_any_more_are_closed() {
     for answered in [false, true] {
         let ring = ring(Setup::Deferred, 8, 8);
         let (one, other) = pair();
-        let (mut read, write) = std::io::pipe().unwrap();
+        let (read, write) = rustix::pipe::pipe().unwrap();
         let mut waiting = receive(&ring, &one, vec![0; 8], 1);
         assert!(poll_once(&mut waiting).is_pending());
         turn(&ring);
-        let send =
-            ring.send_msg(&other.into(), [vec![1; 8]], enclosed(vec![write.into()]), SendFlags::empty());
+        let send = ring.send_msg(&other.into(), [vec![1; 8]], enclosed(vec![write]), SendFlags::empty());
         assert_eq!(block_on(&ring, send).0.unwrap(), 8);
         if answered {
             while ring.counters().completed < 2 {
@@ -164,7 +163,11 @@ fn descriptors_that_nobody_takes_any_more_are_closed() {
         drop(waiting);
         settle(&ring);
         drop((one, ring));
-        assert_eq!(read.read(&mut [0; 1]).unwrap(), 0, "no copy of the other end is left");
+        assert_eq!(
+            std::fs::File::from(read).read(&mut [0; 1]).unwrap(),
+            0,
+            "no copy of the other end is left"
+        );
     }
 }
 
