@@ -2,6 +2,7 @@
 //!
 //! Both are a range of one `slot`, which counts them; the last one gives the slot back to its pool.
 #![expect(unsafe_code, reason = "slices over pool memory")]
+mod home;
 
 use std::fmt;
 use std::ops::{Bound, Deref, DerefMut, RangeBounds};

@@ -7,6 +7,7 @@
 use std::io;
 use std::ptr::{self, NonNull};
 
+use crate::sys::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 /// Zeroed, page-aligned memory of fixed length. The owner decides who reads and writes it.
@@ -14,6 +15,8 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 pub(crate) struct Mapping {
     start: NonNull<u8>,
     len: usize,
+    /// Set once: a device, or a ring in the kernel, holds on to the pages themselves.
+    is_pinned: AtomicBool,
 }
 
 // SAFETY: a mapping is an address range of the process, bound to no thread; all access goes through raw pointers whose
@@ -39,7 +42,7 @@ impl Mapping {
         };
         let start =
             NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
-        Ok(Self { start, len })
+        Ok(Self { start, len, is_pinned: AtomicBool::new(false) })
     }
 
     /// Asks for huge pages where the system makes them of itself. A wish: refusal changes nothing but speed.
@@ -54,8 +57,10 @@ impl Mapping {
     /// What madvise says, such as for a range that does not begin on a page.
     ///
     /// # Panics
-    /// If the range is not within the mapping.
+    /// If the range is not within the mapping, or the mapping is [pinned](Self::pin).
     pub(crate) fn discard(&self, at: usize, len: usize) -> io::Result<()> {
+        // Relaxed: the flag says nothing about other memory.
+        assert!(!self.is_pinned.load(Relaxed), "a device would go on using the pages that are given back");
         let end = at.checked_add(len);
         assert!(end.is_some_and(|end| end <= self.len), "{len} bytes at {at} of a mapping of {}", self.len);
         let from = self.start.as_ptr().wrapping_add(at);
@@ -63,6 +68,14 @@ impl Mapping {
         // argued that stores by others are allowed, as for its own.
         unsafe { rustix::mm::madvise(from.cast(), len, Advice::LinuxDontNeed)? };
         Ok(())
+    }
+
+    /// Start and length, for who has the kernel hold on to these very pages: from now on they cannot be given back in part. The
+    /// mapping may still end first. The pages then stay until they are let go, and are no longer this process' memory.
+    pub(crate) fn pin(&self) -> (NonNull<u8>, usize) {
+        // Relaxed: as above.
+        self.is_pinned.store(true, Relaxed);
+        (self.start, self.len)
     }
 
     /// The first byte.

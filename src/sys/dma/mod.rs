@@ -35,6 +35,13 @@ pub use bytes::{DmaBuf, DmaBytes};
 pub use pool::{AllocError, DmaPool, DmaStats};
 
 pub(crate) use bytes::DmaAny;
+
+/// Names a chunk of a pool's memory. The pool is compared, never followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DmaChunk {
+    pool: *const (),
+    pub(crate) number: u32,
+}
 pub(crate) use mapping::Mapping;
 
 /// Every [`DmaBuf`] starts on a multiple of this many bytes: what any device and any file system asks for O_DIRECT.

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use super::ALIGN;
+use super::DmaChunk;
 use super::bytes::{DmaBuf, LEN_MAX};
 use super::mapping::Mapping;
 use super::returns::Returns;
@@ -183,6 +184,19 @@ impl DmaPool {
         }
     }
 
+    /// Whether the chunk is one of this pool's.
+    #[inline(always)]
+    pub(crate) fn has(&self, chunk: DmaChunk) -> bool {
+        chunk.pool == self.shared.as_ptr().cast()
+    }
+
+    /// The memory of the chunk with this number, for as long as the pool lives. A device is told of it: from now on its
+    /// pages must stay where they are.
+    pub(crate) fn pin_chunk(&self, number: u32) -> Option<(NonNull<u8>, usize)> {
+        let chunks = self.lists().chunks.borrow();
+        chunks.get(number as usize).map(|chunk| chunk.memory.pin())
+    }
+
     #[inline(always)]
     fn shared(&self) -> &Shared {
         // SAFETY: the pool lives until it is closed, and it is not closed while this handle exists.
@@ -250,11 +264,12 @@ impl DmaPool {
         let wanted = local.class_bytes[class].get().clamp(GROW_MIN, GROW_MAX).max(size);
         let bytes = wanted.min(room).max(size);
         let memory = self.map(bytes, len)?;
+        let number = local.chunks.borrow().len();
         let slots: Box<[Slot]> = (0..bytes / size)
             .map(|i| {
                 // SAFETY: `i * size` is less than the mapping's length.
                 let start = unsafe { memory.start().add(i * size) };
-                Slot::new(self.shared, start, size, class as u8)
+                Slot::new(self.shared, start, size, class as u8).in_chunk(number)
             })
             .collect();
         let count = slots.len();
@@ -263,7 +278,7 @@ impl DmaPool {
             // SAFETY: `i` is within the slice.
             local.push(unsafe { slots.cast::<Slot>().add(i) });
         }
-        local.chunks.borrow_mut().push(Chunk { slots, _memory: memory });
+        local.chunks.borrow_mut().push(Chunk { slots, memory });
         local.class_bytes[class].set(local.class_bytes[class].get() + bytes);
         Ok(local.pop(class).expect("the list was just grown"))
     }

@@ -42,11 +42,11 @@ pub(super) struct Local {
     pub(super) refused: Cell<u64>,
 }
 
-/// Slots of one class and the memory they divide. Only kept to be dropped.
+/// Slots of one class and the memory they divide. Stays until the pool is dropped: rings know it by its number.
 pub(super) struct Chunk {
     /// A leaked box, raw because the slots are reached through pointers of their own.
     pub(super) slots: NonNull<[Slot]>,
-    pub(super) _memory: Mapping,
+    pub(super) memory: Mapping,
 }
 
 impl Drop for Chunk {

@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) len: usize,
     /// Index of the free list it returns to, or [`LARGE`].
     pub(super) class: u8,
+    /// Number of the pool's chunk that the memory lies in, or [`NO_CHUNK`].
+    pub(super) chunk: u32,
     /// How many `DmaBuf` and `DmaBytes` share the buffer; 1 while it lies in a free list.
     pub(super) shares: AtomicUsize,
     /// The next slot of the list that this one is in: a free list or the return stack. Only whoever owns the slot
@@ -28,9 +30,18 @@ pub(super) struct Slot {
 /// The class of a buffer too large for the free lists: mapped on its own and unmapped when returned.
 pub(super) const LARGE: u8 = u8::MAX;
 
+/// The number of what lies in no chunk.
+pub(super) const NO_CHUNK: u32 = u32::MAX;
+
 impl Slot {
     /// A slot over `len` bytes at `start`.
     pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, len: usize, class: u8) -> Self {
-        Self { pool, start, len, class, shares: AtomicUsize::new(1), next: AtomicPtr::new(ptr::null_mut()) }
+        let (shares, next) = (AtomicUsize::new(1), AtomicPtr::new(ptr::null_mut()));
+        Self { pool, start, len, class, chunk: NO_CHUNK, shares, next }
+    }
+
+    /// The same slot as part of the pool's chunk `number`.
+    pub(super) fn in_chunk(self, number: usize) -> Self {
+        Self { chunk: number as u32, ..self }
     }
 }
