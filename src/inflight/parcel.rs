@@ -77,7 +77,7 @@ unsafe fn read<T: Payload<C>, C: 'static>(words: &Words) -> T {
 
 impl<C: 'static> Parcel<C> {
     /// Wraps `value`; allocates only if it is larger than five words or oddly aligned.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new<T: Payload<C>>(value: T) -> Self {
         let mut words = Words::uninit();
         if Of::<T, C>::FITS {

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the traits promise that a buffer's memory stays put while the value moves")]
 
 use super::Slice;
+use crate::sys::dma::DmaChunk;
 use std::io;
 use std::ops::RangeBounds;
 use std::rc::Rc;
@@ -29,6 +30,13 @@ pub unsafe trait IoBuf: 'static {
     /// Whether there is no byte.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The chunk of a pool that the bytes lie in: a ring may have it registered.
+    #[doc(hidden)]
+    #[inline]
+    fn chunk(&self) -> Option<DmaChunk> {
+        None
     }
 
     /// The part of the buffer in `range`, which an operation takes like a buffer of its own.

@@ -1,9 +1,10 @@
 //! How a ring is to be made, and the ladder of kernel features it climbs down until the kernel agrees.
 
-use super::Error;
+use super::{Error, Features};
 use io_uring::IoUring;
 use rustix::io::Errno;
 use std::io;
+use std::time::Duration;
 
 /// What a ring is made with. The default suits a core that does everything.
 #[derive(Clone, Debug)]
@@ -16,6 +17,15 @@ pub struct Config {
     pub in_flight_max: u32,
     /// The best set of kernel features to ask for; less is taken where the kernel has less.
     pub setup: Setup,
+    /// Features that the ring may use if the kernel has them: all, unless one makes trouble or its absence is to be tried.
+    pub features: Features,
+    /// Has a thread of the kernel take the entries, so that handing them over costs no system call while it is awake. It spins on a
+    /// CPU of its own. If the kernel refuses, the ring does without ([`Ring::features`](super::Ring::features) tells). Excludes
+    /// [`Setup::Deferred`] and [`Setup::Cooperative`].
+    pub submission_thread: Option<SubmissionThread>,
+    /// The ring asks devices for completions instead of waiting for their interrupts: for reads and writes with O_DIRECT on
+    /// devices that can be asked; others answer `EOPNOTSUPP`. A core never sleeps while such an operation is in flight.
+    pub is_polling: bool,
     /// CPUs for the kernel's worker threads, which run what would block. Empty: all but the one that the calling thread is
     /// pinned to, if it is pinned to one.
     pub worker_cpus: Vec<usize>,
@@ -33,11 +43,23 @@ impl Default for Config {
             entries: 256,
             in_flight_max: 4096,
             setup: Setup::Deferred,
+            features: Features::all(),
+            submission_thread: None,
+            is_polling: false,
             worker_cpus: Vec::new(),
             workers_max: [16, 64],
             without: Vec::new(),
         }
     }
+}
+
+/// A thread of the kernel that takes a ring's entries (`SQPOLL`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubmissionThread {
+    /// How long it spins without work before it sleeps; in whole milliseconds. Waking it up costs a system call.
+    pub idle: Duration,
+    /// The CPU that it is bound to. `None`: wherever the kernel puts it, possibly on the core's own.
+    pub cpu: Option<u32>,
 }
 
 /// When the kernel may run the completion side of an operation on this thread. Ordered from most to least wanted.
@@ -69,31 +91,70 @@ impl Setup {
     }
 }
 
+/// A ring, and what the kernel agreed to.
+pub(super) struct Made {
+    pub(super) uring: IoUring,
+    pub(super) setup: Setup,
+    pub(super) is_direct: bool,
+    pub(super) has_thread: bool,
+}
+
 impl Config {
     /// Makes the best ring that the kernel agrees to.
-    pub(super) fn build(&self) -> Result<(IoUring, Setup), Error> {
-        self.climb(|builder, _| builder.build(self.entries))
+    pub(super) fn build(&self) -> Result<Made, Error> {
+        if let Some(uring) = self.submission_thread.and_then(|thread| self.build_with(thread)) {
+            return Ok(Made { uring, setup: Setup::Plain, is_direct: false, has_thread: true });
+        }
+        if self.is_polling && !self.features.contains(Features::POLLING) {
+            return Err(Error::from_setup(Errno::INVAL.into()));
+        }
+        let (uring, setup, is_direct) = self.climb(|builder, _| builder.build(self.entries))?;
+        Ok(Made { uring, setup, is_direct, has_thread: false })
+    }
+
+    /// With a thread, if the kernel agrees: it may lack it, reserve it to root, or have no such CPU.
+    fn build_with(&self, thread: SubmissionThread) -> Option<IoUring> {
+        if !self.features.contains(Features::SUBMISSION_THREAD) {
+            return None;
+        }
+        let mut builder = self.builder();
+        // None at all would mean the kernel's own default, a second.
+        builder.setup_sqpoll(u32::try_from(thread.idle.as_millis()).unwrap_or(u32::MAX).max(1));
+        if let Some(cpu) = thread.cpu {
+            builder.setup_sqpoll_cpu(cpu);
+        }
+        builder.build(self.entries).ok()
+    }
+
+    /// What all rings have in common.
+    fn builder(&self) -> io_uring::Builder {
+        let mut builder = IoUring::builder();
+        let cq = self.in_flight_max.max(self.entries).saturating_mul(2);
+        builder.setup_clamp().setup_cqsize(cq).dontfork();
+        if self.is_polling {
+            builder.setup_iopoll();
+        }
+        builder
     }
 
     /// Tries one rung after the other with `make`: a kernel that lacks a flag says `EINVAL`.
     pub(super) fn climb<T>(
         &self,
         mut make: impl FnMut(&io_uring::Builder, Setup) -> io::Result<T>,
-    ) -> Result<(T, Setup), Error> {
+    ) -> Result<(T, Setup, bool), Error> {
         let mut refused = io::Error::from(Errno::INVAL);
         for setup in Setup::LADDER.into_iter().filter(|setup| *setup >= self.setup) {
             // Entries are taken in order here, so the kernel is spared its array of indices where it can (Linux 6.6).
-            for direct in [true, false].into_iter().filter(|direct| !direct || setup == Setup::Deferred) {
-                let cq = self.in_flight_max.max(self.entries).saturating_mul(2);
-                let mut builder = IoUring::builder();
-                builder.setup_clamp().setup_cqsize(cq).dontfork();
+            let may_be_direct = setup == Setup::Deferred && self.features.contains(Features::DIRECT_QUEUE);
+            for direct in [true, false].into_iter().filter(|direct| !direct || may_be_direct) {
+                let mut builder = self.builder();
                 setup.flags(&mut builder);
                 if direct {
                     builder.setup_no_sqarray();
                 }
                 match make(&builder, setup) {
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => refused = error,
-                    result => return result.map(|made| (made, setup)).map_err(Error::from_setup),
+                    result => return result.map(|made| (made, setup, direct)).map_err(Error::from_setup),
                 }
             }
         }

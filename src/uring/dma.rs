@@ -1,9 +1,9 @@
-//! Device memory as operations take it.
+//! Device memory as operations take it. `buffers` keeps it registered with the ring of its core.
 
 #![expect(unsafe_code, reason = "promises that a buffer's memory stays put while the value moves")]
 
 use super::{IoBuf, IoBufMut};
-use crate::sys::dma::{DmaBuf, DmaBytes};
+use crate::sys::dma::{DmaBuf, DmaBytes, DmaChunk};
 
 // SAFETY: the bytes lie in a pool's mapping, which stays while the buffer does; they are initialised, and owned by it.
 unsafe impl IoBuf for DmaBuf {
@@ -14,6 +14,10 @@ unsafe impl IoBuf for DmaBuf {
     #[inline]
     fn len(&self) -> usize {
         self[..].len()
+    }
+    #[inline]
+    fn chunk(&self) -> Option<DmaChunk> {
+        Some(self.chunk())
     }
 }
 
@@ -34,5 +38,9 @@ unsafe impl IoBuf for DmaBytes {
     #[inline]
     fn len(&self) -> usize {
         self[..].len()
+    }
+    #[inline]
+    fn chunk(&self) -> Option<DmaChunk> {
+        Some(self.chunk())
     }
 }

@@ -1,5 +1,6 @@
 //! The ring's table of registered files: operations on them spare the kernel looking up the descriptor (47 ns of each).
 
+use super::Features;
 use io_uring::IoUring;
 use std::os::fd::RawFd;
 
@@ -9,13 +10,19 @@ const FILES_MAX: u32 = 256;
 /// Which entries of the table are free.
 pub(super) struct Files {
     free: Vec<u32>,
+    is_made: bool,
 }
 
 impl Files {
     /// Makes the table, empty. Before Linux 5.19 there is none.
-    pub(super) fn new(uring: &IoUring) -> Self {
-        let made = uring.submitter().register_files_sparse(FILES_MAX).is_ok();
-        Self { free: if made { (0..FILES_MAX).rev().collect() } else { Vec::new() } }
+    pub(super) fn new(uring: &IoUring, features: Features) -> Self {
+        let made = features.contains(Features::FILE_TABLE)
+            && uring.submitter().register_files_sparse(FILES_MAX).is_ok();
+        Self { free: if made { (0..FILES_MAX).rev().collect() } else { Vec::new() }, is_made: made }
+    }
+
+    pub(super) fn is_made(&self) -> bool {
+        self.is_made
     }
 
     /// Enters the file, if there is room.

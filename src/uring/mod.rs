@@ -15,11 +15,16 @@
 //! ```
 
 mod buf;
+mod buffers;
+mod completion;
 mod config;
 mod dma;
+mod door;
 mod error;
 mod fd;
+mod features;
 mod files;
+mod iopoll;
 mod op;
 mod ops;
 mod probe;
@@ -30,12 +35,14 @@ mod slice;
 mod workers;
 
 pub use buf::{BufResult, IoBuf, IoBufMut};
-pub use config::{Config, Setup};
+pub use buffers::BufferTable;
+pub use completion::Counters;
+pub use config::{Config, Setup, SubmissionThread};
 pub use error::Error;
 pub use fd::Fd;
+pub use features::Features;
 pub use ops::{Accept, Bufs, Enclosed, Received, Recv, Send};
 pub use probe::Probe;
-pub use queues::Counters;
 pub use ring::Ring;
 pub use slice::Slice;
 

@@ -10,59 +10,21 @@
 
 #![expect(unsafe_code, reason = "hands entries with pointers to the kernel")]
 
+pub(crate) use super::completion::{Completion, Counters};
+
+use super::config::Made;
+use super::door::{Door, register_buffer};
 use super::files::Files;
 use super::signal::Signal;
-use super::{Config, Error, Setup, workers};
+use super::{Config, Error, Features, Setup, workers};
 use crate::inflight::{Completed, Id, Inflight, Orphan, Parcel};
-use io_uring::{EnterFlags, IoUring, opcode, squeue, types::CancelBuilder};
+use io_uring::{IoUring, opcode, squeue, types::CancelBuilder};
 use rustix::io::Errno;
+use rustix::io_uring::IoringEnterFlags as EnterFlags;
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::Waker;
-
-/// What the kernel answered: the `res` of a completion queue entry.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Completion {
-    pub(crate) result: i32,
-}
-
-impl Completion {
-    /// An answer of our own, for what never reaches the kernel.
-    pub(crate) fn refused(errno: Errno) -> Self {
-        Self { result: -errno.raw_os_error() }
-    }
-
-    /// The result as an [`io::Result`] that keeps the OS code.
-    #[inline]
-    pub(crate) fn into_result(self) -> io::Result<usize> {
-        match self.result {
-            error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
-            count => Ok(count as usize),
-        }
-    }
-
-    pub(crate) fn is(self, errno: Errno) -> bool {
-        self.result == -errno.raw_os_error()
-    }
-}
-
-/// What a ring has done so far.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Entries that the kernel has taken, cancels included.
-    pub submitted: u64,
-    /// Answers of the kernel, those to cancels included.
-    pub completed: u64,
-    /// `io_uring_enter` system calls.
-    pub enters: u64,
-    /// Operations that found no room and had to wait for it.
-    pub waits: u64,
-    /// Times that the kernel had more answers than the completion queue has room for.
-    pub overflows: u64,
-}
 
 /// What a completion asks the ring to do, outside of its borrow.
 pub(super) enum Reaped {
@@ -83,7 +45,13 @@ const CANCEL: u64 = u64::MAX;
 
 pub(super) struct Queues {
     uring: IoUring,
+    door: Door,
     setup: Setup,
+    is_direct: bool,
+    /// A kernel thread takes the entries.
+    has_thread: bool,
+    /// Completions come when the kernel is asked for them, and only then.
+    is_polling: bool,
     ops: Inflight<Parcel<Completion>, Completion>,
     /// Operations that wait for room, oldest first. Entries of dropped futures stay until their turn and are skipped.
     backlog: VecDeque<squeue::Entry>,
@@ -99,16 +67,20 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let (uring, setup) = config.build()?;
+        let Made { uring, setup, is_direct, has_thread } = config.build()?;
         workers::confine(&uring, config);
         // What the kernel made of the sizes asked for.
         let (sq, cq) = (uring.params().sq_entries() as usize, uring.params().cq_entries() as usize);
         let in_flight_max = (cq / 2).min(config.in_flight_max as usize).max(1);
         Ok(Self {
-            files: Files::new(&uring),
+            files: Files::new(&uring, config.features),
+            door: Door::new(&uring, config.features),
             signal: Signal::new()?,
             uring,
             setup,
+            is_direct,
+            has_thread,
+            is_polling: config.is_polling,
             ops: Inflight::with_capacity(sq),
             backlog: VecDeque::new(),
             cancels: VecDeque::new(),
@@ -121,6 +93,19 @@ impl Queues {
 
     pub(super) fn setup(&self) -> Setup {
         self.setup
+    }
+
+    pub(super) fn uring(&self) -> &IoUring {
+        &self.uring
+    }
+
+    /// Those of its features that show in the ring itself.
+    pub(super) fn features(&self) -> Features {
+        Features::DIRECT_QUEUE.when(self.is_direct)
+            | Features::RING_NUMBER.when(self.door.is_number())
+            | Features::FILE_TABLE.when(self.files.is_made())
+            | Features::SUBMISSION_THREAD.when(self.has_thread)
+            | Features::POLLING.when(self.is_polling)
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -137,6 +122,7 @@ impl Queues {
         !self.signal.arm(&mut self.uring)
             || !self.uring.completion().is_empty()
             || self.is_unsettled()
+            || self.must_ask()
             || self.can_pump()
     }
 
@@ -151,6 +137,11 @@ impl Queues {
         self.files.register(&self.uring, fd)
     }
 
+    /// Enters the memory into the ring's table of buffers.
+    pub(super) fn register_buffer(&mut self, index: u32, start: *mut u8, len: usize) -> bool {
+        register_buffer(&self.uring, index, start, len)
+    }
+
     /// Frees the entry.
     pub(super) fn unregister(&mut self, index: u32) {
         self.files.unregister(&self.uring, index);
@@ -160,7 +151,22 @@ impl Queues {
     #[inline]
     fn is_unsettled(&mut self) -> bool {
         let queue = self.uring.submission();
+        if self.has_thread {
+            // Looking whether the thread sleeps takes a fence: it goes to sleep only if it sees no entry after it has said so.
+            return queue.cq_overflow() || !queue.is_empty() && queue.need_wakeup();
+        }
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn thread_sleeps(&mut self) -> bool {
+        self.uring.submission().need_wakeup()
+    }
+
+    /// Whether completions come only if the kernel is asked again and again.
+    #[inline]
+    fn must_ask(&self) -> bool {
+        self.is_polling && self.ops_in_flight > 0
     }
 
     /// Whether something waits for room that the kernel has, once the submission queue is handed over.
@@ -183,7 +189,7 @@ impl Queues {
     ///
     /// # Safety
     /// All memory that `entry` points to is owned by what is in `parcel`, and stays put as that moves.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn start(
         &mut self,
         mut entry: squeue::Entry,
@@ -198,9 +204,15 @@ impl Queues {
                 // SAFETY: the slot just made keeps `parcel`, and with it all that `entry` points to, until the answer.
                 unsafe { queue.push(&entry) }.expect("there is room");
                 self.ops_in_flight += 1;
+                self.counters.submitted += u64::from(self.has_thread);
                 return id;
             }
         }
+        self.put_off(entry, parcel, waker)
+    }
+
+    #[cold]
+    fn put_off(&mut self, mut entry: squeue::Entry, parcel: Parcel<Completion>, waker: Waker) -> Id {
         let id = self.ops.queue(parcel, waker);
         entry.set_user_data(id.to_bits());
         self.backlog.push_back(entry);
@@ -211,7 +223,8 @@ impl Queues {
     /// Gives up the operation: its future is being dropped. Whatever the result holds is released outside of the borrow.
     pub(super) fn give_up(&mut self, id: Id, cancel: bool) -> Orphan<Parcel<Completion>, Completion> {
         let orphan = self.ops.orphan(id);
-        if cancel && matches!(orphan, Orphan::InFlight(_)) {
+        // What is polled for cannot be cancelled.
+        if cancel && !self.is_polling && matches!(orphan, Orphan::InFlight(_)) {
             self.cancels.push_back(Cancel::One(id));
             self.pump();
         }
@@ -238,6 +251,7 @@ impl Queues {
             // SAFETY: a cancel points to no memory.
             unsafe { queue.push(&entry.user_data(CANCEL)) }.expect("there is room");
             self.cancels_in_flight += 1;
+            self.counters.submitted += u64::from(self.has_thread);
         }
         while self.ops_in_flight < self.in_flight_max && !queue.is_full() {
             let Some(entry) = self.backlog.pop_front() else { break };
@@ -245,6 +259,7 @@ impl Queues {
                 // SAFETY: the operation's slot exists, so it keeps what `entry` points to until the answer.
                 unsafe { queue.push(&entry) }.expect("there is room");
                 self.ops_in_flight += 1;
+                self.counters.submitted += u64::from(self.has_thread);
             }
         }
     }
@@ -264,7 +279,7 @@ impl Queues {
     /// Has the kernel post what it keeps back, if it says so and nothing else is there to reap.
     #[inline]
     pub(super) fn fetch(&mut self) {
-        if self.uring.completion().is_empty() && self.is_unsettled() {
+        if self.uring.completion().is_empty() && (self.is_unsettled() || self.must_ask()) {
             self.enter(0);
         }
     }
@@ -279,23 +294,26 @@ impl Queues {
         let len = queue.len();
         let mut flags = EnterFlags::empty();
         let overflow = queue.cq_overflow();
-        if want > 0 || self.setup == Setup::Deferred || queue.taskrun() || overflow {
+        if want > 0 || self.setup == Setup::Deferred || self.is_polling || queue.taskrun() || overflow {
             flags |= EnterFlags::GETEVENTS;
+        }
+        if self.has_thread && queue.need_wakeup() {
+            flags |= EnterFlags::SQ_WAKEUP;
         }
         drop(queue);
         self.counters.enters += 1;
         self.counters.overflows += u64::from(overflow);
-        // SAFETY: no argument is passed; every entry was pushed under the contract of `start`.
-        match unsafe { self.uring.submitter().enter::<()>(len as u32, want, flags.bits(), None) } {
+        // SAFETY: every entry was pushed under the contract of `start`.
+        match unsafe { self.door.enter(len as u32, want, flags) } {
+            // The thread takes them when it likes.
+            Ok(_) if self.has_thread => false,
             Ok(submitted) => {
-                self.counters.submitted += submitted as u64;
-                submitted == len
+                self.counters.submitted += u64::from(submitted);
+                submitted as usize == len
             }
-            Err(error) => match Errno::from_io_error(&error) {
-                // A signal came, memory is short for the moment, or completions must be reaped first.
-                Some(Errno::INTR | Errno::AGAIN | Errno::BUSY) => false,
-                _ => panic!("io_uring_enter(to_submit={len}, min_complete={want}, {flags:?}): {error}"),
-            },
+            // A signal came, memory is short for the moment, or completions must be reaped first.
+            Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => false,
+            Err(error) => panic!("io_uring_enter(to_submit={len}, min_complete={want}, {flags:?}): {error}"),
         }
     }
 
@@ -336,7 +354,7 @@ impl Queues {
 
     /// Asks the kernel to give up everything that it works on.
     pub(super) fn cancel_all(&mut self) {
-        if self.ops_in_flight == 0 {
+        if self.ops_in_flight == 0 || self.is_polling {
             return;
         }
         match self.setup {
@@ -358,6 +376,7 @@ impl Drop for Queues {
     /// [`Ring`](super::Ring) waits for every answer before this. If a panic on the way kept it from that, the memory that the
     /// kernel may still touch is lost rather than freed.
     fn drop(&mut self) {
+        self.door.close(&self.uring);
         if self.ops_in_flight > 0 {
             std::mem::forget(std::mem::replace(&mut self.ops, Inflight::with_capacity(0)));
         }

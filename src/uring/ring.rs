@@ -3,9 +3,11 @@
 //! The queues themselves are in `queues`, the operations' futures in `op`. This file sees to it that wakers, buffers and
 //! whatever they run when woken or dropped never meet a borrowed ring.
 
+use super::buffers::Buffers;
 use super::queues::{Queues, Reaped};
-use super::{Config, Counters, Error, Probe, Setup};
+use super::{BufferTable, Config, Counters, Error, Features, Probe, Setup};
 use crate::reactor::{context, driver::Driver};
+use crate::sys::dma::DmaChunk;
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +21,7 @@ use std::rc::Rc;
 /// Operations start when first polled, and are handed over when the turn ends. What finds no room waits, in order.
 pub struct Ring {
     queues: RefCell<Queues>,
+    buffers: Buffers,
     event: Rc<OwnedFd>,
     probe: Probe,
 }
@@ -53,7 +56,8 @@ impl Ring {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
         let probe = Probe::get()?.clone().without(&config.without);
-        Ok(Rc::new(Self { queues: RefCell::new(queues), event, probe }))
+        let buffers = Buffers::new(queues.uring(), config.features);
+        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, event, probe }))
     }
 
     /// Whether this ring has the operation with this number (`IORING_OP_*`).
@@ -66,9 +70,32 @@ impl Ring {
         self.queues.borrow().setup()
     }
 
+    /// Which features this ring uses: those that it [may](Config::features) and the kernel has.
+    pub fn features(&self) -> Features {
+        self.buffers.features(self.queues.borrow().features())
+    }
+
+    /// What of the core's [`DmaPool`](crate::sys::dma::DmaPool) is registered with this ring. Operations on such buffers cost less;
+    /// nobody need do anything for it.
+    pub fn buffer_table(&self) -> BufferTable {
+        self.buffers.count()
+    }
+
+    /// The entry of the ring's table of buffers that has the chunk, if there is one.
+    #[inline]
+    pub(super) fn buffer_entry(&self, chunk: Option<DmaChunk>) -> Option<u16> {
+        self.buffers.entry(chunk?, |index, start, len| self.queues().register_buffer(index, start, len))
+    }
+
     /// What this ring has done so far.
     pub fn counters(&self) -> Counters {
         self.queues.borrow().counters()
+    }
+
+    /// Whether the submission thread sleeps.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn thread_sleeps(&self) -> bool {
+        self.queues().thread_sleeps()
     }
 
     #[inline]
@@ -157,6 +184,8 @@ impl fmt::Debug for Ring {
         let queues = self.queues.borrow();
         f.debug_struct("Ring")
             .field("setup", &queues.setup())
+            .field("features", &self.buffers.features(queues.features()))
+            .field("buffers", &self.buffers.count())
             .field("outstanding", &queues.outstanding())
             .field("counters", &queues.counters())
             .finish()

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "promises for a part what the buffer promises for the whole")]
 
 use super::{IoBuf, IoBufMut};
+use crate::sys::dma::DmaChunk;
 use std::ops::{Bound, RangeBounds};
 
 /// A range of bytes of an owned buffer, made by [`IoBuf::slice`]. Gives the buffer back with [`into_inner`](Self::into_inner).
@@ -61,6 +62,10 @@ unsafe impl<B: IoBuf> IoBuf for Slice<B> {
     #[inline]
     fn len(&self) -> usize {
         self.end - self.begin
+    }
+    #[inline]
+    fn chunk(&self) -> Option<DmaChunk> {
+        self.buf.chunk()
     }
 }
 

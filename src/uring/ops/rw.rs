@@ -48,7 +48,10 @@ unsafe impl<B: IoBufMut> Operation for Read<B> {
         let Self(mut held, offset) = self;
         let (len, to) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_mut_ptr());
         let (fd, flags) = held.fd.target(ring);
-        let entry = |offset| opcode::Read::new(fd, to, len).offset(offset).build().flags(flags);
+        let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
+            Some(index) => opcode::ReadFixed::new(fd, to, len, index).offset(offset).build().flags(flags),
+            None => opcode::Read::new(fd, to, len).offset(offset).build().flags(flags),
+        };
         (checked(offset).map(entry), held)
     }
 
@@ -68,7 +71,10 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
         let Self(held, offset) = self;
         let (len, from) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_ptr());
         let (fd, flags) = held.fd.target(ring);
-        let entry = |offset| opcode::Write::new(fd, from, len).offset(offset).build().flags(flags);
+        let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
+            Some(index) => opcode::WriteFixed::new(fd, from, len, index).offset(offset).build().flags(flags),
+            None => opcode::Write::new(fd, from, len).offset(offset).build().flags(flags),
+        };
         (checked(offset).map(entry), held)
     }
 
@@ -109,5 +115,31 @@ impl Ring {
         offset: u64,
     ) -> impl Future<Output = BufResult<B>> + use<B> {
         Op::new(self, Write(Transfer { buf, fd: fd.clone() }, offset))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sys::dma::DmaPool;
+
+    fn opcodes<B: IoBufMut>(ring: &Rc<Ring>, buf: B) -> [u32; 2] {
+        let fd = Fd::from(std::fs::File::open("/dev/null").unwrap());
+        let (read, held) = Read(Transfer { buf, fd }, 0).prepare(ring);
+        let (write, _) = Write(held, 0).prepare(ring);
+        [read, write].map(|entry| entry.unwrap().get_opcode())
+    }
+
+    #[test]
+    fn pool_buffers_and_parts_of_them_are_named_by_their_entry() {
+        let ring = Ring::new(&Default::default()).unwrap();
+        if ring.features().contains(crate::uring::Features::BUFFER_TABLE) {
+            let fixed = [opcode::ReadFixed::CODE, opcode::WriteFixed::CODE].map(u32::from);
+            assert_eq!(opcodes(&ring, DmaPool::local().alloc(4096).unwrap()), fixed);
+            assert_eq!(opcodes(&ring, DmaPool::local().alloc(4096).unwrap().slice(512..1024)), fixed);
+        }
+        let plain = [opcode::Read::CODE, opcode::Write::CODE].map(u32::from);
+        assert_eq!(opcodes(&ring, vec![0; 4096]), plain);
+        assert_eq!(opcodes(&ring, DmaPool::new().alloc(4096).unwrap()), plain);
     }
 }

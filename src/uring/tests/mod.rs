@@ -3,7 +3,9 @@
 mod cancel;
 mod core;
 mod errors;
+mod features;
 mod files;
+mod fixed;
 pub(crate) mod quarantine;
 mod sleep;
 mod sockets;
@@ -23,6 +25,11 @@ const SETUPS: [Setup; 3] = [Setup::Deferred, Setup::Cooperative, Setup::Plain];
 /// A ring that asks for at most `setup`, with room for `entries` per submission and `in_flight_max` at the kernel.
 fn ring(setup: Setup, entries: u32, in_flight_max: u32) -> Rc<Ring> {
     Ring::new(&Config { setup, entries, in_flight_max, ..Config::default() }).unwrap()
+}
+
+/// A ring as described, with little room: tests have many.
+fn ring_with(config: Config) -> Rc<Ring> {
+    Ring::new(&Config { entries: 64, in_flight_max: 64, ..config }).unwrap()
 }
 
 /// One turn of the ring alone.

@@ -1,0 +1,46 @@
+//! An answer of the kernel, as operations get it, and the count of what a ring has done.
+
+use rustix::io::Errno;
+use std::io;
+
+/// What the kernel answered: the `res` of a completion queue entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    pub(crate) result: i32,
+}
+
+impl Completion {
+    /// An answer of our own, for what never reaches the kernel.
+    pub(crate) fn refused(errno: Errno) -> Self {
+        Self { result: -errno.raw_os_error() }
+    }
+
+    /// The result as an [`io::Result`] that keeps the OS code.
+    #[inline]
+    pub(crate) fn into_result(self) -> io::Result<usize> {
+        match self.result {
+            error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
+            count => Ok(count as usize),
+        }
+    }
+
+    pub(crate) fn is(self, errno: Errno) -> bool {
+        self.result == -errno.raw_os_error()
+    }
+}
+
+/// What a ring has done so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Entries that the kernel has taken, cancels included.
+    pub submitted: u64,
+    /// Answers of the kernel, those to cancels included.
+    pub completed: u64,
+    /// `io_uring_enter` system calls.
+    pub enters: u64,
+    /// Operations that found no room and had to wait for it.
+    pub waits: u64,
+    /// Times that the kernel had more answers than the completion queue has room for.
+    pub overflows: u64,
+}
