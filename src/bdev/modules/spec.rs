@@ -1,4 +1,4 @@
-//! The strings that make a block device: `null`, `null:1G`, `ram:64M`, `file:PATH`.
+//! The strings that make a block device: `null`, `null:1G`, `ram:64M`, `file:PATH`, `poll:PATH`.
 //!
 //! Here, above the modules that it makes, stands [`open`]: names that nobody registered are read as specs.
 
@@ -15,6 +15,7 @@ use crate::bdev::{Access, Descriptor, Error, Result, registry};
 /// | `null`, `null:1G` | answers at once and keeps nothing; 1 TiB unless told otherwise |
 /// | `ram:64M` | memory, zeroed; gone with its last descriptor |
 /// | `file:PATH` | a file or a block device, through io_uring |
+/// | `poll:PATH` | the same, its completions [polled for](Uring::polled) where it can; its name is that of `file:PATH` |
 ///
 /// Sizes are bytes, or take K, M, G or T for powers of 1024. The spec is the device's name while somebody has it open:
 /// opening it again meanwhile opens the same device.
@@ -44,7 +45,7 @@ const NULL_BYTES: u64 = 1 << 40;
 enum Spec {
     Null { bytes: u64 },
     Ram { bytes: u64 },
-    File { path: PathBuf },
+    File { path: PathBuf, is_polled: bool },
 }
 
 impl Spec {
@@ -63,8 +64,9 @@ impl Spec {
             ("null", Some(size)) => Self::Null { bytes: parse_size(size).map_err(bad)? },
             ("ram", Some(size)) => Self::Ram { bytes: parse_size(size).map_err(bad)? },
             ("ram", None) => return Err(bad("say how large, such as ram:64M".to_owned())),
-            ("file", Some(path)) if !path.is_empty() => Self::File { path: path.into() },
-            ("file", _) => return Err(bad("name the file, such as file:disk.img".to_owned())),
+            ("file", Some(path)) if !path.is_empty() => Self::File { path: path.into(), is_polled: false },
+            ("poll", Some(path)) if !path.is_empty() => Self::File { path: path.into(), is_polled: true },
+            ("file" | "poll", _) => return Err(bad(format!("name the file, such as {kind}:disk.img"))),
             _ => return Ok(None),
         }))
     }
@@ -74,7 +76,7 @@ impl Spec {
         Ok(match self {
             Self::Null { bytes } => format!("null:{bytes}"),
             Self::Ram { bytes } => format!("ram:{bytes}"),
-            Self::File { path } => {
+            Self::File { path, .. } => {
                 let whole = path.canonicalize().map_err(|source| Error::Os {
                     context: format!("cannot find {}; create it first, with its size", path.display()),
                     source,
@@ -89,7 +91,8 @@ impl Spec {
         Ok(match self {
             Self::Null { bytes } => Box::new(Null::new(*bytes)?),
             Self::Ram { bytes } => Box::new(Ram::new(*bytes)?),
-            Self::File { path } => Box::new(Uring::open(path, access)?),
+            Self::File { path, is_polled: false } => Box::new(Uring::open(path, access)?),
+            Self::File { path, is_polled: true } => Box::new(Uring::open(path, access)?.polled()),
         })
     }
 }
@@ -169,11 +172,11 @@ mod tests {
         assert_eq!(parse("null"), Some(Spec::Null { bytes: 1 << 40 }));
         assert_eq!(parse("null:1G"), Some(Spec::Null { bytes: 1 << 30 }));
         assert_eq!(parse("ram:64M"), Some(Spec::Ram { bytes: 64 << 20 }));
-        assert_eq!(parse("file:/a:b"), Some(Spec::File { path: "/a:b".into() }));
-        for name in ["", "nvme0n1", "rams", "nullify:1"] {
+        assert_eq!(parse("file:/a:b"), Some(Spec::File { path: "/a:b".into(), is_polled: false }));
+        for name in ["", "nvme0n1", "rams", "nullify:1", "pollute:1"] {
             assert_eq!(parse(name), None, "{name}");
         }
-        for bad in ["ram", "ram:", "ram:x", "null:", "file", "file:"] {
+        for bad in ["ram", "ram:", "ram:x", "null:", "file", "file:", "poll", "poll:"] {
             assert!(matches!(Spec::parse(bad), Err(Error::BadSpec { .. })), "{bad}");
         }
     }

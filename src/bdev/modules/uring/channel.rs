@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::polled::Polled;
 use crate::bdev::{Done, Error, Io, Op, Submit};
 use crate::sys::dma::{DmaBuf, DmaBytes};
 use crate::uring::{Fd, Ring};
@@ -15,6 +16,8 @@ use crate::uring::{Fd, Ring};
 pub struct UringChannel {
     pub(super) ring: Rc<Ring>,
     pub(super) fd: Fd,
+    /// If completions are to be polled for.
+    pub(super) polled: Option<Polled>,
     pub(super) block_size: u64,
 }
 
@@ -40,11 +43,22 @@ impl Submit for UringChannel {
 }
 
 impl UringChannel {
+    #[inline]
+    fn polled(&self) -> Option<&Polled> {
+        self.polled.as_ref()?.open()
+    }
+
     /// Fills `buf` from byte `at`. The kernel may bring less than was asked for; then the rest is asked for.
     #[inline]
     async fn read(&self, buf: DmaBuf, at: u64) -> (io::Result<()>, Option<DmaBuf>) {
         let len = buf.len();
-        let (result, buf) = self.ring.read_at(&self.fd, buf, at).await;
+        let (result, buf) = match self.polled() {
+            None => self.ring.read_at(&self.fd, buf, at).await,
+            Some(polled) => match polled.ring.read_at(&polled.fd, buf, at).await {
+                (answer, buf) if polled.refuses(&answer) => self.ring.read_at(&self.fd, buf, at).await,
+                answer => answer,
+            },
+        };
         match result {
             Ok(n) if n == len => (Ok(()), Some(buf)),
             Ok(n) => self.read_rest(buf, n, at).await,
@@ -88,11 +102,15 @@ impl UringChannel {
     async fn write(&self, mut data: DmaBytes, mut at: u64) -> io::Result<()> {
         loop {
             let len = data.len();
-            let n;
-            (n, data) = match self.ring.write_at(&self.fd, data, at).await {
-                (Ok(n), data) => (n, data),
-                (Err(e), _) => return Err(e),
+            let answer;
+            (answer, data) = match self.polled() {
+                None => self.ring.write_at(&self.fd, data, at).await,
+                Some(polled) => match polled.ring.write_at(&polled.fd, data, at).await {
+                    (answer, data) if polled.refuses(&answer) => self.ring.write_at(&self.fd, data, at).await,
+                    answer => answer,
+                },
             };
+            let n = answer?;
             if n == len {
                 return Ok(());
             }

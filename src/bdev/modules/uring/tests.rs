@@ -4,9 +4,12 @@ use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
+use super::Uring;
 use crate::LocalExecutor;
-use crate::bdev::{Access, Error, Result, conformance, open};
+use crate::bdev::{Access, Error, Result, conformance, open, register, unregister};
+use crate::uring::Ring;
 
 fn file(bytes: u64) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -32,6 +35,83 @@ fn conforms_through_the_page_cache() {
         let file = tempfile::NamedTempFile::new_in(dir).unwrap();
         file.as_file().set_len(16 << 20).unwrap();
         conformance::check_spec(&format!("file:{}", file.path().display()));
+    }
+}
+
+/// Whatever the disk under the temporary folder can.
+#[test]
+fn conforms_polled() {
+    let file = file(16 << 20);
+    conformance::check_spec(&format!("poll:{}", file.path().display()));
+}
+
+/// tmpfs has nothing to ask: the first I/O is refused on the polling ring, done on the other, and all further ones go there.
+#[test]
+fn what_cannot_be_polled_goes_the_ordinary_way() {
+    let dir = Path::new("/dev/shm");
+    if !dir.is_dir() {
+        return println!("no tmpfs");
+    }
+    let file = tempfile::NamedTempFile::new_in(dir).unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    let device = Uring::open(file.path(), Access::ReadWrite).unwrap().polled();
+    if !device.is_direct() {
+        return println!("this tmpfs has no O_DIRECT");
+    }
+    LocalExecutor::new().unwrap().block_on(async {
+        register("polled0", device).unwrap();
+        let disk = open("polled0", Access::ReadWrite).await.unwrap();
+        let (ordinary, polling) = (Ring::current().unwrap(), Ring::current_polling().unwrap());
+        for write in [true, false] {
+            // Each channel finds out for itself.
+            let channel = disk.channel().unwrap();
+            let block_size = channel.geometry().block_size as usize;
+            let before = (ordinary.counters().completed, polling.counters().completed);
+            for block in 0..4 {
+                let mut data = channel.alloc(block_size).unwrap();
+                data.fill(block as u8 + 1);
+                if write {
+                    channel.write(block, data).await.unwrap();
+                } else {
+                    let data = channel.read_into(block..block + 1, data).await.unwrap();
+                    assert!(data.iter().all(|byte| *byte == block as u8 + 1));
+                }
+            }
+            let after = (ordinary.counters().completed, polling.counters().completed);
+            assert_eq!((after.0 - before.0, after.1 - before.1), (4, 1), "write: {write}");
+        }
+    });
+    unregister("polled0").unwrap();
+}
+
+/// A file and the same one polled are one device: nobody writes past the claim of another.
+#[test]
+fn a_polled_file_has_the_name_of_the_file() {
+    let file = file(1 << 20);
+    LocalExecutor::new().unwrap().block_on(async {
+        let _writer = open(&format!("file:{}", file.path().display()), Access::ReadWrite).await.unwrap();
+        let again = open(&format!("poll:{}", file.path().display()), Access::ReadWrite).await;
+        assert!(matches!(again, Err(Error::Busy { .. })));
+    });
+}
+
+/// A loop device, as root.
+#[test]
+fn conforms_on_a_loop_device() {
+    struct Loop(String);
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+        }
+    }
+    let file = file(16 << 20);
+    let made = Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(file.path()).output();
+    let Some(made) = made.ok().filter(|made| made.status.success()) else {
+        return println!("no loop device here: not root, or no losetup");
+    };
+    let device = Loop(String::from_utf8(made.stdout).unwrap().trim().to_owned());
+    for kind in ["file", "poll"] {
+        conformance::check_spec(&format!("{kind}:{}", device.0));
     }
 }
 
