@@ -15,10 +15,9 @@ use reactor::{
     bdev::{self, Access, Channel},
     spawn_local, yield_now,
 };
-use std::{hint::black_box, ops::Range};
+use std::{hint::black_box, ops::Range, path::Path};
 
-/// Of 512 bytes.
-const BLOCKS_PER_IO: u64 = 8;
+const IO_BYTES: usize = 4096;
 
 fn main() {
     let mut bench = Bench::from_args("bdev");
@@ -33,6 +32,16 @@ fn main() {
     bench.row("ram_32", "4 KiB random reads, depth 32", "M/s", AtLeast(2.82), |m| reads(m, "ram:64M", 32));
     bench.row("ram_128", "4 KiB random reads, depth 128", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 128));
     bench.row("ram_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "ram:64M"));
+
+    bench.group("File on tmpfs");
+    // SPDK's aio module gives 775, its uring module 318.
+    bench.row("tmpfs_1", "4 KiB random reads, depth 1", "k/s", None, |m| on_tmpfs(m, 1));
+    bench.row("tmpfs_32", "4 KiB random reads, depth 32", "k/s", AtLeast(700.0), |m| on_tmpfs(m, 32));
+    bench.row("tmpfs_128", "4 KiB random reads, depth 128", "k/s", None, |m| on_tmpfs(m, 128));
+    bench.row("file_allocations", "allocations per I/O", "", AtMost(0.0), |m| {
+        let file = tmpfs_file();
+        allocations(m, &spec_of(&file))
+    });
 
     bench.group("Channels");
     bench.row("channel", "get + put a core's channel", "ns", AtMost(10.0), get_and_put);
@@ -53,13 +62,19 @@ async fn open(device: &str) -> bdev::Descriptor {
 struct Places {
     random: u64,
     count: u64,
+    blocks: u64,
+}
+
+fn blocks_per_io(channel: &Channel) -> u64 {
+    IO_BYTES as u64 / u64::from(channel.geometry().block_size)
 }
 
 impl Places {
     fn new(channel: &Channel, seed: u64) -> Self {
         Self {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            count: channel.geometry().block_count / BLOCKS_PER_IO,
+            count: channel.geometry().len_bytes() / IO_BYTES as u64,
+            blocks: blocks_per_io(channel),
         }
     }
 
@@ -69,7 +84,7 @@ impl Places {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let place = ((u128::from(self.random) * u128::from(self.count)) >> 64) as u64;
-        place * BLOCKS_PER_IO..(place + 1) * BLOCKS_PER_IO
+        place * self.blocks..(place + 1) * self.blocks
     }
 }
 
@@ -77,7 +92,7 @@ impl Places {
 /// `bdevperf` does by completing from its poller.
 async fn read(channel: Channel, seed: u64, count: u64, is_alone: bool) {
     let mut places = Places::new(&channel, seed);
-    let mut buf = channel.alloc(BLOCKS_PER_IO as usize * 512).expect("the pool has a buffer");
+    let mut buf = channel.alloc(IO_BYTES).expect("the pool has a buffer");
     for _ in 0..count {
         buf = channel.read_into(places.next(), buf).await.expect("the device reads");
         if !is_alone {
@@ -93,18 +108,38 @@ async fn fill(channel: &Channel) {
     if !geometry.keeps_data {
         return;
     }
-    let mut data = channel.alloc(BLOCKS_PER_IO as usize * 512).expect("the pool has a buffer");
+    let mut data = channel.alloc(IO_BYTES).expect("the pool has a buffer");
     data.fill(1);
     let data = data.freeze();
-    for lba in (0..geometry.block_count).step_by(BLOCKS_PER_IO as usize) {
+    for lba in (0..geometry.block_count).step_by(blocks_per_io(channel) as usize) {
         channel.write(lba, data.clone()).await.expect("the device writes");
     }
 }
 
+/// A file in memory where the system has such a place: what the path through the ring takes, without a disk.
+fn tmpfs_file() -> tempfile::NamedTempFile {
+    let tmpfs = Path::new("/dev/shm");
+    let dir = if tmpfs.is_dir() { tmpfs.to_owned() } else { std::env::temp_dir() };
+    let file = tempfile::NamedTempFile::new_in(dir).expect("there is room for a file");
+    file.as_file().set_len(64 << 20).expect("there is room for 64 MiB");
+    file
+}
+
+fn spec_of(file: &tempfile::NamedTempFile) -> String {
+    format!("file:{}", file.path().display())
+}
+
+/// Thousand I/Os per second.
+fn on_tmpfs(measure: Measure, depth: u64) -> f64 {
+    let file = tmpfs_file();
+    1e3 * reads(measure, &spec_of(&file), depth)
+}
+
 /// Million I/Os per second.
-fn reads(measure: Measure, device: &'static str, depth: u64) -> f64 {
+fn reads(measure: Measure, device: &str, depth: u64) -> f64 {
+    let device = device.to_owned();
     on_core(async move {
-        let disk = open(device).await;
+        let disk = open(&device).await;
         let channel = disk.channel().expect("the core has a channel");
         fill(&channel).await;
         let ns = measure.ns(async |count| {
@@ -118,10 +153,11 @@ fn reads(measure: Measure, device: &'static str, depth: u64) -> f64 {
 }
 
 /// After the first ones, which fill the core's pools. Asserted, and so a test as well.
-fn allocations(measure: Measure, device: &'static str) -> f64 {
+fn allocations(measure: Measure, device: &str) -> f64 {
     let ios = if measure.quick { 1_000 } else { 100_000 };
+    let name = device.to_owned();
     let count = on_core(async move {
-        let disk = open(device).await;
+        let disk = open(&name).await;
         let channel = disk.channel().expect("the core has a channel");
         let mut places = Places::new(&channel, 1);
         let mut some = async |count: u64| {
