@@ -37,7 +37,7 @@ pub struct BufferTable {
     /// Their bytes, which stay in memory while the ring lives and count against the memlock limit of unprivileged processes.
     pub bytes: usize,
     /// Chunks that the kernel would not take, for want of lockable memory (`ulimit -l`) or of the table itself. Their buffers work
-    /// all the same, each operation at some 5 % more processor time.
+    /// all the same, the kernel pinning their pages for each operation.
     pub refused: u32,
 }
 

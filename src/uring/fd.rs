@@ -15,7 +15,8 @@ use std::rc::{Rc, Weak};
 pub struct Fd(Rc<Open>);
 
 /// So many operations on a file, and it is entered into the ring's table of itself: that takes a system call and another when it is
-/// closed, 300 ns each, and spares each operation 47. Where the table was full it is looked again every 256 operations.
+/// closed, which a file that is read once or twice would not earn back. Where the table was full it is looked again every 256
+/// operations.
 const USES_TO_REGISTER: u8 = 8;
 
 struct Open {
