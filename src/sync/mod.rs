@@ -27,13 +27,13 @@ mod per_core_tests;
 mod permits;
 mod semaphore;
 pub mod spsc;
-mod wait_list;
 mod waker_cell;
 mod waker_slot;
 
 #[cfg(test)]
 mod testing;
 
+use crate::sys::wait_list;
 pub use barrier::{Barrier, BarrierWait};
 pub use error::{Closed, SendError, TryAcquireError, TryRecvError, TrySendError};
 pub use gate::{Gate, GateClose, GateGuard};

@@ -1,4 +1,5 @@
-//! The operating system and the machine: the only loom switch, DMA memory, CPU topology, eventfds.
+//! The operating system and the machine: the only loom switch, DMA memory, CPU topology, eventfds; and what waits for any of it
+//! and for all above, in order.
 
 pub(crate) mod blocking;
 pub mod cpu;
@@ -6,3 +7,4 @@ pub mod dma;
 pub mod eventfd;
 pub(crate) mod sync;
 pub(crate) mod unwind;
+pub(crate) mod wait_list;

@@ -1,7 +1,7 @@
 //! Waiting tasks in order of arrival: a slab of wakers, linked by index.
 //!
-//! Semaphore, mutex, notify, gate, barrier and both bounded channels wait here. Joining, settling the first and leaving
-//! from anywhere are O(1). The list neither wakes nor clones nor drops a waker itself: it takes clones and hands them out, so
+//! A dry pool of buffers, and semaphore, mutex, notify, gate, barrier and both bounded channels of `sync` wait here. Joining,
+//! settling the first and leaving from anywhere are O(1). The list neither wakes nor clones nor drops a waker itself: it takes clones and hands them out, so
 //! that its user can let go of the list first, since all three may run foreign code. [`poll_place`] does so for who waits.
 //!
 //! ```text
@@ -16,7 +16,7 @@ const NIL: usize = usize::MAX;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Something was handed over, which must be passed on if the waiter is gone before it looks.
     Granted,
     /// The wait is over and nothing was handed over: closed, or told together with everybody else.
@@ -25,10 +25,10 @@ pub(super) enum Verdict {
 
 /// A waiter's place. Who holds it gives it back with [`WaitList::remove`].
 #[derive(Debug)]
-pub(super) struct Key(usize);
+pub(crate) struct Key(usize);
 
 /// Waiters in order of arrival; `A` is what each asks for.
-pub(super) struct WaitList<A> {
+pub(crate) struct WaitList<A> {
     nodes: Slab<Node<A>>,
     first: usize,
     last: usize,
@@ -44,10 +44,10 @@ struct Node<A> {
 
 /// What [`WaitList::remove`] found.
 #[must_use]
-pub(super) struct Removed<A> {
-    pub(super) ask: A,
+pub(crate) struct Removed<A> {
+    pub(crate) ask: A,
     /// `None` if the waiter was still waiting.
-    pub(super) verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Verdict>,
     /// To be dropped once the list is let go of.
     _waker: Option<Waker>,
 }
@@ -59,12 +59,12 @@ impl<A> Default for WaitList<A> {
 }
 
 impl<A> WaitList<A> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { nodes: Slab::new(), first: NIL, last: NIL }
     }
 
     /// Joins the end of the line.
-    pub(super) fn push_back(&mut self, ask: A, waker: Waker) -> Key {
+    pub(crate) fn push_back(&mut self, ask: A, waker: Waker) -> Key {
         let node = Node { ask, waker: Some(waker), verdict: None, previous: self.last, next: NIL };
         let key = self.nodes.insert(node);
         match self.last {
@@ -77,19 +77,29 @@ impl<A> WaitList<A> {
 
     /// Whether nobody waits; those settled but not yet removed do not count.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.first == NIL
     }
 
     /// What the first waiter asks for.
     #[inline]
-    pub(super) fn front(&self) -> Option<&A> {
+    pub(crate) fn front(&self) -> Option<&A> {
         self.nodes.get(self.first).map(|node| &node.ask)
+    }
+
+    /// Whether `key` is that of the first waiter.
+    pub(crate) fn is_first(&self, key: &Key) -> bool {
+        self.first == key.0
+    }
+
+    /// Whom to wake for the first waiter.
+    pub(crate) fn front_waker(&self) -> Option<&Waker> {
+        self.nodes.get(self.first).and_then(|node| node.waker.as_ref())
     }
 
     /// Takes the first waiter out of the line with `verdict`; its place lasts until `remove`. Returns its waker.
     #[must_use]
-    pub(super) fn settle_front(&mut self, verdict: Verdict) -> Option<Waker> {
+    pub(crate) fn settle_front(&mut self, verdict: Verdict) -> Option<Waker> {
         let first = self.first;
         if first == NIL {
             return None;
@@ -102,7 +112,7 @@ impl<A> WaitList<A> {
 
     /// The verdict on `key`, or none yet: then `waker` will be woken with it. For that it takes the `clone` and leaves the waker
     /// that it replaces; without one it returns `None` if it needs one.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         &mut self,
         key: &Key,
         waker: &Waker,
@@ -119,7 +129,7 @@ impl<A> WaitList<A> {
     }
 
     /// Gives the place back, whether settled or still waiting.
-    pub(super) fn remove(&mut self, key: Key) -> Removed<A> {
+    pub(crate) fn remove(&mut self, key: Key) -> Removed<A> {
         if self.nodes[key.0].verdict.is_none() {
             self.unlink(key.0);
         }
@@ -141,7 +151,7 @@ impl<A> WaitList<A> {
 }
 
 /// Calls `poll`, which lends [`WaitList::poll`] a list that others may change whenever it is not lent.
-pub(super) fn poll_place(
+pub(crate) fn poll_place(
     waker: &Waker,
     mut poll: impl FnMut(&Waker, &mut Option<Waker>) -> Option<Poll<Verdict>>,
 ) -> Poll<Verdict> {
@@ -160,21 +170,26 @@ mod tests {
     use proptest::prelude::*;
     use std::{
         collections::VecDeque,
-        task::{Poll, Waker},
+        sync::Arc,
+        task::{Poll, Wake, Waker},
     };
 
     #[test]
     fn replaced_waker_is_handed_out() {
-        let count = crate::sync::testing::Count::new();
+        struct Quiet;
+        impl Wake for Quiet {
+            fn wake(self: Arc<Self>) {}
+        }
+        let held = Arc::new(Quiet);
         let mut list = WaitList::new();
-        let key = list.push_back((), count.waker());
+        let key = list.push_back((), held.clone().into());
         let mut clone = None;
         assert!(list.poll(&key, Waker::noop(), &mut clone).is_none(), "it is a stranger's");
         clone = Some(Waker::noop().clone());
         assert_eq!(list.poll(&key, Waker::noop(), &mut clone), Some(Poll::Pending));
-        assert_eq!(count.wakers(), 1);
+        assert_eq!(Arc::strong_count(&held), 2, "still alive, outside of the list");
         drop(clone);
-        assert_eq!(count.wakers(), 0);
+        assert_eq!(Arc::strong_count(&held), 1);
         assert!(list.remove(key).verdict.is_none());
     }
 
