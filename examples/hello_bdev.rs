@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
 
     // A channel is this core's way to the device, and stays here.
     let channel = disk.channel()?;
-    let mut block = channel.alloc(geometry.block_size as usize)?;
+    let mut block = channel.alloc(geometry.block_size as usize).await?;
     block.fill(0);
     let greeting = b"Hello, block device!";
     block[..greeting.len()].copy_from_slice(greeting);

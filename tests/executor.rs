@@ -316,7 +316,7 @@ fn a_host_loop_runs_drivers_and_the_block_layer() {
         let disk = bdev::open(&name, Access::ReadWrite).await.unwrap();
         let channel = disk.channel().unwrap();
         for lba in 0..32 {
-            let mut page = channel.alloc(4096).unwrap();
+            let mut page = channel.try_alloc(4096).unwrap();
             page.fill(lba as u8 + 1);
             channel.write(lba * 8, page).await.unwrap();
             sleep(Duration::from_micros(300)).await;

@@ -321,7 +321,7 @@ async fn ring(world: &World, dice: &mut Dice, token: Token) {
 async fn disk(world: &World, dice: &mut Dice, disk: &bdev::Descriptor) {
     let channel = disk.channel().unwrap();
     let lba = dice.roll(32) * 8;
-    let mut page = channel.alloc(4096).unwrap();
+    let mut page = channel.try_alloc(4096).unwrap();
     page.fill(lba as u8);
     let page = page.freeze();
     give(&world.abroad.bytes, page.clone());

@@ -62,14 +62,15 @@ pub(super) struct Inner {
 }
 
 impl Channel {
-    /// Reads `blocks` (half-open) into one buffer from this core's pool.
+    /// Reads `blocks` (half-open) into one buffer from this core's pool, for which it waits while the pool is dry.
     ///
     /// # Errors
-    /// [`Error::EmptyRange`], [`Error::OutOfRange`]; [`Error::NoBuffer`] if the pool is dry; what the device says.
+    /// [`Error::EmptyRange`], [`Error::OutOfRange`]; [`Error::NoBuffer`] if the pool can never have a buffer that long; what
+    /// the device says.
     #[inline]
     pub async fn read(&self, blocks: Range<u64>) -> Result<DmaBuf> {
         let count = self.0.check(Op::Read, &blocks)?;
-        let buf = self.0.pool.alloc(self.0.bytes(count))?;
+        let buf = self.0.pool.alloc(self.0.bytes(count)).await?;
         match self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await {
             (None, Some(buf)) => buf.into_buf().ok_or_else(|| self.0.lost_buffer()),
             (Some(e), _) => Err(*e),
@@ -159,13 +160,23 @@ impl Channel {
         io.done(error.map_or(Ok(()), |e| Err(*e)))
     }
 
-    /// A buffer of `len` bytes from the pool that this channel reads into.
+    /// A buffer of `len` bytes from the pool that this channel reads into. Waits while the pool is dry, in order: see
+    /// [`DmaPool::alloc`].
     ///
     /// # Errors
-    /// [`Error::NoBuffer`] if the pool is dry.
+    /// [`Error::NoBuffer`] if the pool can never have a buffer that long.
     #[inline]
-    pub fn alloc(&self, len: usize) -> Result<DmaBuf> {
-        Ok(self.0.pool.alloc(len)?)
+    pub async fn alloc(&self, len: usize) -> Result<DmaBuf> {
+        Ok(self.0.pool.alloc(len).await?)
+    }
+
+    /// A buffer as from [`alloc`](Channel::alloc), now or not at all.
+    ///
+    /// # Errors
+    /// [`Error::NoBuffer`] also if the pool is dry.
+    #[inline]
+    pub fn try_alloc(&self, len: usize) -> Result<DmaBuf> {
+        Ok(self.0.pool.try_alloc(len)?)
     }
 
     /// The device's shape.

@@ -69,7 +69,7 @@ fn pattern(lba: u64, seed: u64, block: &mut [u8]) {
 
 fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> DmaBuf {
     let size = channel.geometry().block_size as usize;
-    let mut buf = channel.alloc(blocks as usize * size).expect("a buffer");
+    let mut buf = channel.try_alloc(blocks as usize * size).expect("a buffer");
     for (block, lba) in buf.chunks_mut(size).zip(lba..) {
         pattern(lba, seed, block);
     }
@@ -77,7 +77,8 @@ fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> DmaBuf {
 }
 
 fn zeroed(channel: &Channel, blocks: u64) -> DmaBuf {
-    let mut buf = channel.alloc(blocks as usize * channel.geometry().block_size as usize).expect("a buffer");
+    let mut buf =
+        channel.try_alloc(blocks as usize * channel.geometry().block_size as usize).expect("a buffer");
     buf.fill(0);
     buf
 }
@@ -131,12 +132,12 @@ async fn bad_buffers_are_refused(channel: &Channel) {
     let size = g.block_size as usize;
     for len in [0, 1, size - 1, size + 1] {
         let e = channel
-            .write(0, channel.alloc(len).expect("a buffer"))
+            .write(0, channel.try_alloc(len).expect("a buffer"))
             .await
             .expect_err("a bad length was written");
         assert!(matches!(e, Error::BadLength { .. }), "{len} bytes: {e}");
         let e = channel
-            .read_into(0..1, channel.alloc(len).expect("a buffer"))
+            .read_into(0..1, channel.try_alloc(len).expect("a buffer"))
             .await
             .expect_err("a bad length was read");
         assert_eq!(e.buf.map(|buf| buf.len()), Some(len), "the buffer did not come back");

@@ -110,7 +110,8 @@ pub enum Error {
     /// A channel was asked for outside of a reactor.
     #[error(transparent)]
     NotOnReactor(#[from] NotOnReactor),
-    /// No buffer for the I/O.
+    /// No buffer for the I/O, nor will there be one: a pool that is merely dry is waited for, except by
+    /// [`Channel::try_alloc`](super::Channel::try_alloc).
     #[error(transparent)]
     NoBuffer(#[from] AllocError),
     /// What the operating system said.

@@ -59,7 +59,7 @@ impl Submit for DropsIt {
 fn an_io_that_the_module_drops_is_aborted() {
     block_on(async {
         let channel = made(|| DropsIt).channel().unwrap();
-        let e = channel.read_into(0..1, channel.alloc(512).unwrap()).await.unwrap_err();
+        let e = channel.read_into(0..1, channel.try_alloc(512).unwrap()).await.unwrap_err();
         assert!(matches!(e.error, Error::Aborted));
         assert_eq!(e.buf.map(|buf| buf.len()), Some(512), "the buffer comes back");
         assert_eq!((channel.stats().errors, channel.stats().in_flight), (1, 0));
@@ -259,7 +259,7 @@ fn large_io_reaches_the_module_in_pieces_and_counts_once() {
             let buf = channel.read(3..500).await.unwrap();
             assert_eq!(buf.len(), 497 * 512);
             channel.write(3, buf).await.unwrap();
-            let buf = channel.alloc(1024 * 512).unwrap();
+            let buf = channel.try_alloc(1024 * 512).unwrap();
             let e = channel.read_into(0..1024, buf).await.unwrap_err();
             assert!(matches!(e.error, Error::Media));
             assert_eq!(e.buf.map(|buf| buf.len()), Some(1024 * 512), "joined again after the error");
@@ -278,13 +278,35 @@ fn large_io_reaches_the_module_in_pieces_and_counts_once() {
 }
 
 #[test]
+fn more_reads_than_the_pool_has_buffers_wait_in_order_and_none_fails() {
+    block_on(async {
+        let pool = DmaPool::local();
+        pool.set_limit(4 * 4096);
+        let channel = made(|| Small(Rc::default())).channel().unwrap();
+        let order = RefCell::new(Vec::new());
+        let reads = (0..32).map(async |number| {
+            assert_eq!(channel.read(number * 8..number * 8 + 8).await.unwrap().len(), 4096);
+            order.borrow_mut().push(number);
+        });
+        futures::future::join_all(reads).await;
+        assert!(order.borrow().is_sorted(), "{order:?}");
+        assert_eq!((pool.stats().waited, pool.stats().waiting, pool.stats().in_use), (28, 0, 0));
+        assert!(channel.try_alloc(4096).is_ok());
+
+        let e = channel.read(0..64).await.unwrap_err();
+        assert!(matches!(e, Error::NoBuffer(_)) && e.to_string().contains("DmaPool::set_limit"), "{e}");
+        assert!(channel.alloc(5 * 4096).await.is_err());
+    });
+}
+
+#[test]
 fn a_stack_over_a_smaller_device_answers_with_its_errors() {
     block_on(async {
         let base = open_private("base", Ram::new(64 * 512).unwrap(), Access::ReadOnly).unwrap();
         let channel = passing(base).channel().unwrap();
         channel.read(0..64).await.unwrap();
         assert!(matches!(channel.read(60..65).await, Err(Error::OutOfRange { .. })));
-        let data = channel.alloc(512).unwrap();
+        let data = channel.try_alloc(512).unwrap();
         assert!(matches!(channel.write(0, data).await, Err(Error::ReadOnly { .. })));
     });
 }
@@ -319,7 +341,7 @@ fn unaligned_slices_are_refused_where_the_device_minds() {
         let disk = open_private("aligned", Made(|| Panics, SHAPE.with_buffer_align(512)), Access::ReadWrite)
             .unwrap();
         let channel = disk.channel().unwrap();
-        let data = channel.alloc(4096).unwrap().freeze();
+        let data = channel.try_alloc(4096).unwrap().freeze();
         channel.write(0, data.slice(512..1024)).await.unwrap();
         let e = channel.write(0, data.slice(8..520)).await.unwrap_err();
         assert!(matches!(e, Error::Misaligned { align: 512, offset: 8 }), "{e}");

@@ -4,12 +4,15 @@
 //! buffer is a comparison and a load. From then on the kernel need not look up and pin its pages for each operation. Other pools'
 //! buffers, buffers mapped by themselves (above 4 MiB), and those of chunks that the kernel refused go the ordinary way.
 //!
-//! The ring keeps the pool, so a chunk is not unmapped while it is in the table. When the ring ends, the kernel lets the pages go.
+//! The ring keeps the pool. A dry pool may give back a chunk of which no buffer is out, and with it none in an operation: its entry
+//! is of no use any more, as numbers are not given twice, and is emptied when the next chunk is entered, so that the kernel lets the
+//! pages go. It lets all of them go when the ring ends.
 
 use super::Features;
 use crate::sys::dma::{DmaChunk, DmaPool};
 use io_uring::IoUring;
 use std::cell::Cell;
+use std::ptr;
 
 /// Chunks of a pool that can be entered. With the pool's usual limit of 1 GiB there are fewer.
 const CHUNKS_MAX: u32 = 1024;
@@ -21,11 +24,13 @@ pub(super) struct Buffers {
     count: Cell<BufferTable>,
 }
 
+/// Registered with so many bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chunk {
     Unseen,
-    Registered,
+    Registered(usize),
     Refused,
+    Ended,
 }
 
 /// What of its core's [`DmaPool`] a ring has registered.
@@ -53,13 +58,9 @@ impl Buffers {
         }
     }
 
-    /// The entry that `chunk` lies in. `enter` is asked, once, to enter it under a number.
+    /// The entry that `chunk` lies in. `enter` is asked, once, to enter it under a number, and to empty the entries of others.
     #[inline]
-    pub(super) fn entry(
-        &self,
-        chunk: DmaChunk,
-        enter: impl FnOnce(u32, *mut u8, usize) -> bool,
-    ) -> Option<u16> {
+    pub(super) fn entry(&self, chunk: DmaChunk, enter: impl Fn(u32, *mut u8, usize) -> bool) -> Option<u16> {
         if !self.pool.has(chunk) {
             return None;
         }
@@ -67,15 +68,16 @@ impl Buffers {
         if state.get() == Chunk::Unseen {
             self.try_enter(chunk.number, state, enter);
         }
-        (state.get() == Chunk::Registered).then_some(chunk.number as u16)
+        matches!(state.get(), Chunk::Registered(_)).then_some(chunk.number as u16)
     }
 
     #[cold]
-    fn try_enter(&self, number: u32, state: &Cell<Chunk>, enter: impl FnOnce(u32, *mut u8, usize) -> bool) {
+    fn try_enter(&self, number: u32, state: &Cell<Chunk>, enter: impl Fn(u32, *mut u8, usize) -> bool) {
         let Some((start, len)) = self.pool.pin_chunk(number) else { return };
+        self.drop_ended(&enter);
         let mut count = self.count.get();
         if enter(number, start.as_ptr(), len) {
-            state.set(Chunk::Registered);
+            state.set(Chunk::Registered(len));
             count.chunks += 1;
             count.bytes += len;
         } else {
@@ -83,6 +85,22 @@ impl Buffers {
             count.refused += 1;
         }
         self.count.set(count);
+    }
+
+    /// Empties the entries of chunks that have given their memory back.
+    fn drop_ended(&self, enter: impl Fn(u32, *mut u8, usize) -> bool) {
+        for (number, state) in (0..).zip(&self.chunks) {
+            if let Chunk::Registered(len) = state.get() {
+                // One that stays entered keeps its pages, and is tried again with the next chunk.
+                if self.pool.is_ended(number) && enter(number, ptr::null_mut(), 0) {
+                    state.set(Chunk::Ended);
+                    let mut count = self.count.get();
+                    count.chunks -= 1;
+                    count.bytes -= len;
+                    self.count.set(count);
+                }
+            }
+        }
     }
 
     /// `others`, and the table if there is one.

@@ -68,8 +68,8 @@ impl Door {
     }
 }
 
-/// Enters memory into the ring's table of buffers. Its pages are held by the kernel until the ring ends, however long the memory is
-/// mapped; operations name an address as well, which the kernel holds against the entry.
+/// Enters memory into the ring's table of buffers, or empties the entry where there is none (null and 0). The kernel holds the pages
+/// until then or until the ring ends, however long the memory is mapped; operations name an address as well, which the kernel holds against the entry.
 pub(super) fn register_buffer(uring: &IoUring, index: u32, start: *mut u8, len: usize) -> bool {
     let buffer = iovec { iov_base: start.cast(), iov_len: len };
     let mut update = io_uring_rsrc_update2::default();

@@ -25,7 +25,7 @@ async fn every_kind_of_buffer_is_written_and_read_back() {
     file.write_all_at(String::from("string "), 7).await.0.unwrap();
     file.write_all_at("static ", 14).await.0.unwrap();
     file.write_all_at(b"___slice___".to_vec().slice(3..8), 21).await.0.unwrap();
-    let mut page = DmaPool::new().alloc(4096).unwrap();
+    let mut page = DmaPool::new().try_alloc(4096).unwrap();
     page.fill(b'!');
     let (written, page) = file.write_at(page, 26).await;
     assert_eq!((written.unwrap(), page.len()), (4096, 4096));

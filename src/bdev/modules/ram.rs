@@ -253,7 +253,7 @@ mod tests {
             LocalExecutor::new().unwrap().block_on(async move {
                 let channel = disk.channel().unwrap();
                 for _ in 0..500 {
-                    let mut data = channel.alloc(64 << 10).unwrap();
+                    let mut data = channel.try_alloc(64 << 10).unwrap();
                     data.fill(value);
                     channel.write(0, data).await.unwrap();
                     let seen = channel.read(0..128).await.unwrap();

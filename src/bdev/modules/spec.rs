@@ -204,7 +204,7 @@ mod tests {
     fn a_spec_names_one_device_while_it_is_open() {
         block_on(async {
             let writer = open("ram:3M", Access::ReadWrite).await.unwrap();
-            let mut data = DmaPool::local().alloc(512).unwrap();
+            let mut data = DmaPool::local().try_alloc(512).unwrap();
             data.fill(9);
             writer.channel().unwrap().write(0, data).await.unwrap();
             let reader = open("ram:3072K", Access::ReadOnly).await.unwrap();

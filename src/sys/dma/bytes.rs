@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn the_last_share_returns_the_buffer() {
         let pool = DmaPool::new();
-        let bytes = pool.alloc(4096).unwrap().freeze();
+        let bytes = pool.try_alloc(4096).unwrap().freeze();
         let half = bytes.slice(2048..);
         let clone = bytes.clone();
         drop(bytes);
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn bytes_become_a_buffer_again_only_when_unshared() {
         let pool = DmaPool::new();
-        let bytes = pool.alloc(100).unwrap().freeze();
+        let bytes = pool.try_alloc(100).unwrap().freeze();
         let other = bytes.clone();
         let bytes = bytes.try_into_buf().unwrap_err();
         drop(other);
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn split_parts_are_apart_and_join_again() {
         let pool = DmaPool::new();
-        let mut rest = pool.alloc(300).unwrap();
+        let mut rest = pool.try_alloc(300).unwrap();
         let mut first = rest.split_to(100);
         let mut second = rest.split_to(100);
         first.fill(1);
@@ -385,7 +385,7 @@ mod tests {
     fn shares_dropped_on_many_threads_return_the_buffer_once() {
         let pool = DmaPool::new();
         for _ in 0..50 {
-            let bytes = pool.alloc(4096).unwrap().freeze();
+            let bytes = pool.try_alloc(4096).unwrap().freeze();
             let threads: Vec<_> = (0..3)
                 .map(|_| {
                     let bytes = bytes.clone();

@@ -12,6 +12,8 @@
 //!       └────────────── taken by the owner when a free list runs dry ◄──────┘
 //! ```
 //!
+//! A pool at its limit makes [`alloc`](DmaPool::alloc) wait, in order, until enough has come back.
+//!
 //! The pool's memory stays mapped until its last handle and its last buffer are gone, wherever they went.
 //!
 //! # What memory holds
@@ -23,16 +25,25 @@
 //! Memory is mapped in chunks by `mapping`, the one place that would ask for huge pages.
 
 mod bytes;
+mod error;
 mod mapping;
 mod pool;
 mod returns;
 mod shared;
 mod slot;
+mod supply;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod waiting;
+#[cfg(all(test, not(loom)))]
+mod waiting_oracle;
+#[cfg(all(test, not(loom)))]
+mod waiting_tests;
 
 pub use bytes::{DmaBuf, DmaBytes};
-pub use pool::{AllocError, DmaPool, DmaStats};
+pub use error::AllocError;
+pub use pool::{DmaPool, DmaStats};
+pub use waiting::Alloc;
 
 pub(crate) use bytes::DmaAny;
 

@@ -1,74 +1,28 @@
 //! One core's free lists of buffers.
 //!
 //! Getting a buffer and dropping it on the same core moves one slot between a list and its owner: plain loads and
-//! stores. The lists themselves, and the ways back to them, are in `shared`; a buffer's bookkeeping is in `slot`.
+//! stores. The lists themselves, and the ways back to them, are in `shared`; where slots come from when a list is empty
+//! in `supply`; who waits for one in `waiting`; a buffer's bookkeeping is in `slot`.
 #![expect(unsafe_code, reason = "free lists of raw slots, and a pool that outlives its handles")]
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-use super::ALIGN;
 use super::DmaChunk;
-use super::bytes::{DmaBuf, LEN_MAX};
-use super::mapping::Mapping;
+use super::bytes::DmaBuf;
+use super::error::AllocError;
 use super::returns::Returns;
-use super::shared::{CLASSES, Chunk, Large, Local, Shared, retire, retire_share, this_thread};
-use super::slot::{LARGE, Slot};
+use super::shared::{CLASSES, Local, Shared, retire, retire_share, this_thread};
+use super::slot::Slot;
+use super::supply::{Chunk, Idle, class_of};
+use super::waiting::{Alloc, Waiting};
 use crate::sys::sync::atomic::Ordering::Relaxed;
 
-/// A free list grows by as much as it has, within these bounds, so that small programs stay small and a busy list
-/// needs few mappings.
-pub(super) const GROW_MIN: usize = 256 << 10;
-const GROW_MAX: usize = 4 << 20;
 /// Address space of one core's pool unless told otherwise. Pages cost memory only once they are written.
 const LIMIT_DEFAULT: usize = 1 << 30;
-
-/// Why there is no buffer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AllocError {
-    /// The pool has reached its limit and every buffer that would do is in use. One comes free when somebody drops one.
-    #[error(
-        "the dma pool is dry: {len} bytes wanted, {mapped} of at most {limit} bytes mapped and in use; \
-         drop buffers, or raise the limit with DmaPool::set_limit"
-    )]
-    Dry {
-        /// Bytes asked for.
-        len: usize,
-        /// Bytes that the pool has from the kernel.
-        mapped: usize,
-        /// The pool's limit in bytes.
-        limit: usize,
-    },
-    /// No buffer is that long, however many are free.
-    #[error("a buffer of {len} bytes is too long: ask for at most {max}, and do the i/o in parts")]
-    TooLong {
-        /// Bytes asked for.
-        len: usize,
-        /// The longest buffer there is.
-        max: usize,
-    },
-    /// The kernel gave no memory.
-    #[error("the kernel refused {len} bytes of buffer memory; check `ulimit -v` and the memory cgroup")]
-    Os {
-        /// Bytes asked for.
-        len: usize,
-        /// What mmap said.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl AllocError {
-    /// True if the same call can succeed once a buffer has been dropped.
-    #[must_use]
-    pub fn is_dry(&self) -> bool {
-        matches!(self, Self::Dry { .. })
-    }
-}
 
 /// What one pool holds and has done, from [`DmaPool::stats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,8 +38,12 @@ pub struct DmaStats {
     pub allocated: u64,
     /// Buffers that came back from other cores.
     pub returned_remotely: u64,
-    /// Allocations refused because the pool was dry.
+    /// Allocations that ended with an error.
     pub refused: u64,
+    /// Callers that wait for a buffer at this moment.
+    pub waiting: usize,
+    /// Callers that had to wait since the pool was made.
+    pub waited: u64,
 }
 
 /// A handle on one core's buffers; a clone is another handle on the same.
@@ -96,7 +54,7 @@ pub struct DmaStats {
 /// use reactor::sys::dma::DmaPool;
 ///
 /// let pool = DmaPool::local();
-/// let mut page = pool.alloc(4096)?;
+/// let mut page = pool.try_alloc(4096)?;
 /// page[..4].copy_from_slice(b"head");
 /// let shared = page.freeze();
 /// assert_eq!(&shared.clone()[..4], b"head");
@@ -125,8 +83,13 @@ impl DmaPool {
                 free: [const { Cell::new(ptr::null_mut()) }; CLASSES],
                 class_bytes: [const { Cell::new(0) }; CLASSES],
                 chunks: RefCell::default(),
+                idle: Idle::default(),
+                slots: Cell::new(0),
+                larges: Cell::new(0),
                 handles: Cell::new(1),
+                is_plain: Cell::new(true),
                 closed: Cell::new(false),
+                waiting: Waiting::default(),
                 mapped: Cell::new(0),
                 limit: Cell::new(limit),
                 allocated: Cell::new(0),
@@ -146,33 +109,72 @@ impl DmaPool {
         LOCAL.try_with(Self::clone).unwrap_or_else(|_| Self::new())
     }
 
-    /// A buffer of `len` bytes, on a boundary of [`ALIGN`] bytes.
+    /// A buffer of `len` bytes, on a boundary of [`ALIGN`](super::ALIGN) bytes. Waits while the pool is dry.
     ///
-    /// What stands in it is what this process last had there, or zeroes: see the [module](super).
+    /// Who waits is served in order of arrival, large requests and small ones alike, as buffers are dropped, on whatever
+    /// thread. A task that holds buffers and waits for more may wait for itself: let each hold what one operation needs.
+    /// Dropping the future passes the turn on.
+    ///
+    /// What stands in the buffer is what this process last had there, or zeroes: see the [module](super).
+    ///
+    /// ```
+    /// use reactor::sys::dma::DmaPool;
+    ///
+    /// # reactor::LocalExecutor::new().unwrap().block_on(async {
+    /// let pool = DmaPool::with_limit(4096);
+    /// let only = pool.alloc(4096).await?;
+    /// std::thread::spawn(move || drop(only));
+    /// assert_eq!(pool.alloc(512).await?.len(), 512);
+    /// # Ok::<(), reactor::sys::dma::AllocError>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
-    /// [`AllocError::Dry`] at the limit; [`AllocError::TooLong`] from 2 GiB on; [`AllocError::Os`] if the kernel has no memory.
-    #[inline]
-    pub fn alloc(&self, len: usize) -> Result<DmaBuf, AllocError> {
-        let class = class_of(len);
-        if class < CLASSES {
-            if let Some(slot) = self.lists().pop(class) {
-                // SAFETY: popped, so it is ours; its memory is at least the class size, which is at least `len`.
-                return Ok(unsafe { self.hand_out(slot, len) });
-            }
-        }
-        self.alloc_slow(class, len)
+    /// [`AllocError::OverLimit`] if the pool may never have as much; [`AllocError::TooLong`] from 2 GiB on; [`AllocError::Os`] if
+    /// the kernel has no memory.
+    #[inline(always)]
+    pub fn alloc(&self, len: usize) -> Alloc<'_> {
+        Alloc::new(self, len)
     }
 
-    /// Lets the pool map `bytes` in all from now on. Below what it has, it keeps that and grows no more.
+    /// A buffer as from [`alloc`](Self::alloc), now or not at all.
+    ///
+    /// # Errors
+    /// As `alloc`, and [`AllocError::Dry`] where that would wait.
+    #[inline]
+    pub fn try_alloc(&self, len: usize) -> Result<DmaBuf, AllocError> {
+        match self.alloc_idle(len) {
+            Some(buf) => Ok(buf),
+            None => self.alloc_slow(len).unwrap_or_else(|| {
+                self.count_refused();
+                Err(self.lists().dry(len))
+            }),
+        }
+    }
+
+    /// A buffer from the free list, if one lies there and nobody waits for it.
+    #[inline(always)]
+    pub(super) fn alloc_idle(&self, len: usize) -> Option<DmaBuf> {
+        let (class, local) = (class_of(len), self.lists());
+        if class >= CLASSES || !local.is_plain.get() {
+            return None;
+        }
+        let slot = local.pop(class)?;
+        // SAFETY: popped, so it is ours; its memory is at least the class size, which is at least `len`.
+        Some(unsafe { self.hand_out(slot, len) })
+    }
+
+    /// Lets the pool map `bytes` in all from now on. Below what it has, it keeps that and grows no more; who waits for a buffer
+    /// that is now out of reach is told so.
     pub fn set_limit(&self, bytes: usize) {
         self.lists().limit.set(bytes);
+        self.come_home();
     }
 
     /// What the pool holds and has done. Buffers that other cores dropped are taken home first.
     #[must_use]
     pub fn stats(&self) -> DmaStats {
-        self.take_returned();
+        self.come_home();
         let local = self.lists();
         DmaStats {
             in_use: local.in_use(),
@@ -181,6 +183,8 @@ impl DmaPool {
             allocated: local.allocated.get(),
             returned_remotely: local.returned.get(),
             refused: local.refused.get(),
+            waiting: local.waiting.count(),
+            waited: local.waiting.total(),
         }
     }
 
@@ -190,21 +194,39 @@ impl DmaPool {
         chunk.pool == self.shared.as_ptr().cast()
     }
 
-    /// The memory of the chunk with this number, for as long as the pool lives. A device is told of it: from now on its
-    /// pages must stay where they are.
+    /// The memory of the chunk with this number, if it is still there. A device is told of it: from now on its pages must stay
+    /// where they are.
     pub(crate) fn pin_chunk(&self, number: u32) -> Option<(NonNull<u8>, usize)> {
         let chunks = self.lists().chunks.borrow();
-        chunks.get(number as usize).map(|chunk| chunk.memory.pin())
+        chunks.get(number as usize)?.as_ref().map(Chunk::pin)
+    }
+
+    /// Whether the chunk with this number has given its memory back.
+    pub(crate) fn is_ended(&self, number: u32) -> bool {
+        self.lists().chunks.borrow().get(number as usize).is_some_and(Option::is_none)
+    }
+
+    /// Another handle on an open pool.
+    ///
+    /// # Safety
+    /// The pool is open and the calling thread its owner.
+    pub(super) unsafe fn another(shared: NonNull<Shared>) -> Self {
+        // SAFETY: the caller's promise. What follows counts the clone; the original is not the caller's to drop.
+        Self::clone(&ManuallyDrop::new(Self { shared, not_send: PhantomData }))
     }
 
     #[inline(always)]
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         // SAFETY: the pool lives until it is closed, and it is not closed while this handle exists.
         unsafe { self.shared.as_ref() }
     }
 
+    pub(super) fn shared_ptr(&self) -> NonNull<Shared> {
+        self.shared
+    }
+
     #[inline(always)]
-    fn lists(&self) -> &Local {
+    pub(super) fn lists(&self) -> &Local {
         // The handle is !Send, so this is the owner.
         &self.shared().local
     }
@@ -212,95 +234,48 @@ impl DmaPool {
     /// # Safety
     /// `slot` is the caller's and has at least `len` bytes.
     #[inline(always)]
-    unsafe fn hand_out(&self, slot: NonNull<Slot>, len: usize) -> DmaBuf {
+    pub(super) unsafe fn hand_out(&self, slot: NonNull<Slot>, len: usize) -> DmaBuf {
         let local = self.lists();
         local.allocated.set(local.allocated.get() + 1);
         // SAFETY: the caller's promise; a slot at rest has one share, which becomes this buffer's.
         unsafe { DmaBuf::from_slot(slot, len) }
     }
 
+    /// [`try_alloc`](Self::try_alloc), for a caller who may wait: `None` if it has to.
     #[cold]
-    fn alloc_slow(&self, class: usize, len: usize) -> Result<DmaBuf, AllocError> {
-        self.take_returned();
-        let slot = if class < CLASSES {
-            match self.lists().pop(class) {
-                Some(slot) => Ok(slot),
-                // At the limit, a larger buffer that lies idle is better than none.
-                None => self
-                    .grow(class, len)
-                    .or_else(|e| (class + 1..CLASSES).find_map(|larger| self.lists().pop(larger)).ok_or(e)),
-            }
+    pub(super) fn alloc_slow(&self, len: usize) -> Option<Result<DmaBuf, AllocError>> {
+        self.come_home();
+        let local = self.lists();
+        let slot = if local.is_plain.get() {
+            local.obtain(self.shared, len)
         } else {
-            self.map_large(len)
+            // What lies idle is promised to those who wait.
+            local.check(len).and_then(|()| Err(local.dry(len)))
         };
         match slot {
             // SAFETY: it was just popped or made, for `len` bytes or more.
-            Ok(slot) => Ok(unsafe { self.hand_out(slot, len) }),
+            Ok(slot) => Some(Ok(unsafe { self.hand_out(slot, len) })),
+            Err(e) if e.is_dry() => None,
             Err(e) => {
-                let local = self.lists();
-                local.refused.set(local.refused.get() + 1);
-                Err(e)
+                self.count_refused();
+                Some(Err(e))
             }
         }
     }
 
-    /// Maps `bytes` for a request of `len`, within the limit.
-    fn map(&self, bytes: usize, len: usize) -> Result<Mapping, AllocError> {
-        let local = self.lists();
-        let (mapped, limit) = (local.mapped.get(), local.limit.get());
-        if mapped.checked_add(bytes).is_none_or(|sum| sum > limit) {
-            return Err(AllocError::Dry { len, mapped, limit });
-        }
-        let memory = Mapping::zeroed(bytes).map_err(|source| AllocError::Os { len, source })?;
-        local.mapped.set(mapped + bytes);
-        Ok(memory)
-    }
-
-    /// Gives the free list `class` another chunk and returns one slot of it.
-    fn grow(&self, class: usize, len: usize) -> Result<NonNull<Slot>, AllocError> {
-        let local = self.lists();
-        let size = ALIGN << class;
-        let room = local.limit.get().saturating_sub(local.mapped.get()) / size * size;
-        let wanted = local.class_bytes[class].get().clamp(GROW_MIN, GROW_MAX).max(size);
-        let bytes = wanted.min(room).max(size);
-        let memory = self.map(bytes, len)?;
-        let number = local.chunks.borrow().len();
-        let slots: Box<[Slot]> = (0..bytes / size)
-            .map(|i| {
-                // SAFETY: `i * size` is less than the mapping's length.
-                let start = unsafe { memory.start().add(i * size) };
-                Slot::new(self.shared, start, size, class as u8).in_chunk(number)
-            })
-            .collect();
-        let count = slots.len();
-        let slots = NonNull::from(Box::leak(slots));
-        for i in (0..count).rev() {
-            // SAFETY: `i` is within the slice.
-            local.push(unsafe { slots.cast::<Slot>().add(i) });
-        }
-        local.chunks.borrow_mut().push(Chunk { slots, memory });
-        local.class_bytes[class].set(local.class_bytes[class].get() + bytes);
-        Ok(local.pop(class).expect("the list was just grown"))
-    }
-
-    fn map_large(&self, len: usize) -> Result<NonNull<Slot>, AllocError> {
-        if len > LEN_MAX {
-            return Err(AllocError::TooLong { len, max: LEN_MAX });
-        }
-        let bytes = len.next_multiple_of(ALIGN);
-        let memory = self.map(bytes, len)?;
-        let slot = Slot::new(self.shared, memory.start(), bytes, LARGE);
-        Ok(NonNull::from(Box::leak(Box::new(Large { slot, memory }))).cast())
+    pub(super) fn count_refused(&self) {
+        let refused = &self.lists().refused;
+        refused.set(refused.get() + 1);
     }
 
     /// Takes home what other cores have dropped.
-    fn take_returned(&self) {
+    pub(super) fn take_returned(&self) {
         let mut list = self.shared().returns.take_all();
         while let Some(slot) = NonNull::new(list) {
             // SAFETY: taking the stack made its slots ours; `next` is read before the slot is given away.
             unsafe {
                 list = slot.as_ref().next.load(Relaxed);
-                self.lists().put(slot);
+                self.lists().put_counted(slot);
             }
             self.lists().returned.set(self.lists().returned.get() + 1);
         }
@@ -328,7 +303,10 @@ impl Drop for DmaPool {
         if local.handles.get() > 0 {
             return;
         }
+        // Those who wait borrow a handle: what is left are futures that were forgotten.
+        local.waiting.end(local);
         local.closed.set(true);
+        local.is_plain.set(false);
         let mut list = self.shared().returns.close(local.in_use());
         let pool = self.shared;
         while let Some(slot) = NonNull::new(list) {
@@ -347,11 +325,4 @@ impl fmt::Debug for DmaPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DmaPool").field("stats", &self.stats()).finish()
     }
-}
-
-/// The free list for `len` bytes; `CLASSES` or more means too large for any.
-#[inline(always)]
-pub(super) fn class_of(len: usize) -> usize {
-    // The bits of the last byte's page number: 1..=4096 is class 0, 4097..=8192 class 1, ..=16384 class 2.
-    (usize::BITS - (len.saturating_sub(1) / ALIGN).leading_zeros()) as usize
 }

@@ -1,28 +1,41 @@
-//! How buffers dropped on foreign cores come home, and how the last of them ends a closed pool.
+//! How buffers dropped on foreign cores come home, wake who waits for them, and end a closed pool.
 //!
 //! ```text
-//!   Open ──push (any thread)──► Open      take_all (owner) empties the stack
-//!    │
+//!              await_next (owner, if empty)
+//!         Open ────────────────────────────► Awaited
+//!        │ ▲ │ ◄──────────────────────────────┘ push: and the owner's waker is woken; or withdraw (owner)
+//!        │ └─┘ push (any thread); take_all (owner) empties the stack
+//!        │
 //!   close(out) (owner, once)
-//!    ▼
-//!  Closed ──retire (any thread), `out` times──► the last one is told to free the pool
+//!        ▼
+//!      Closed ──retire (any thread), `out` times──► the last one is told to free the pool
 //! ```
 //!
-//! Many push, one takes everything at once: a Treiber stack without pop has no ABA.
+//! Many push, one takes everything at once: a Treiber stack without pop has no ABA. That somebody waits stands in the same
+//! word as what was returned, so there is no second flag that one side could miss.
 #![expect(unsafe_code, reason = "the stack is linked through raw slots")]
 
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::sync::PoisonError;
+use std::task::Waker;
 
 use super::slot::Slot;
+use crate::sys::sync::Mutex;
 use crate::sys::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
 
 /// The return stack of one pool.
 pub(super) struct Returns {
-    /// Newest returned slot, null when there is none, [`closed`] for ever once the pool has no handle left.
+    /// Newest returned slot, null when there is none, [`awaited`] when there is none and the owner wants to know of the next,
+    /// [`closed`] for ever once the pool has no handle left.
     head: AtomicPtr<Slot>,
+    /// How often the owner has begun to wait; the owner's alone.
+    waits: Cell<usize>,
     /// Slots still out, counted from `close` on; the closer itself is one more.
     remaining: AtomicUsize,
+    /// Whom to wake for the next slot. While the head is `awaited` it is here, or with a thread that is about to push.
+    waker: Mutex<Option<Waker>>,
 }
 
 /// The head of a closed stack: an address that no slot has.
@@ -30,12 +43,22 @@ fn closed() -> *mut Slot {
     ptr::without_provenance_mut(usize::MAX)
 }
 
+/// The head of an empty stack whose owner waits for the `n`th time: an odd address, which no slot has either. Each wait has
+/// a head of its own, for who has seen one and found no waker shall not push on the next, whose waker would stay behind.
+fn awaited(n: usize) -> *mut Slot {
+    ptr::without_provenance_mut((n << 2) | 1)
+}
+
+fn is_awaited(head: *mut Slot) -> bool {
+    head.addr() & 3 == 1
+}
+
 /// What becomes of a slot that was pushed.
 #[must_use]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Pushed {
-    /// The owner takes it when it needs it.
-    Kept,
+    /// The owner takes it when it needs it, or when the pusher has woken it.
+    Kept(Option<Waker>),
     /// The pool is closed: the pusher retires the slot.
     Closed,
 }
@@ -43,25 +66,38 @@ pub(super) enum Pushed {
 impl Returns {
     /// An open, empty stack.
     pub(super) fn new() -> Self {
-        Self { head: AtomicPtr::new(ptr::null_mut()), remaining: AtomicUsize::new(0) }
+        Self {
+            head: AtomicPtr::new(ptr::null_mut()),
+            waits: Cell::new(0),
+            remaining: AtomicUsize::new(0),
+            waker: Mutex::new(None),
+        }
     }
 
     /// Hands `slot` back from any thread.
     ///
     /// # Safety
-    /// The caller owns `slot`, which is alive, and gives it up if the answer is `Kept`.
+    /// The caller owns `slot`, which is alive, and gives it up if the answer is `Kept`. The pool may be gone then.
     pub(super) unsafe fn push(&self, slot: NonNull<Slot>) -> Pushed {
+        let mut waker = None;
         // Acquire: sees `remaining` as close stored it, should the head be `closed`.
         let mut head = self.head.load(Acquire);
         loop {
             if head == closed() {
                 return Pushed::Closed;
             }
+            let mut below = head;
+            if is_awaited(head) {
+                below = ptr::null_mut();
+                // Before the push, since the pool may be gone after it. Whoever else pushes meanwhile finds no waker and wakes
+                // nobody; we do, later, and for that slot too. A second one is that of a later wait: the first is over.
+                waker = self.take_waker().or(waker);
+            }
             // SAFETY: the slot is ours until the exchange succeeds.
-            unsafe { slot.as_ref() }.next.store(head, Relaxed);
+            unsafe { slot.as_ref() }.next.store(below, Relaxed);
             // Release: gives the owner's Acquire in `take_all` the link and all that was done to the buffer.
             match self.head.compare_exchange_weak(head, slot.as_ptr(), Release, Acquire) {
-                Ok(_) => return Pushed::Kept,
+                Ok(_) => return Pushed::Kept(waker),
                 Err(now) => head = now,
             }
         }
@@ -69,13 +105,46 @@ impl Returns {
 
     /// Takes everything that was returned; the owner calls it and walks the list by `next`.
     pub(super) fn take_all(&self) -> *mut Slot {
-        if self.head.load(Relaxed).is_null() {
+        let head = self.head.load(Relaxed);
+        if head.is_null() || is_awaited(head) {
             return ptr::null_mut();
         }
         // Acquire: pairs with the Release of every push in the chain (each push is an RMW on the same word).
         let head = self.head.swap(ptr::null_mut(), Acquire);
         debug_assert!(head != closed(), "a closed pool was asked for returned buffers");
         head
+    }
+
+    /// Has the next push wake `waker`, once. False if something has been returned already; the owner calls it.
+    #[must_use]
+    pub(super) fn await_next(&self, waker: Waker) -> bool {
+        let replaced = self.put_waker(Some(waker));
+        drop(replaced);
+        self.waits.set(self.waits.get().wrapping_add(1));
+        let head = self.head.load(Relaxed);
+        // Relaxed: the waker was stored under the lock before this, so that whoever sees this head locks after us.
+        (head.is_null() || is_awaited(head))
+            && self.head.compare_exchange(head, awaited(self.waits.get()), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Nobody waits any more; the owner calls it. A push that is under way may still wake who did.
+    pub(super) fn withdraw(&self) {
+        let head = self.head.load(Relaxed);
+        if is_awaited(head) {
+            // Relaxed: no slot is taken or given. If it fails, something has come back and is taken in time.
+            let _ = self.head.compare_exchange(head, ptr::null_mut(), Relaxed, Relaxed);
+        }
+        let waker = self.take_waker();
+        drop(waker);
+    }
+
+    fn take_waker(&self) -> Option<Waker> {
+        self.put_waker(None)
+    }
+
+    /// The waker that was there before, to be dropped with the lock let go of.
+    fn put_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        std::mem::replace(&mut *self.waker.lock().unwrap_or_else(PoisonError::into_inner), waker)
     }
 
     /// Closes the stack while `out` slots are out, those in the stack included, and returns what was in it.
@@ -85,7 +154,8 @@ impl Returns {
         // One more for the closer, so that nobody frees the pool while it still walks the list.
         self.remaining.store(out + 1, Relaxed);
         // Release: publishes `remaining` to the Acquire in push. Acquire: as in take_all.
-        self.head.swap(closed(), AcqRel)
+        let head = self.head.swap(closed(), AcqRel);
+        if is_awaited(head) { ptr::null_mut() } else { head }
     }
 
     /// Counts one slot of a closed pool, or the closer, as gone. True for the last one, which frees the pool.
@@ -101,6 +171,7 @@ impl Returns {
 mod loom_tests {
     use super::*;
     use crate::sys::sync::{Arc, UnsafeCell};
+    use std::task::Poll;
 
     /// A stack, three slots, and one payload cell per slot that stands for the buffer's memory.
     struct World {
@@ -136,8 +207,9 @@ mod loom_tests {
             // SAFETY: loom checks that nobody else touches the cell.
             self.memory[index].with_mut(|m| unsafe { *m += 1 });
             // SAFETY: each slot is pushed once by its user.
-            if unsafe { self.returns.push(NonNull::from(&self.slots[index])) } == Pushed::Closed {
-                self.retire();
+            match unsafe { self.returns.push(NonNull::from(&self.slots[index])) } {
+                Pushed::Kept(waker) => waker.into_iter().for_each(Waker::wake),
+                Pushed::Closed => self.retire(),
             }
         }
 
@@ -186,6 +258,36 @@ mod loom_tests {
                 t.join().unwrap();
             }
             assert_eq!(world.reuse(world.returns.take_all()), 0);
+        });
+    }
+
+    /// A lost wake-up is a deadlock, which loom reports.
+    #[test]
+    fn loom_who_waits_is_woken_by_whatever_comes_back() {
+        loom::model(|| {
+            let world = World::new(2);
+            let threads: Vec<_> = (0..2)
+                .map(|i| {
+                    let world = world.clone();
+                    loom::thread::spawn(move || world.use_and_drop(i))
+                })
+                .collect();
+            let mut home = 0;
+            loom::future::block_on(std::future::poll_fn(|cx| {
+                loop {
+                    home += world.reuse(world.returns.take_all());
+                    if home == 2 {
+                        world.returns.withdraw();
+                        return Poll::Ready(());
+                    }
+                    if world.returns.await_next(cx.waker().clone()) {
+                        return Poll::Pending;
+                    }
+                }
+            }));
+            for t in threads {
+                t.join().unwrap();
+            }
         });
     }
 

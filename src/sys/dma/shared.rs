@@ -1,6 +1,7 @@
 //! The pool behind its handles: one core's lists, and how a slot finds its way back to them.
 //!
-//! `pool` takes slots out, `bytes` gives the last share of one back through [`release`].
+//! `pool` takes slots out, `bytes` gives the last share of one back through [`release`]. Where slots come from when a list
+//! is empty is in `supply`, who waits for them in `waiting`.
 #![expect(unsafe_code, reason = "free lists of raw slots, and a pool that outlives its handles")]
 
 use std::cell::{Cell, RefCell};
@@ -8,8 +9,11 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use super::mapping::Mapping;
+use super::pool::DmaPool;
 use super::returns::{Pushed, Returns};
 use super::slot::{LARGE, Slot};
+use super::supply::{Chunk, Idle};
+use super::waiting::Waiting;
 use crate::sys::sync::atomic::Ordering::Relaxed;
 
 /// Free lists: 4 KiB, 8 KiB, … 4 MiB. Larger buffers are mapped one by one.
@@ -29,9 +33,17 @@ pub(super) struct Shared {
 pub(super) struct Local {
     pub(super) free: [Cell<*mut Slot>; CLASSES],
     pub(super) class_bytes: [Cell<usize>; CLASSES],
-    pub(super) chunks: RefCell<Vec<Chunk>>,
+    /// By number; those that were taken apart have left a gap.
+    pub(super) chunks: RefCell<Vec<Option<Chunk>>>,
+    pub(super) idle: Idle,
+    /// Slots in all chunks, and large buffers out.
+    pub(super) slots: Cell<usize>,
+    pub(super) larges: Cell<usize>,
     pub(super) handles: Cell<usize>,
+    /// Open, and nobody waits: buffers come and go without a look at anything else.
+    pub(super) is_plain: Cell<bool>,
     pub(super) closed: Cell<bool>,
+    pub(super) waiting: Waiting,
     pub(super) mapped: Cell<usize>,
     pub(super) limit: Cell<usize>,
     /// Buffers ever handed out, and ever taken back. Two counters, because one that goes up and down would make every
@@ -40,20 +52,6 @@ pub(super) struct Local {
     pub(super) taken_back: Cell<u64>,
     pub(super) returned: Cell<u64>,
     pub(super) refused: Cell<u64>,
-}
-
-/// Slots of one class and the memory they divide. Stays until the pool is dropped: rings know it by its number.
-pub(super) struct Chunk {
-    /// A leaked box, raw because the slots are reached through pointers of their own.
-    pub(super) slots: NonNull<[Slot]>,
-    pub(super) memory: Mapping,
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // SAFETY: leaked in `grow`; chunks are dropped with the pool, after the last use of a slot.
-        drop(unsafe { Box::from_raw(self.slots.as_ptr()) });
-    }
 }
 
 /// A buffer of its own, for class [`LARGE`]: `slot` comes first so that its address is the box's.
@@ -97,6 +95,7 @@ impl Local {
         let (class, len) = unsafe { (slot.as_ref().class, slot.as_ref().len) };
         if class == LARGE {
             self.mapped.set(self.mapped.get() - len);
+            self.larges.set(self.larges.get() - 1);
             // SAFETY: the caller's promise.
             unsafe { free_large(slot) };
         } else {
@@ -115,24 +114,37 @@ pub(super) unsafe fn release(slot: NonNull<Slot>) {
     let pool = unsafe { slot.as_ref() }.pool;
     // SAFETY: as above.
     let shared = unsafe { pool.as_ref() };
-    if shared.owner == this_thread() && !shared.local.closed.get() {
+    if shared.owner == this_thread() && shared.local.is_plain.get() {
         // SAFETY: the caller's promise, and this is the owner's thread.
         unsafe { shared.local.put(slot) };
     } else {
         // SAFETY: the caller's promise.
-        unsafe { release_elsewhere(pool, slot) };
+        unsafe { release_slow(pool, slot) };
     }
 }
 
 /// # Safety
-/// As [`release`], for a pool that is closed or another thread's.
+/// As [`release`], for a pool that is waited for, closed or another thread's.
 #[cold]
-unsafe fn release_elsewhere(pool: NonNull<Shared>, slot: NonNull<Slot>) {
-    // SAFETY: the pool is alive while this slot is out, and the slot is the caller's to give.
-    let pushed = unsafe { pool.as_ref().returns.push(slot) };
-    if pushed == Pushed::Closed {
+unsafe fn release_slow(pool: NonNull<Shared>, slot: NonNull<Slot>) {
+    // SAFETY: the pool is alive while this slot is out.
+    let shared = unsafe { pool.as_ref() };
+    if shared.owner == this_thread() && !shared.local.closed.get() {
+        // SAFETY: this is the owner's thread, and the pool is open. The handle keeps it open while others are woken, who may
+        // drop all of theirs.
+        let handle = unsafe { DmaPool::another(pool) };
+        // SAFETY: the caller's promise, and this is the owner's thread.
+        unsafe { shared.local.put_counted(slot) };
+        handle.serve(None);
+        return;
+    }
+    // SAFETY: the slot is the caller's to give.
+    match unsafe { shared.returns.push(slot) } {
+        // From here on the pool may be gone.
+        Pushed::Kept(None) => {}
+        Pushed::Kept(Some(waiter)) => waiter.wake(),
         // SAFETY: push left the slot with us, and `close` has counted it.
-        unsafe { retire(pool, slot) };
+        Pushed::Closed => unsafe { retire(pool, slot) },
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a pool promises, on one thread and across threads.
 
-use super::pool::{GROW_MIN, class_of};
 use super::shared::CLASSES;
+use super::supply::{GROW_MIN, class_of};
 use super::{ALIGN, AllocError, DmaPool, DmaStats};
 
 #[test]
@@ -16,9 +16,9 @@ fn every_length_gets_the_smallest_class_that_holds_it() {
 #[test]
 fn a_dropped_buffer_is_the_next_one_handed_out() {
     let pool = DmaPool::new();
-    let first = pool.alloc(4096).unwrap().as_ptr();
+    let first = pool.try_alloc(4096).unwrap().as_ptr();
     for _ in 0..100 {
-        assert_eq!(pool.alloc(4096).unwrap().as_ptr(), first);
+        assert_eq!(pool.try_alloc(4096).unwrap().as_ptr(), first);
     }
     assert_eq!(pool.stats().mapped_bytes, GROW_MIN);
 }
@@ -28,7 +28,7 @@ fn fresh_buffers_of_every_size_are_aligned_zeroed_and_apart() {
     let pool = DmaPool::new();
     let mut held = Vec::new();
     for len in [0, 1, 512, 4096, 4097, 100_000, 1 << 20, 4 << 20, (4 << 20) + 1, 20 << 20] {
-        let mut buf = pool.alloc(len).unwrap();
+        let mut buf = pool.try_alloc(len).unwrap();
         assert_eq!(buf.len(), len);
         assert_eq!(buf.as_ptr().addr() % ALIGN, 0);
         assert!(buf.iter().all(|b| *b == 0));
@@ -46,40 +46,40 @@ fn fresh_buffers_of_every_size_are_aligned_zeroed_and_apart() {
 #[test]
 fn a_pool_at_its_limit_says_dry_until_a_buffer_is_dropped() {
     let pool = DmaPool::with_limit(10 * 4096);
-    let mut held: Vec<_> = (0..10).map(|_| pool.alloc(4096).unwrap()).collect();
-    let e = pool.alloc(1).unwrap_err();
+    let mut held: Vec<_> = (0..10).map(|_| pool.try_alloc(4096).unwrap()).collect();
+    let e = pool.try_alloc(1).unwrap_err();
     assert!(e.is_dry());
     assert!(e.to_string().contains("set_limit"), "{e}");
     held.pop();
-    assert!(pool.alloc(1).is_ok());
-    assert!(pool.alloc(8192).unwrap_err().is_dry());
+    assert!(pool.try_alloc(1).is_ok());
+    assert!(pool.try_alloc(8192).unwrap_err().is_dry());
     assert_eq!(pool.stats().refused, 2);
 }
 
 #[test]
 fn at_the_limit_a_larger_idle_buffer_serves() {
     let pool = DmaPool::with_limit(64 << 10);
-    drop(pool.alloc(64 << 10).unwrap());
-    assert!(pool.alloc(100).is_ok());
+    drop(pool.try_alloc(64 << 10).unwrap());
+    assert!(pool.try_alloc(100).is_ok());
 }
 
 #[test]
 fn large_buffers_count_against_the_limit_only_while_they_live() {
     let pool = DmaPool::with_limit(8 << 20);
     for _ in 0..10 {
-        let held = pool.alloc(5 << 20).unwrap();
-        assert!(pool.alloc(5 << 20).unwrap_err().is_dry());
+        let held = pool.try_alloc(5 << 20).unwrap();
+        assert!(pool.try_alloc(5 << 20).unwrap_err().is_dry());
         drop(held);
     }
-    assert!(matches!(pool.alloc(usize::MAX), Err(AllocError::TooLong { .. })));
-    assert!(matches!(pool.alloc(1 << 31), Err(AllocError::TooLong { .. })));
+    assert!(matches!(pool.try_alloc(usize::MAX), Err(AllocError::TooLong { .. })));
+    assert!(matches!(pool.try_alloc(1 << 31), Err(AllocError::TooLong { .. })));
 }
 
 #[test]
 fn buffers_dropped_on_another_thread_come_home() {
     let pool = DmaPool::with_limit(16 * 4096);
     for _ in 0..10 {
-        let bufs: Vec<_> = (0..16).map(|_| pool.alloc(4096).unwrap()).collect();
+        let bufs: Vec<_> = (0..16).map(|_| pool.try_alloc(4096).unwrap()).collect();
         std::thread::spawn(move || drop(bufs)).join().unwrap();
     }
     assert_eq!(
@@ -91,6 +91,8 @@ fn buffers_dropped_on_another_thread_come_home() {
             allocated: 160,
             returned_remotely: 160,
             refused: 0,
+            waiting: 0,
+            waited: 0,
         }
     );
 }
@@ -99,8 +101,8 @@ fn buffers_dropped_on_another_thread_come_home() {
 fn buffers_outlive_their_pool_and_their_thread() {
     let (mut small, large) = std::thread::spawn(|| {
         let pool = DmaPool::new();
-        let early = pool.alloc(4096).unwrap();
-        let bufs = (pool.alloc(4096).unwrap(), pool.alloc(5 << 20).unwrap());
+        let early = pool.try_alloc(4096).unwrap();
+        let bufs = (pool.try_alloc(4096).unwrap(), pool.try_alloc(5 << 20).unwrap());
         drop(pool);
         drop(early);
         bufs

@@ -135,11 +135,11 @@ mod tests {
         let ring = Ring::new(&Default::default()).unwrap();
         if ring.features().contains(crate::uring::Features::BUFFER_TABLE) {
             let fixed = [opcode::ReadFixed::CODE, opcode::WriteFixed::CODE].map(u32::from);
-            assert_eq!(opcodes(&ring, DmaPool::local().alloc(4096).unwrap()), fixed);
-            assert_eq!(opcodes(&ring, DmaPool::local().alloc(4096).unwrap().slice(512..1024)), fixed);
+            assert_eq!(opcodes(&ring, DmaPool::local().try_alloc(4096).unwrap()), fixed);
+            assert_eq!(opcodes(&ring, DmaPool::local().try_alloc(4096).unwrap().slice(512..1024)), fixed);
         }
         let plain = [opcode::Read::CODE, opcode::Write::CODE].map(u32::from);
         assert_eq!(opcodes(&ring, vec![0; 4096]), plain);
-        assert_eq!(opcodes(&ring, DmaPool::new().alloc(4096).unwrap()), plain);
+        assert_eq!(opcodes(&ring, DmaPool::new().try_alloc(4096).unwrap()), plain);
     }
 }

@@ -18,7 +18,7 @@ fn works(ring: &Rc<Ring>) {
     std::fs::write(file.path(), vec![7; 16 * 4096]).unwrap();
     let fd = open_direct(file.path());
     for page in 0..16 {
-        let buf = DmaPool::local().alloc(4096).unwrap();
+        let buf = DmaPool::local().try_alloc(4096).unwrap();
         let (read, buf) = block_on(ring, ring.read_at(&fd, buf, page * 4096));
         assert_eq!((read.unwrap(), buf[4095]), (4096, 7));
     }
@@ -162,7 +162,7 @@ fn a_polling_ring_keeps_awake_and_answers() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), vec![7; 4096]).unwrap();
     let fd = open_direct(file.path());
-    let mut read = Box::pin(ring.read_at(&fd, DmaPool::local().alloc(4096).unwrap(), 0));
+    let mut read = Box::pin(ring.read_at(&fd, DmaPool::local().try_alloc(4096).unwrap(), 0));
     assert!(poll_once(&mut read).is_pending());
     ring.flush();
     assert!(ring.arm(), "in flight: no interrupt would wake the core");
@@ -175,7 +175,7 @@ fn a_polling_ring_keeps_awake_and_answers() {
     }
     assert!(!ring.arm(), "nothing is in flight");
     // Dropped futures: their answers are waited for, as there is no cancelling.
-    let mut read = Box::pin(ring.read_at(&fd, DmaPool::local().alloc(4096).unwrap(), 0));
+    let mut read = Box::pin(ring.read_at(&fd, DmaPool::local().try_alloc(4096).unwrap(), 0));
     assert!(poll_once(&mut read).is_pending());
     drop(read);
     drop(ring);

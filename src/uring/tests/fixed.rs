@@ -21,7 +21,7 @@ fn file() -> (tempfile::NamedTempFile, crate::uring::Fd) {
 /// Writes and reads pages through `ring` by whole buffers and by parts, and looks at them.
 fn round_trips(ring: &Rc<Ring>, pool: &DmaPool) {
     let (file, fd) = file();
-    let page = pool.alloc(4096).unwrap();
+    let page = pool.try_alloc(4096).unwrap();
     let (read, mut page) = block_on(ring, ring.read_at(&fd, page, 5 * 4096));
     assert_eq!((read.unwrap(), &page[..]), (4096, &[5; 4096][..]));
     page.fill(77);
@@ -31,7 +31,7 @@ fn round_trips(ring: &Rc<Ring>, pool: &DmaPool) {
         (written.unwrap(), &std::fs::read(file.path()).unwrap()[9 * 4096..10 * 4096]),
         (4096, &bytes[..])
     );
-    let two = pool.alloc(8192).unwrap();
+    let two = pool.try_alloc(8192).unwrap();
     let (read, part) = block_on(ring, ring.read_at(&fd, two.slice(4096..), 9 * 4096));
     assert_eq!(read.unwrap(), 4096);
     let two = part.into_inner();
@@ -64,7 +64,7 @@ fn buffers_of_another_pool_and_large_ones_go_the_ordinary_way() {
     let ring = ring_with(Config::default());
     round_trips(&ring, &DmaPool::new());
     let (_file, fd) = file();
-    let large = DmaPool::local().alloc(5 << 20).unwrap();
+    let large = DmaPool::local().try_alloc(5 << 20).unwrap();
     let (read, large) = block_on(&ring, ring.read_at(&fd, large, 0));
     assert_eq!((read.unwrap(), large[63 * 4096]), (64 * 4096, 63));
     assert_eq!(ring.buffer_table().chunks, 0);
@@ -74,12 +74,32 @@ fn buffers_of_another_pool_and_large_ones_go_the_ordinary_way() {
     }
 }
 
+/// A pool at its limit gives idle chunks back for larger buffers; the table does not hold on to their pages.
+#[test]
+fn a_chunk_that_the_pool_gives_back_leaves_the_table() {
+    let (ring, pool) = (ring_with(Config::default()), DmaPool::local());
+    pool.set_limit(1 << 20);
+    let (_file, fd) = file();
+    let read = |len| {
+        let (read, buf) = block_on(&ring, ring.read_at(&fd, pool.try_alloc(len).unwrap(), 3 * 4096));
+        assert_eq!((read.unwrap(), buf[0]), (len.min(61 * 4096), 3));
+    };
+    read(4096);
+    let before = ring.buffer_table();
+    assert_eq!((before.chunks, before.bytes), (1, 256 << 10));
+    read(1 << 20);
+    let after = ring.buffer_table();
+    assert_eq!((after.chunks, after.bytes, after.refused), (1, 1 << 20, 0));
+    read(1 << 20);
+    assert_eq!(ring.buffer_table(), after);
+}
+
 /// Buffers that came from another core: its pool, not ours.
 #[test]
 fn buffers_of_another_core_go_the_ordinary_way() {
     let ring = ring_with(Config::default());
     let (_file, fd) = file();
-    let foreign = std::thread::spawn(|| DmaPool::local().alloc(4096).unwrap()).join().unwrap();
+    let foreign = std::thread::spawn(|| DmaPool::local().try_alloc(4096).unwrap()).join().unwrap();
     let (read, foreign) = block_on(&ring, ring.read_at(&fd, foreign, 4096));
     assert_eq!((read.unwrap(), foreign[17]), (4096, 1));
     assert_eq!(ring.buffer_table().chunks, 0);
@@ -114,7 +134,7 @@ fn a_memlock_limit_leaves_buffers_unregistered_and_says_so() {
         let mut held = Vec::new();
         while ring.buffer_table().refused == 0 {
             assert!((ring.buffer_table().bytes as u64) <= limit, "the kernel keeps the limit");
-            let buf = pool.alloc(1 << 20).unwrap();
+            let buf = pool.try_alloc(1 << 20).unwrap();
             let (read, buf) = block_on(&ring, ring.read_at(&fd, buf.slice(..64 * 4096), 0));
             let buf = buf.into_inner();
             assert_eq!((read.unwrap(), buf[9 * 4096]), (64 * 4096, 9));
@@ -135,7 +155,7 @@ fn a_ring_keeps_its_pool_and_an_orphan_its_buffer() {
     let ring = std::thread::spawn(|| {
         let ring = ring_with(Config::default());
         let (read, write) = super::pipe();
-        let mut waiting = Box::pin(ring.read_at(&read, DmaPool::local().alloc(64).unwrap(), 0));
+        let mut waiting = Box::pin(ring.read_at(&read, DmaPool::local().try_alloc(64).unwrap(), 0));
         assert!(poll_once(&mut waiting).is_pending());
         turn(&ring);
         assert_eq!((ring.buffer_table().chunks, DmaPool::local().stats().in_use), (1, 1));
@@ -157,7 +177,7 @@ fn a_file_in_use_is_registered_of_itself() {
         let (_file, fd) = file();
         for page in 0..16 {
             let (read, buf) =
-                block_on(&ring, ring.read_at(&fd, DmaPool::local().alloc(4096).unwrap(), page * 4096));
+                block_on(&ring, ring.read_at(&fd, DmaPool::local().try_alloc(4096).unwrap(), page * 4096));
             assert_eq!((read.unwrap(), u64::from(buf[0])), (4096, page));
         }
         assert_eq!(fd.is_registered(&ring), missing == Features::default());

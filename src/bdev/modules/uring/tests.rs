@@ -68,7 +68,7 @@ fn what_cannot_be_polled_goes_the_ordinary_way() {
             let block_size = channel.geometry().block_size as usize;
             let before = (ordinary.counters().completed, polling.counters().completed);
             for block in 0..4 {
-                let mut data = channel.alloc(block_size).unwrap();
+                let mut data = channel.try_alloc(block_size).unwrap();
                 data.fill(block as u8 + 1);
                 if write {
                     channel.write(block, data).await.unwrap();
@@ -155,7 +155,7 @@ fn a_reader_first_and_a_writer_later_share_the_device() {
         let reader = open(&spec, Access::ReadOnly).await.unwrap();
         let writer = open(&spec, Access::ReadWrite).await.unwrap();
         let channel = writer.channel().unwrap();
-        let mut data = channel.alloc(4096).unwrap();
+        let mut data = channel.try_alloc(4096).unwrap();
         data.fill(5);
         channel.write(0, data).await.unwrap();
         let blocks = 4096 / u64::from(channel.geometry().block_size);
@@ -171,7 +171,7 @@ fn a_file_cut_short_below_fails_the_read_and_returns_the_buffer() {
         let channel = open(&spec, Access::ReadOnly).await.unwrap().channel().unwrap();
         file.as_file().set_len(256 << 10).unwrap();
         let blocks = channel.geometry().block_count;
-        let e = channel.read_into(0..blocks, channel.alloc(1 << 20).unwrap()).await.unwrap_err();
+        let e = channel.read_into(0..blocks, channel.try_alloc(1 << 20).unwrap()).await.unwrap_err();
         assert!(matches!(&e.error, Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{e}");
         assert_eq!(e.buf.map(|buf| buf.len()), Some(1 << 20));
     });

@@ -102,7 +102,7 @@ async fn fill(device: &Descriptor) -> bdev::Result<()> {
     let mut at = 0;
     while at < geometry.block_count {
         let blocks = step.min(geometry.block_count - at);
-        let mut data = channel.alloc(blocks as usize * block_size)?;
+        let mut data = channel.alloc(blocks as usize * block_size).await?;
         FILL.fill(&mut data, at, block_size);
         channel.write(at, data).await?;
         at += blocks;

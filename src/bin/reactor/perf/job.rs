@@ -117,7 +117,7 @@ pub(super) async fn run(
 /// devices do not write zeroes.
 fn fill_pool(channel: &Channel, work: Work) -> bdev::Result<()> {
     let mut buffers: Vec<_> =
-        (0..work.queue_depth).map(|_| channel.alloc(work.io_bytes)).collect::<bdev::Result<_>>()?;
+        (0..work.queue_depth).map(|_| channel.try_alloc(work.io_bytes)).collect::<bdev::Result<_>>()?;
     for (number, buf) in (0..).zip(&mut buffers) {
         Pass { seed: work.seed, number: 0 }.fill(buf, number, work.io_bytes);
     }
@@ -126,7 +126,7 @@ fn fill_pool(channel: &Channel, work: Work) -> bdev::Result<()> {
 
 /// A task of every kind of work but `verify`.
 async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
-    let Some(mut buf) = job.alloc() else { return };
+    let mut held = None;
     let mut timing = Timing::new(&job.clock, &job.tally);
     // The kind of work does not change: what depends on it costs a branch that is foretold.
     let reads = match job.work.rw {
@@ -136,16 +136,15 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
     };
     while job.goes_on(timing.pace().await) {
         let blocks = job.blocks_of(places.next(&mut random));
+        // What a read left is written next: tasks that hold one buffer and wait for a second could wait for each other.
+        let Some(buf) = job.buffer(held.take()).await else { return };
         if reads == 100 || (reads > 0 && random.chance(reads)) {
             match timing.time(pin!(job.channel.read_into(blocks.clone(), buf))).await {
-                Ok(same) => buf = same,
+                Ok(same) => held = Some(same),
                 Err(e) => return job.failed("read", &blocks, &e),
             }
-        } else {
-            let Some(data) = job.alloc() else { return };
-            if let Err(e) = timing.time(pin!(job.channel.write(blocks.start, data))).await {
-                return job.failed("write", &blocks, &e);
-            }
+        } else if let Err(e) = timing.time(pin!(job.channel.write(blocks.start, buf))).await {
+            return job.failed("write", &blocks, &e);
         }
     }
     timing.end_burst();
@@ -153,16 +152,16 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
 
 /// A task of `verify`.
 async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
-    let Some(mut buf) = job.alloc() else { return windows.stop() };
+    let mut held = None;
     let mut timing = Timing::new(&job.clock, &job.tally);
     while let Some(Step { phase, pass, unit }) = windows.take(|| job.goes_on(job.clock.now_ticks())).await {
         let blocks = job.blocks_of(unit);
+        let Some(mut buf) = job.buffer(held.take()).await else { return windows.stop() };
         match phase {
             Phase::Write => {
-                let Some(mut data) = job.alloc() else { return windows.stop() };
-                pass.fill(&mut data, blocks.start, job.block_size);
+                pass.fill(&mut buf, blocks.start, job.block_size);
                 timing.restart();
-                let written = timing.time(pin!(job.channel.write(blocks.start, data))).await;
+                let written = timing.time(pin!(job.channel.write(blocks.start, buf))).await;
                 timing.end_burst();
                 if let Err(e) = written {
                     job.failed("write", &blocks, &e);
@@ -173,7 +172,7 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
                 timing.restart();
                 let answer = timing.time(pin!(job.channel.read_into(blocks.clone(), buf))).await;
                 timing.end_burst();
-                buf = match answer {
+                let buf = match answer {
                     Ok(buf) => buf,
                     Err(e) => {
                         job.failed("read", &blocks, &e);
@@ -183,6 +182,7 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
                 pass.check(&buf, blocks.start, job.block_size, |mismatch| {
                     job.tally.error(format!("{}: {mismatch}", job.name));
                 });
+                held = Some(buf);
             }
         }
         windows.done();
@@ -204,9 +204,13 @@ impl Job {
         start..start + self.blocks
     }
 
+    /// The buffer that the task has, or one from the pool.
     #[inline]
-    fn alloc(&self) -> Option<DmaBuf> {
-        match self.channel.alloc(self.work.io_bytes) {
+    async fn buffer(&self, held: Option<DmaBuf>) -> Option<DmaBuf> {
+        if held.is_some() {
+            return held;
+        }
+        match self.channel.alloc(self.work.io_bytes).await {
             Ok(buf) => Some(buf),
             Err(e) => {
                 self.end(format!("{}: {}", self.name, chain(&e)));

@@ -1,0 +1,222 @@
+//! Who waits for a buffer of a dry pool: [`Alloc`], and the line that its futures stand in.
+//!
+//! ```text
+//!   alloc ─ idle ──────────────────────────────────────────────► DmaBuf
+//!     │ dry, or others wait
+//!     ▼
+//!   in line ── first, and enough came back: a buffer is put aside ──► woken ── polled ──► DmaBuf
+//!     │ dropped: the next is first                                      │ dropped: the buffer goes home, and on
+//! ```
+//!
+//! Only the owner's thread has to do with the line. A buffer dropped elsewhere wakes the first in line, whose poll takes it
+//! home and serves whom it can. Buffers are put aside for their waiter rather than left for whoever comes: none can be
+//! overtaken, and one that is woken and does not look keeps up nobody behind it.
+#![expect(unsafe_code, reason = "slots that were found become buffers")]
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::bytes::DmaBuf;
+use super::error::AllocError;
+use super::pool::DmaPool;
+use super::shared::Local;
+use crate::sys::wait_list::{Key, Verdict, WaitList, poll_place};
+
+/// The line of one pool. `Local::is_plain` is false while somebody stands in it.
+#[derive(Default)]
+pub(super) struct Waiting {
+    line: RefCell<WaitList<Ask>>,
+    count: Cell<usize>,
+    total: Cell<u64>,
+}
+
+/// What a waiter wants and, in time, gets.
+struct Ask {
+    len: usize,
+    answer: Cell<Option<Result<DmaBuf, AllocError>>>,
+}
+
+/// A buffer to come, from [`DmaPool::alloc`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Alloc<'p> {
+    pool: &'p DmaPool,
+    len: usize,
+    /// The place in line; none before the first poll and after the answer.
+    key: Option<Key>,
+}
+
+impl<'p> Alloc<'p> {
+    #[inline(always)]
+    pub(super) fn new(pool: &'p DmaPool, len: usize) -> Self {
+        Self { pool, len, key: None }
+    }
+
+    #[cold]
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<DmaBuf, AllocError>> {
+        let pool = self.pool;
+        let waiting = &pool.lists().waiting;
+        let key = match &self.key {
+            Some(key) => {
+                pool.take_returned();
+                pool.serve(Some(key));
+                key
+            }
+            None => {
+                if let Some(answer) = pool.alloc_slow(self.len) {
+                    return Poll::Ready(answer);
+                }
+                let ask = Ask { len: self.len, answer: Cell::new(None) };
+                let waker = cx.waker().clone();
+                let key = waiting.line.borrow_mut().push_back(ask, waker);
+                waiting.count.set(waiting.count.get() + 1);
+                waiting.total.set(waiting.total.get() + 1);
+                pool.lists().is_plain.set(false);
+                let key = self.key.insert(key);
+                pool.serve(Some(key));
+                key
+            }
+        };
+        let mut is_new = false;
+        let looked = poll_place(cx.waker(), |waker, clone| {
+            is_new = clone.is_some();
+            waiting.line.borrow_mut().poll(key, waker, clone)
+        });
+        match looked {
+            Poll::Ready(_) => Poll::Ready(self.leave().expect("the answer came with the verdict")),
+            Poll::Pending => {
+                if is_new {
+                    // If this is the first in line, others must wake the new waker.
+                    pool.serve(None);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Gives the place in line back. What was put aside, if anything.
+    fn leave(&mut self) -> Option<Result<DmaBuf, AllocError>> {
+        let waiting = &self.pool.lists().waiting;
+        let removed = waiting.line.borrow_mut().remove(self.key.take()?);
+        if removed.verdict.is_none() {
+            waiting.count.set(waiting.count.get() - 1);
+        }
+        removed.ask.answer.take()
+    }
+}
+
+impl Future for Alloc<'_> {
+    type Output = Result<DmaBuf, AllocError>;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.key.is_none() {
+            if let Some(buf) = self.pool.alloc_idle(self.len) {
+                return Poll::Ready(Ok(buf));
+            }
+        }
+        self.poll_slow(cx)
+    }
+}
+
+impl Drop for Alloc<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        #[cold]
+        fn give_up(alloc: &mut Alloc<'_>) {
+            // A buffer that was put aside goes home here, and to the next in line.
+            drop(alloc.leave());
+            alloc.pool.serve(None);
+        }
+        if self.key.is_some() {
+            give_up(self);
+        }
+    }
+}
+
+impl DmaPool {
+    /// Takes home what other cores have dropped, for whoever waits.
+    pub(super) fn come_home(&self) {
+        self.take_returned();
+        if !self.lists().is_plain.get() {
+            self.serve(None);
+        }
+    }
+
+    /// Puts buffers aside for those who are first in line, as far as they go, and wakes them; then has the next return from
+    /// another core wake who is first now.
+    ///
+    /// Called whenever somebody waits and something has come back, the line or the limit has changed. Who is `polled` looks
+    /// for itself and is not woken. Nothing is borrowed while a waker runs, which may come back here.
+    #[cold]
+    pub(super) fn serve(&self, polled: Option<&Key>) {
+        loop {
+            while let Some((waker, looks_itself)) = self.serve_first(polled) {
+                if !looks_itself {
+                    waker.wake();
+                }
+            }
+            let first = self.lists().waiting.line.borrow().front_waker().cloned();
+            let Some(first) = first else { return self.end_waiting() };
+            if self.shared().returns.await_next(first) {
+                return;
+            }
+            self.take_returned();
+        }
+    }
+
+    /// Settles the first in line, if that is possible now, and returns its waker and whether that is who is `polled`.
+    fn serve_first(&self, polled: Option<&Key>) -> Option<(Waker, bool)> {
+        let local = self.lists();
+        let mut line = local.waiting.line.borrow_mut();
+        let looks_itself = polled.is_some_and(|key| line.is_first(key));
+        let ask = line.front()?;
+        let answer = match local.obtain(self.shared_ptr(), ask.len) {
+            // SAFETY: it was just popped or made, for so many bytes or more.
+            Ok(slot) => Ok(unsafe { self.hand_out(slot, ask.len) }),
+            Err(e) if e.is_dry() => return None,
+            Err(e) => {
+                self.count_refused();
+                Err(e)
+            }
+        };
+        ask.answer.set(Some(answer));
+        local.waiting.count.set(local.waiting.count.get() - 1);
+        Some((line.settle_front(Verdict::Granted)?, looks_itself))
+    }
+
+    fn end_waiting(&self) {
+        let local = self.lists();
+        if !local.is_plain.replace(true) {
+            local.idle.forget();
+            self.shared().returns.withdraw();
+        }
+    }
+}
+
+impl Waiting {
+    /// How many stand in line.
+    pub(super) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// How many ever did.
+    pub(super) fn total(&self) -> u64 {
+        self.total.get()
+    }
+
+    /// The pool ends: futures that were forgotten in line leave it, with the buffers put aside for them.
+    pub(super) fn end(&self, local: &Local) {
+        local.is_plain.set(true);
+        let forgotten = self.line.take();
+        drop(forgotten);
+    }
+}
+
+impl fmt::Debug for Alloc<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alloc").field("len", &self.len).field("waits", &self.key.is_some()).finish()
+    }
+}
