@@ -1,4 +1,5 @@
-//! The block layer's rows: 4 KiB random reads from the null and the RAM device, and that an I/O allocates nothing.
+//! The block layer's rows: 4 KiB random reads and writes on the null and the RAM device, what a second core adds, and that
+//! an I/O allocates nothing, not even where buffers are so few that it has to wait for one.
 //!
 //! `cargo bench --bench bdev -- [--quick] [--json] [PART OF A ROW'S ID]...`. The targets are what SPDK's `bdevperf` gives, 1.2
 //! times that for the RAM device.
@@ -12,10 +13,20 @@ use harness::{Bench, Measure, Target::*};
 use memory::allocations_by;
 use reactor::{
     LocalExecutor, Mode,
+    app::Builder,
     bdev::{self, Access, Channel},
-    spawn_local, yield_now,
+    call_on, spawn_local,
+    sys::{cpu::CpuSet, dma::DmaPool},
+    yield_now,
 };
-use std::{hint::black_box, ops::Range, path::Path};
+use std::{
+    future::poll_fn,
+    hint::black_box,
+    ops::Range,
+    path::Path,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 const IO_BYTES: usize = 4096;
 
@@ -25,12 +36,18 @@ fn main() {
     bench.row("null_1", "4 KiB reads, depth 1", "M/s", AtLeast(14.8), |m| reads(m, "null:1G", 1));
     bench.row("null_32", "4 KiB reads, depth 32", "M/s", AtLeast(22.1), |m| reads(m, "null:1G", 32));
     bench.row("null_128", "4 KiB reads, depth 128", "M/s", AtLeast(24.0), |m| reads(m, "null:1G", 128));
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        bench.row("null_two_cores", "two cores over one, depth 32", "×", AtLeast(1.95), two_cores_over_one);
+    }
     bench.row("null_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "null:1G"));
 
     bench.group("RAM device");
     bench.row("ram_1", "4 KiB random reads, depth 1", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 1));
     bench.row("ram_32", "4 KiB random reads, depth 32", "M/s", AtLeast(2.82), |m| reads(m, "ram:64M", 32));
     bench.row("ram_128", "4 KiB random reads, depth 128", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 128));
+    bench.row("ram_write_32", "4 KiB random writes, depth 32", "M/s", AtLeast(3.82), |m| {
+        writes(m, "ram:64M", 32)
+    });
     bench.row("ram_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "ram:64M"));
 
     bench.group("File on tmpfs");
@@ -42,6 +59,10 @@ fn main() {
         let file = tmpfs_file();
         allocations(m, &spec_of(&file))
     });
+
+    bench.group("Buffers");
+    bench.row("dry", "8 tasks take turns with one buffer, each", "ns", None, dry_turns);
+    bench.row("dry_allocations", "allocations per turn", "", AtMost(0.0), dry_allocations);
 
     bench.group("Channels");
     bench.row("channel", "get + put a core's channel", "ns", AtMost(10.0), get_and_put);
@@ -92,7 +113,7 @@ impl Places {
 /// `bdevperf` does by completing from its poller.
 async fn read(channel: Channel, seed: u64, count: u64, is_alone: bool) {
     let mut places = Places::new(&channel, seed);
-    let mut buf = channel.alloc(IO_BYTES).expect("the pool has a buffer");
+    let mut buf = channel.try_alloc(IO_BYTES).expect("the pool has a buffer");
     for _ in 0..count {
         buf = channel.read_into(places.next(), buf).await.expect("the device reads");
         if !is_alone {
@@ -108,7 +129,7 @@ async fn fill(channel: &Channel) {
     if !geometry.keeps_data {
         return;
     }
-    let mut data = channel.alloc(IO_BYTES).expect("the pool has a buffer");
+    let mut data = channel.try_alloc(IO_BYTES).expect("the pool has a buffer");
     data.fill(1);
     let data = data.freeze();
     for lba in (0..geometry.block_count).step_by(blocks_per_io(channel) as usize) {
@@ -150,6 +171,126 @@ fn reads(measure: Measure, device: &str, depth: u64) -> f64 {
         });
         1e3 * depth as f64 / ns.await
     })
+}
+
+/// One task of `depth`: each write takes a buffer from the pool and gives it back.
+async fn write(channel: Channel, seed: u64, count: u64) {
+    let mut places = Places::new(&channel, seed);
+    for _ in 0..count {
+        let data = channel.alloc(IO_BYTES).await.expect("the pool has a buffer");
+        channel.write(places.next().start, data).await.expect("the device writes");
+        yield_now().await;
+    }
+}
+
+/// Million I/Os per second.
+fn writes(measure: Measure, device: &'static str, depth: u64) -> f64 {
+    on_core(async move {
+        let disk = open(device).await;
+        let channel = disk.channel().expect("the core has a channel");
+        fill(&channel).await;
+        let ns = measure.ns(async |count| {
+            let tasks = (0..depth).map(|seed| spawn_local(write(channel.clone(), seed, count)));
+            for task in tasks.collect::<Vec<_>>() {
+                task.await.expect("it returns");
+            }
+        });
+        1e3 * depth as f64 / ns.await
+    })
+}
+
+/// How many times as many reads two cores do in the same time: the median of runs that alternate.
+fn two_cores_over_one(measure: Measure) -> f64 {
+    let (time, runs) =
+        if measure.quick { (Duration::from_millis(5), 1) } else { (Duration::from_millis(300), 5) };
+    let reads_on = |cores| {
+        let cores = CpuSet::first(cores).expect("the machine has the cores");
+        let run = Builder::new().cores(cores).run(async move || {
+            let disk = open("null:1G").await;
+            let reads = |core| {
+                let disk = disk.clone();
+                call_on(core, async move || reads_within(disk, time).await)
+            };
+            let mut total = 0;
+            for reads in reactor::cores().map(reads).collect::<Vec<_>>() {
+                total += reads.await.expect("the core counts its reads");
+            }
+            total
+        });
+        run.expect("the cores start") as f64
+    };
+    let mut ratios: Vec<_> = (0..runs).map(|_| reads_on(1).recip() * reads_on(2)).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[runs / 2]
+}
+
+/// Reads of 32 tasks until `time` is over.
+async fn reads_within(disk: bdev::Descriptor, time: Duration) -> u64 {
+    const ROUND: u64 = 64;
+    let channel = disk.channel().expect("the core has a channel");
+    let end = Instant::now() + time;
+    let task = |seed| {
+        let channel = channel.clone();
+        spawn_local(async move {
+            let mut rounds = 0;
+            while Instant::now() < end {
+                read(channel.clone(), seed, ROUND, false).await;
+                rounds += 1;
+            }
+            rounds * ROUND
+        })
+    };
+    let mut total = 0;
+    for task in (0..32).map(task).collect::<Vec<_>>() {
+        total += task.await.expect("it returns");
+    }
+    total
+}
+
+/// Takes turns with the one buffer of a pool: every turn but the first waits in line.
+async fn take_turns(pool: &DmaPool, count: u64) {
+    let task = || async {
+        for _ in 0..count {
+            let buf = pool.alloc(4096).await.expect("the pool has a buffer");
+            yield_now().await;
+            drop(buf);
+        }
+    };
+    let all = [task(), task(), task(), task(), task(), task(), task(), task()];
+    let mut all = all.map(Box::pin);
+    let mut left = all.len();
+    let mut is_over = [false; 8];
+    poll_fn(|cx| {
+        for (task, is_over) in all.iter_mut().zip(&mut is_over) {
+            if !*is_over && task.as_mut().poll(cx).is_ready() {
+                *is_over = true;
+                left -= 1;
+            }
+        }
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn dry_turns(measure: Measure) -> f64 {
+    on_core(async move {
+        let pool = DmaPool::with_limit(4096);
+        let ns = measure.ns(async |count| take_turns(&pool, count).await).await;
+        ns / 8.0
+    })
+}
+
+/// Asserted, and so a test as well.
+fn dry_allocations(measure: Measure) -> f64 {
+    let turns = if measure.quick { 1_000 } else { 100_000 };
+    let count = on_core(async move {
+        let pool = DmaPool::with_limit(4096);
+        take_turns(&pool, 100).await;
+        // The eight boxes of the tasks themselves.
+        allocations_by(async || take_turns(&pool, turns).await).await - 8
+    });
+    assert_eq!(count, 0, "waiting allocates in {turns} turns");
+    count as f64 / turns as f64
 }
 
 /// After the first ones, which fill the core's pools. Asserted, and so a test as well.

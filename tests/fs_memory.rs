@@ -36,7 +36,8 @@ fn a_read_or_write_allocates_nothing() {
     let path = dir.path().join("file");
     LocalExecutor::new().unwrap().block_on(async {
         let file = OpenOptions::new().read(true).write(true).create(true).open(path).await.unwrap();
-        let mut buffers = Some((vec![1; 4096], DmaPool::new().try_alloc(4096).unwrap(), vec![vec![2; 512]; 8]));
+        let mut buffers =
+            Some((vec![1; 4096], DmaPool::new().try_alloc(4096).unwrap(), vec![vec![2; 512]; 8]));
         // Slots, the list of places, and the file's entry in the ring's table come with the first.
         for _ in 0..4 {
             round(&file, &mut buffers).await;
