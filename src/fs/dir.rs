@@ -1,7 +1,7 @@
 //! Directories made and removed. Reading them is in `read_dir`.
 
 use super::{metadata, names, way};
-use crate::uring::codes;
+use crate::uring::Features;
 use rustix::fs::{AtFlags, CWD, Mode};
 use std::{io, path::Path};
 
@@ -17,7 +17,7 @@ const MODE: Mode = Mode::from_bits_retain(0o777);
 pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref();
     let ring = way::ring()?;
-    if ring.supports(codes::MAKE_DIRECTORY) {
+    if ring.has(Features::MAKE_DIRECTORY) {
         return ring.make_directory(path, MODE).await;
     }
     let path = path.to_owned();

@@ -1,7 +1,7 @@
 //! What changes names rather than data. Directories are in `dir`.
 
 use super::way;
-use crate::uring::codes;
+use crate::uring::Features;
 use rustix::fs::{AtFlags, CWD, RenameFlags};
 use std::{
     fs::Permissions,
@@ -39,7 +39,7 @@ pub async fn exchange(one: impl AsRef<Path>, other: impl AsRef<Path>) -> io::Res
 
 async fn renamed(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     let ring = way::ring()?;
-    if ring.supports(codes::RENAME) {
+    if ring.has(Features::RENAME) {
         return ring.rename(from, to, flags).await;
     }
     let (from, to) = (from.to_owned(), to.to_owned());
@@ -57,7 +57,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// Removes a file, or with `REMOVEDIR` an empty directory.
 pub(super) async fn unlinked(path: &Path, flags: AtFlags) -> io::Result<()> {
     let ring = way::ring()?;
-    if ring.supports(codes::UNLINK) {
+    if ring.has(Features::UNLINK) {
         return ring.unlink(path, flags).await;
     }
     let path = path.to_owned();
@@ -71,7 +71,7 @@ pub(super) async fn unlinked(path: &Path, flags: AtFlags) -> io::Result<()> {
 pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
     let (original, link) = (original.as_ref(), link.as_ref());
     let ring = way::ring()?;
-    if ring.supports(codes::HARD_LINK) {
+    if ring.has(Features::HARD_LINK) {
         return ring.hard_link(original, link).await;
     }
     let (original, link) = (original.to_owned(), link.to_owned());
@@ -86,7 +86,7 @@ pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io
 pub async fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
     let (target, link) = (target.as_ref(), link.as_ref());
     let ring = way::ring()?;
-    if ring.supports(codes::SYMLINK) {
+    if ring.has(Features::SYMLINK) {
         return ring.symlink(target, link).await;
     }
     let (target, link) = (target.to_owned(), link.to_owned());

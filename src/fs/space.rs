@@ -1,7 +1,7 @@
 //! A file's length and the space behind it: cut, reserved, punched, zeroed, moved.
 
 use super::{File, way};
-use crate::uring::codes;
+use crate::uring::Features;
 use rustix::fs::FallocateFlags;
 use std::{io, num::NonZeroU64, ops::Range};
 
@@ -15,7 +15,7 @@ impl File {
     /// # Errors
     /// Those of `ftruncate(2)`; `EINVAL` also for a length beyond `i64::MAX`.
     pub async fn set_len(&self, len: u64) -> io::Result<()> {
-        if self.ring.supports(codes::TRUNCATE) {
+        if self.ring.has(Features::TRUNCATE) {
             return self.ring.truncate(&self.fd, len).await;
         }
         let file = self.try_clone_to_std()?;

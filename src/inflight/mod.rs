@@ -16,16 +16,22 @@
 //!
 //! Edges 1 and 2 are taken by the future's first poll, 3, 4 and 9 by the driver, 5 to 8 by the future. A forgotten future
 //! stays at Completed: its slot is lost, its memory never is.
+//!
+//! Operations that are answered more than once have a slab of their own, `streams`: the slots here pay nothing for them.
 
 mod parcel;
+mod streams;
 
 pub(crate) use parcel::{Parcel, Payload};
+#[cfg(all(test, not(loom)))]
+pub(crate) use streams::LINE_MAX;
+pub(crate) use streams::{Answered, Line, Next, Streams};
 
 use slab::Slab;
 use std::task::Waker;
 
 /// Names one operation for as long as the process may hear of it: the slab key, and a generation that tells the slot's
-/// successive tenants apart.
+/// successive tenants apart. The generation's lowest bit is a mark that the driver chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Id {
     key: u32,
@@ -44,12 +50,21 @@ impl Id {
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self { key: bits as u32, generation: (bits >> 32) as u32 }
     }
+
+    /// What the driver marked the operation with.
+    #[inline]
+    pub(crate) fn mark(self) -> bool {
+        self.generation & 1 == 1
+    }
 }
+
+/// Keys stay below this, so that the driver has the bits above for itself.
+pub(crate) const KEYS_MAX: usize = i32::MAX as usize;
 
 /// The operations in flight on one queue: `R` is what a slot keeps alive, `C` what the device answers.
 pub(crate) struct Inflight<R, C> {
     slots: Slab<Slot<R, C>>,
-    /// Given to the next slot. It wraps after 2^32 operations, by when no completion of the first is outstanding.
+    /// Given to the next slot, always even. It wraps after 2^31 operations, by when no completion of the first is outstanding.
     generation: u32,
 }
 
@@ -80,8 +95,11 @@ pub(crate) enum Completed<R> {
 pub(crate) enum Polled<R, C> {
     /// The resource, and what the device answered. The slot is free.
     Ready(R, C),
-    /// Not yet. Carries the waker that this poll displaced, if it brought a new one.
-    Pending(Option<Waker>),
+    /// Not yet: the waker will be woken.
+    Pending,
+    /// Not yet, and another waker would be woken. Cloning may run anything, so the caller clones its waker with nothing
+    /// borrowed and brings it with [`renew`](Inflight::renew).
+    Stale,
 }
 
 /// What the future that gives up its operation does next. Wakers and resources are returned so that they are dropped
@@ -109,23 +127,23 @@ impl<R, C> Inflight<R, C> {
     }
 
     /// Edge 1: keeps `resource` for an operation that waits for room at the device.
-    pub(crate) fn queue(&mut self, resource: R, waker: Waker) -> Id {
-        self.insert(resource, State::Queued(waker))
+    pub(crate) fn queue(&mut self, resource: R, waker: Waker, mark: bool) -> Id {
+        self.insert(resource, State::Queued(waker), mark)
     }
 
     /// Edge 2: keeps `resource` for an operation that is handed to the device now.
     #[inline(always)]
-    pub(crate) fn start(&mut self, resource: R, waker: Waker) -> Id {
-        self.insert(resource, State::Waiting(waker))
+    pub(crate) fn start(&mut self, resource: R, waker: Waker, mark: bool) -> Id {
+        self.insert(resource, State::Waiting(waker), mark)
     }
 
-    // Built where it stays: moved here by calls, it would be written in words and read back in vectors, which stalls (8 ns each).
+    // Built where it stays: moved here by calls, it would be written in words and read back in vectors, which stalls.
     #[inline(always)]
-    fn insert(&mut self, resource: R, state: State<C>) -> Id {
-        let generation = self.generation;
-        self.generation = generation.wrapping_add(1);
+    fn insert(&mut self, resource: R, state: State<C>, mark: bool) -> Id {
+        let generation = self.generation | u32::from(mark);
+        self.generation = self.generation.wrapping_add(2);
         let key = self.slots.insert(Slot { resource, state, generation });
-        assert!(key < u32::MAX as usize, "operations in flight: {key}");
+        assert!(key < KEYS_MAX, "operations in flight: {key}");
         Id { key: key as u32, generation }
     }
 
@@ -171,10 +189,22 @@ impl<R, C> Inflight<R, C> {
                 Polled::Ready(slot.resource, answer)
             }
             State::Queued(current) | State::Waiting(current) => {
-                let stale = !current.will_wake(waker);
-                Polled::Pending(stale.then(|| std::mem::replace(current, waker.clone())))
+                if current.will_wake(waker) {
+                    Polled::Pending
+                } else {
+                    Polled::Stale
+                }
             }
             State::Orphaned => panic!("polled after it was dropped: {id:?}"),
+        }
+    }
+
+    /// Has `waker` woken by the answer from now on. Returns the one displaced, to be dropped with nothing borrowed; as an error
+    /// the waker itself, if the answer has come meanwhile: then the future polls again.
+    pub(crate) fn renew(&mut self, id: Id, waker: Waker) -> Result<Waker, Waker> {
+        match &mut self.tenant(id).state {
+            State::Queued(current) | State::Waiting(current) => Ok(std::mem::replace(current, waker)),
+            State::Completed(_) | State::Orphaned => Err(waker),
         }
     }
 

@@ -53,8 +53,9 @@ fn ops() -> (Ops, Canary) {
 #[test]
 fn an_answer_wakes_and_brings_the_resource_back() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone());
-    assert!(matches!(ops.poll(id, Waker::noop()), Polled::Pending(_)));
+    let waker = Waker::noop().clone();
+    let id = ops.start(Parcel::new(Small(canary.clone())), waker.clone(), false);
+    assert!(matches!(ops.poll(id, &waker), Polled::Pending));
     assert!(matches!(ops.complete(id, 7), Completed::Wake(_)));
     let Polled::Ready(parcel, 7) = ops.poll(id, Waker::noop()) else { panic!("not ready") };
     assert_eq!(canary.dropped(), 0);
@@ -65,7 +66,7 @@ fn an_answer_wakes_and_brings_the_resource_back() {
 #[test]
 fn an_orphan_keeps_its_resource_until_the_answer() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone());
+    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     assert!(matches!(ops.orphan(id), Orphan::InFlight(_)));
     assert_eq!((canary.dropped(), ops.unanswered().collect::<Vec<_>>()), (0, vec![id]));
     let Completed::Abandoned(parcel) = ops.complete(id, 9) else { panic!("somebody awaits an orphan") };
@@ -76,11 +77,11 @@ fn an_orphan_keeps_its_resource_until_the_answer() {
 #[test]
 fn a_queued_operation_gives_its_resource_back_at_once() {
     let (mut ops, canary) = ops();
-    let id = ops.queue(Parcel::new(Small(canary.clone())), Waker::noop().clone());
+    let id = ops.queue(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     assert!(matches!(ops.orphan(id), Orphan::Unsubmitted(..)));
     assert_eq!((canary.dropped(), ops.len()), (1, 0));
     assert!(!ops.submit(id), "the device must not be given what was dropped");
-    let successor = ops.queue(Parcel::new(Small(canary.clone())), Waker::noop().clone());
+    let successor = ops.queue(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     assert!(!ops.submit(id), "nor its slot's next tenant in its name");
     assert!(ops.submit(successor));
 }
@@ -88,20 +89,20 @@ fn a_queued_operation_gives_its_resource_back_at_once() {
 #[test]
 fn an_answer_nobody_fetched_is_handed_out_on_drop() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone());
+    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     assert!(matches!(ops.complete(id, 3), Completed::Wake(_)));
     assert!(matches!(ops.orphan(id), Orphan::Answered(_, 3)));
     assert_eq!((canary.dropped(), ops.len()), (1, 0));
 }
 
 #[test]
-#[should_panic(expected = "stale completion: Id { key: 0, generation: 0 }, the slot's generation is Some(1)")]
+#[should_panic(expected = "stale completion: Id { key: 0, generation: 0 }, the slot's generation is Some(2)")]
 fn a_stale_completion_asserts_with_its_values() {
     let (mut ops, canary) = ops();
-    let first = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone());
+    let first = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     let _ = ops.complete(first, 0);
     let _ = ops.poll(first, Waker::noop());
-    let _second = ops.start(Parcel::new(Small(canary)), Waker::noop().clone());
+    let _second = ops.start(Parcel::new(Small(canary)), Waker::noop().clone(), false);
     let _ = ops.complete(first, 0);
 }
 
@@ -116,7 +117,7 @@ fn a_completion_of_nothing_asserts() {
 #[should_panic(expected = "repeated completion")]
 fn a_repeated_completion_asserts() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary)), Waker::noop().clone());
+    let id = ops.start(Parcel::new(Small(canary)), Waker::noop().clone(), false);
     let _ = ops.complete(id, 0);
     let _ = ops.complete(id, 0);
 }

@@ -1,18 +1,20 @@
 //! An answer of the kernel, as operations get it, and the count of what a ring has done.
 
+use io_uring::cqueue;
 use rustix::io::Errno;
 use std::io;
 
-/// What the kernel answered: the `res` of a completion queue entry.
+/// What the kernel answered: `res` and `flags` of a completion queue entry.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Completion {
+pub struct Completion {
     pub(crate) result: i32,
+    pub(crate) flags: u32,
 }
 
 impl Completion {
     /// An answer of our own, for what never reaches the kernel.
     pub(crate) fn refused(errno: Errno) -> Self {
-        Self { result: -errno.raw_os_error() }
+        Self { result: -errno.raw_os_error(), flags: 0 }
     }
 
     /// The result as an [`io::Result`] that keeps the OS code.
@@ -24,6 +26,19 @@ impl Completion {
         }
     }
 
+    /// Whether the same operation will answer again.
+    #[inline]
+    pub(crate) fn has_more(self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// Which provided buffer the answer is in.
+    #[inline]
+    pub(crate) fn buffer(self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+
+    /// Whether the answer is this error.
     pub(crate) fn is(self, errno: Errno) -> bool {
         self.result == -errno.raw_os_error()
     }
@@ -37,6 +52,9 @@ pub struct Counters {
     pub submitted: u64,
     /// Answers of the kernel, those to cancels included.
     pub completed: u64,
+    /// Answers, counted in `completed`, after which the same operation goes on: `submitted` − (`completed` − `continued`) entries
+    /// are at the kernel.
+    pub continued: u64,
     /// `io_uring_enter` system calls.
     pub enters: u64,
     /// Operations that found no room and had to wait for it.

@@ -12,12 +12,17 @@ use std::time::Duration;
 pub struct Config {
     /// Operations handed over per system call; rounded up to a power of two.
     pub entries: u32,
-    /// Operations the kernel works on at once; further ones wait in order. The completion queue has room for twice as
-    /// many (each operation and its cancel), so that it cannot overflow.
+    /// Operations on files and devices that the kernel works on at once; further ones wait in order. What waits for a peer (to
+    /// accept, to receive, to become ready) is not counted: there may be any number of idle connections.
     pub in_flight_max: u32,
+    /// Answers that the completion queue has room for; rounded up to a power of two, and to twice `entries`. What the kernel has
+    /// beyond, it keeps (`IORING_FEAT_NODROP`, Linux 5.5) and hands out by one more system call, which
+    /// [`Counters::overflows`](super::Counters::overflows) counts.
+    pub completions: u32,
     /// The best set of kernel features to ask for; less is taken where the kernel has less.
     pub setup: Setup,
-    /// Features that the ring may use if the kernel has them: all, unless one makes trouble or its absence is to be tried.
+    /// Features that the ring may use if the kernel has them: all, unless one makes trouble or its absence is to be tried. Without
+    /// one, the ring or whoever asks it does the same at more cost.
     pub features: Features,
     /// Has a thread of the kernel take the entries, so that handing them over costs no system call while it is awake. It spins on a
     /// CPU of its own. If the kernel refuses, the ring does without ([`Ring::features`](super::Ring::features) tells). Excludes
@@ -32,9 +37,6 @@ pub struct Config {
     /// Most worker threads for files and block devices, and for everything else. The kernel's own limits are far higher,
     /// and workers compete with the cores.
     pub workers_max: [u32; 2],
-    /// Operations (`IORING_OP_*`) that [`Ring::supports`](super::Ring::supports) denies though the kernel has them, so that
-    /// what falls back on a kernel without them does so here.
-    pub without: Vec<u8>,
 }
 
 impl Default for Config {
@@ -42,13 +44,13 @@ impl Default for Config {
         Self {
             entries: 256,
             in_flight_max: 4096,
+            completions: 8192,
             setup: Setup::Deferred,
             features: Features::all(),
             submission_thread: None,
             is_polling: false,
             worker_cpus: Vec::new(),
             workers_max: [16, 64],
-            without: Vec::new(),
         }
     }
 }
@@ -129,7 +131,7 @@ impl Config {
     /// What all rings have in common.
     fn builder(&self) -> io_uring::Builder {
         let mut builder = IoUring::builder();
-        let cq = self.in_flight_max.max(self.entries).saturating_mul(2);
+        let cq = self.completions.max(self.entries.saturating_mul(2));
         builder.setup_clamp().setup_cqsize(cq).dontfork();
         if self.is_polling {
             builder.setup_iopoll();

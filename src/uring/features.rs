@@ -16,6 +16,16 @@ use std::ops::{BitAnd, BitOr};
 pub struct Features(u32);
 
 impl Features {
+    /// Receives into buffers that the kernel chooses (Linux 5.19).
+    pub const BUFFER_RINGS: Self = Self(1);
+    /// Accepts that answer for each connection (Linux 5.19).
+    pub const ACCEPT_MULTISHOT: Self = Self(1 << 1);
+    /// Receives that answer for each message (Linux 6.0).
+    pub const RECV_MULTISHOT: Self = Self(1 << 2);
+    /// Polls that answer for each change (Linux 5.13).
+    pub const POLL_MULTISHOT: Self = Self(1 << 3);
+    /// Timeouts that answer for each period (Linux 6.4).
+    pub const TIMEOUT_MULTISHOT: Self = Self(1 << 4);
     /// Entries are taken in order, without an array of indices (`NO_SQARRAY`, Linux 6.6).
     pub const DIRECT_QUEUE: Self = Self(1 << 8);
     /// System calls name the ring by a number of the thread's own, not by its descriptor (`REGISTER_RING_FDS`, Linux 5.18), which
@@ -30,13 +40,37 @@ impl Features {
     /// Completions are looked for at the device (`IOPOLL`, Linux 5.1). Whether the device can is another matter.
     pub const POLLING: Self = Self(1 << 13);
 
-    const NAMES: [(Self, &str); 6] = [
+    /// Renames (Linux 5.11).
+    pub const RENAME: Self = Self(1 << 16);
+    /// Removes names (Linux 5.11).
+    pub const UNLINK: Self = Self(1 << 17);
+    /// Makes directories (Linux 5.15).
+    pub const MAKE_DIRECTORY: Self = Self(1 << 18);
+    /// Makes symbolic links (Linux 5.15).
+    pub const SYMLINK: Self = Self(1 << 19);
+    /// Gives files further names (Linux 5.15).
+    pub const HARD_LINK: Self = Self(1 << 20);
+    /// Sets the length of files (Linux 6.9).
+    pub const TRUNCATE: Self = Self(1 << 21);
+
+    const NAMES: [(Self, &str); 17] = [
+        (Self::BUFFER_RINGS, "buffer rings"),
+        (Self::ACCEPT_MULTISHOT, "multishot accept"),
+        (Self::RECV_MULTISHOT, "multishot receive"),
+        (Self::POLL_MULTISHOT, "multishot poll"),
+        (Self::TIMEOUT_MULTISHOT, "multishot timeout"),
         (Self::DIRECT_QUEUE, "direct queue"),
         (Self::RING_NUMBER, "ring number"),
         (Self::FILE_TABLE, "file table"),
         (Self::BUFFER_TABLE, "buffer table"),
         (Self::SUBMISSION_THREAD, "submission thread"),
         (Self::POLLING, "polling"),
+        (Self::RENAME, "rename"),
+        (Self::UNLINK, "unlink"),
+        (Self::MAKE_DIRECTORY, "make directory"),
+        (Self::SYMLINK, "symbolic link"),
+        (Self::HARD_LINK, "hard link"),
+        (Self::TRUNCATE, "truncate"),
     ];
 
     /// All that there are.

@@ -24,14 +24,19 @@ mod error;
 mod fd;
 mod features;
 mod files;
+mod groups;
 mod iopoll;
+mod line;
+mod link;
 mod op;
 mod ops;
 mod probe;
+mod provided;
 mod queues;
 mod ring;
 mod signal;
 mod slice;
+mod stream;
 mod workers;
 
 pub use buf::{BufResult, IoBuf, IoBufMut};
@@ -41,12 +46,17 @@ pub use config::{Config, Setup, SubmissionThread};
 pub use error::Error;
 pub use fd::Fd;
 pub use features::Features;
+pub use link::{Chain, Link};
+pub use ops::accept::AcceptStream;
+pub use ops::poll::ReadyStream;
+pub use ops::recv::RecvStream;
+pub use ops::timeout::TickStream;
 pub use ops::{Accept, Bufs, Enclosed, Received, Recv, Send};
 pub use probe::Probe;
+pub use provided::{RecvBuf, RecvPool};
 pub use ring::Ring;
 pub use slice::Slice;
-
-pub(crate) use ops::codes;
+pub use stream::Answers;
 
 #[cfg(all(test, not(loom)))]
 pub(crate) mod tests;

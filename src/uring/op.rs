@@ -5,14 +5,16 @@
 #![expect(unsafe_code, reason = "the trait promises that entries point only into what the slot keeps")]
 
 use super::Ring;
-use super::queues::Completion;
+use super::completion::Completion;
+use super::link::Linked;
+use super::queues::{Chaining, Queues};
 use crate::inflight::{Id, Orphan, Parcel, Payload, Polled};
 use io_uring::squeue::Entry;
 use rustix::io::Errno;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// One kind of operation.
 ///
@@ -26,6 +28,9 @@ pub(super) unsafe trait Operation: 'static {
     type Output;
     /// Whether dropping the future asks the kernel to give up the operation.
     const CANCELLED_BY_DROP: bool = true;
+    /// Whether the operation waits for a peer, who may never come, and not for a device: then it does not count against
+    /// [`Config::in_flight_max`](super::Config::in_flight_max).
+    const IS_PATIENT: bool = false;
 
     /// Describes the operation to the kernel on `ring`, or says why it cannot be asked.
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self::Held);
@@ -41,9 +46,11 @@ pub(super) struct Op<T: Operation> {
     state: State<T>,
 }
 
-enum State<T> {
+enum State<T: Operation> {
     New(T),
     Submitted(Id),
+    /// Part of a chain that does not run.
+    Refused(T::Held, Completion),
     Done,
 }
 
@@ -59,11 +66,29 @@ impl<T: Operation> Op<T> {
                 // Cloning a waker may run anything, so it comes before the borrow.
                 let waker = cx.waker().clone();
                 // SAFETY: `Operation` promises that `entry` points only into `held`, which moves into the parcel.
-                let id = unsafe { self.ring.queues().start(entry, Parcel::new(held), waker) };
+                let id = unsafe { self.ring.queues().start(entry, Parcel::new(held), waker, T::IS_PATIENT) };
                 self.state = State::Submitted(id);
                 Poll::Pending
             }
             Err(errno) => Poll::Ready(T::finish(held, Completion::refused(errno))),
+        }
+    }
+
+    /// Has another waker woken by the answer.
+    #[cold]
+    fn renew(mut self: Pin<&mut Self>, id: Id, cx: &mut Context<'_>) -> Poll<T::Output> {
+        // Cloning a waker may run anything, so it comes before the borrow.
+        let waker = cx.waker().clone();
+        let renewed = self.ring.queues().ops().renew(id, waker);
+        match renewed {
+            Ok(_displaced) => Poll::Pending,
+            // The answer has come meanwhile.
+            Err(_waker) => {
+                let polled = self.ring.queues().ops().poll(id, cx.waker());
+                let Polled::Ready(parcel, completion) = polled else { unreachable!("the answer has come") };
+                self.state = State::Done;
+                Poll::Ready(T::finish(parcel.take(), completion))
+            }
         }
     }
 }
@@ -83,12 +108,67 @@ impl<T: Operation> Future for Op<T> {
                     self.state = State::Done;
                     Poll::Ready(T::finish(parcel.take(), completion))
                 }
-                Polled::Pending(_displaced) => Poll::Pending,
+                Polled::Pending => Poll::Pending,
+                Polled::Stale => self.renew(id, cx),
             };
         }
         match std::mem::replace(&mut self.state, State::Done) {
             State::New(operation) => self.submit(operation, cx),
+            State::Refused(held, completion) => Poll::Ready(T::finish(held, completion)),
             _ => panic!("an operation was polled after it had finished"),
+        }
+    }
+}
+
+type Left = Orphan<Parcel<Completion>, Completion>;
+
+fn release(orphan: Left) {
+    match orphan {
+        Orphan::Unsubmitted(parcel, waker) => drop((parcel, waker)),
+        Orphan::InFlight(waker) => drop(waker),
+        Orphan::Answered(parcel, completion) => parcel.abandon(completion),
+    }
+}
+
+impl<T: Operation> Linked for Op<T> {
+    type Staged = (Result<Entry, Errno>, T::Held, Waker);
+    type Left = Option<Left>;
+    const SHAPE: (usize, bool) = (1, T::IS_PATIENT);
+
+    fn ring(&self) -> &Rc<Ring> {
+        &self.ring
+    }
+
+    fn stage(&mut self, cx: &Context<'_>) -> (Self::Staged, bool) {
+        let State::New(operation) = std::mem::replace(&mut self.state, State::Done) else {
+            panic!("an operation was linked after it had been polled")
+        };
+        let (entry, held) = operation.prepare(&self.ring);
+        let can_ask = entry.is_ok();
+        ((entry, held, cx.waker().clone()), can_ask)
+    }
+
+    fn queue(&mut self, (entry, held, waker): Self::Staged, queues: &mut Queues, chain: Chaining) {
+        let entry = entry.expect("the kernel can be asked");
+        // SAFETY: `Operation` promises that `entry` points only into `held`, which moves into the parcel.
+        let id = unsafe { queues.queue_linked(entry, Parcel::new(held), waker, T::IS_PATIENT, chain) };
+        self.state = State::Submitted(id);
+    }
+
+    fn refuse(&mut self, (entry, held, _waker): Self::Staged, other: Errno) {
+        let errno = entry.err().unwrap_or(other);
+        self.state = State::Refused(held, Completion::refused(errno));
+    }
+
+    fn give_up(&mut self, queues: &mut Queues) -> Option<Left> {
+        let State::Submitted(id) = self.state else { return None };
+        self.state = State::Done;
+        Some(queues.give_up(id, T::CANCELLED_BY_DROP))
+    }
+
+    fn release(left: Option<Left>) {
+        if let Some(orphan) = left {
+            release(orphan);
         }
     }
 }
@@ -97,10 +177,6 @@ impl<T: Operation> Drop for Op<T> {
     fn drop(&mut self) {
         let State::Submitted(id) = self.state else { return };
         let orphan = self.ring.queues().give_up(id, T::CANCELLED_BY_DROP);
-        match orphan {
-            Orphan::Unsubmitted(parcel, waker) => drop((parcel, waker)),
-            Orphan::InFlight(waker) => drop(waker),
-            Orphan::Answered(parcel, completion) => parcel.abandon(completion),
-        }
+        release(orphan);
     }
 }

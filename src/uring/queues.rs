@@ -10,19 +10,27 @@
 
 #![expect(unsafe_code, reason = "hands entries with pointers to the kernel")]
 
+mod backlog;
+mod streams;
+
 pub(crate) use super::completion::{Completion, Counters};
 
+pub(super) use self::backlog::Chaining;
+use self::backlog::Waiting;
 use super::config::Made;
 use super::door::{Door, register_buffer};
 use super::files::Files;
+use super::groups::Groups;
 use super::signal::Signal;
-use super::{Config, Error, Features, Setup, workers};
-use crate::inflight::{Completed, Id, Inflight, Orphan, Parcel};
-use io_uring::{IoUring, opcode, squeue, types::CancelBuilder};
+use super::stream::Unclaimed;
+use super::{Config, Error, Features, Setup, probe, workers};
+use crate::inflight::{Completed, Id, Inflight, Orphan, Parcel, Streams};
+use io_uring::{IoUring, squeue};
 use rustix::io::Errno;
 use rustix::io_uring::IoringEnterFlags as EnterFlags;
 use std::collections::VecDeque;
 use std::os::fd::{OwnedFd, RawFd};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -30,39 +38,48 @@ use std::task::Waker;
 pub(super) enum Reaped {
     Wake(Waker),
     Abandon(Parcel<Completion>, Completion),
-    /// The answer to a cancel: the operation itself answers too.
+    /// One answer of a stream that nobody will take.
+    Unclaimed(Rc<dyn Unclaimed>, Completion),
+    /// The answer to a cancel, or one that nobody waits for yet.
     Nothing,
 }
 
+/// A cancel of the operation with this `user_data`, or of [all](CANCEL) operations.
 #[derive(Clone, Copy)]
-enum Cancel {
-    One(Id),
-    Any,
-}
+struct Cancel(u64);
 
-/// `user_data` of cancels. No operation has it: slab keys stay below `u32::MAX`.
+/// `user_data` of cancels. No operation has it: keys stay below `KEYS_MAX`.
 const CANCEL: u64 = u64::MAX;
+/// Set in the `user_data` of streams, and of cancels: all that is not the answer to an operation that answers once.
+const SPECIAL: u64 = 1 << 31;
+const _: () = assert!(crate::inflight::KEYS_MAX < SPECIAL as usize);
 
-pub(super) struct Queues {
+pub struct Queues {
     uring: IoUring,
     door: Door,
     setup: Setup,
-    is_direct: bool,
     /// A kernel thread takes the entries.
     has_thread: bool,
     /// Completions come when the kernel is asked for them, and only then.
     is_polling: bool,
     ops: Inflight<Parcel<Completion>, Completion>,
+    streams: Streams<Rc<dyn Unclaimed>, Completion>,
     /// Operations that wait for room, oldest first. Entries of dropped futures stay until their turn and are skipped.
-    backlog: VecDeque<squeue::Entry>,
+    backlog: VecDeque<Waiting>,
+    /// The same for those that wait for a peer, which only a full submission queue holds up.
+    patient_backlog: VecDeque<Waiting>,
     cancels: VecDeque<Cancel>,
-    /// Handed over and not answered. Each of the two is kept to half of the completion queue.
+    /// Handed over and not answered. The first and the last are kept to `in_flight_max` each; operations that wait for a peer
+    /// (an idle connection's receive) are not, or they would keep files from being read.
     ops_in_flight: usize,
+    patient_in_flight: usize,
     cancels_in_flight: usize,
     in_flight_max: usize,
     files: Files,
     signal: Signal,
     counters: Counters,
+    features: Features,
+    groups: Groups,
 }
 
 impl Queues {
@@ -70,24 +87,37 @@ impl Queues {
         let Made { uring, setup, is_direct, has_thread } = config.build()?;
         workers::confine(&uring, config);
         // What the kernel made of the sizes asked for.
-        let (sq, cq) = (uring.params().sq_entries() as usize, uring.params().cq_entries() as usize);
-        let in_flight_max = (cq / 2).min(config.in_flight_max as usize).max(1);
+        let sq = uring.params().sq_entries() as usize;
+        let in_flight_max = (config.in_flight_max as usize).max(1);
+        let known = probe::known()?;
+        let files = Files::new(&uring, config.features);
+        let door = Door::new(&uring, config.features);
+        let features = config.features & known
+            | Features::DIRECT_QUEUE.when(is_direct)
+            | Features::RING_NUMBER.when(door.is_number())
+            | Features::FILE_TABLE.when(files.is_made())
+            | Features::SUBMISSION_THREAD.when(has_thread)
+            | Features::POLLING.when(config.is_polling);
         Ok(Self {
-            files: Files::new(&uring, config.features),
-            door: Door::new(&uring, config.features),
+            files,
+            door,
             signal: Signal::new()?,
             uring,
             setup,
-            is_direct,
             has_thread,
             is_polling: config.is_polling,
             ops: Inflight::with_capacity(sq),
+            streams: Streams::new(),
             backlog: VecDeque::new(),
+            patient_backlog: VecDeque::new(),
             cancels: VecDeque::new(),
             ops_in_flight: 0,
+            patient_in_flight: 0,
             cancels_in_flight: 0,
             in_flight_max,
             counters: Counters::default(),
+            features,
+            groups: Groups::default(),
         })
     }
 
@@ -99,13 +129,25 @@ impl Queues {
         &self.uring
     }
 
-    /// Those of its features that show in the ring itself.
+    /// What the ring uses, but for the table of buffers.
     pub(super) fn features(&self) -> Features {
-        Features::DIRECT_QUEUE.when(self.is_direct)
-            | Features::RING_NUMBER.when(self.door.is_number())
-            | Features::FILE_TABLE.when(self.files.is_made())
-            | Features::SUBMISSION_THREAD.when(self.has_thread)
-            | Features::POLLING.when(self.is_polling)
+        self.features
+    }
+
+    /// Registers a ring of provided buffers and names it, where the kernel has such rings.
+    ///
+    /// # Safety
+    /// That of [`Groups::register`].
+    pub(super) unsafe fn register_group(&mut self, entries: NonNull<u8>, count: u16) -> Option<u16> {
+        if !self.features.contains(Features::BUFFER_RINGS) {
+            return None;
+        }
+        // SAFETY: the caller promises the same.
+        unsafe { self.groups.register(&self.uring, entries, count) }
+    }
+
+    pub(super) fn unregister_group(&mut self, group: u16) {
+        self.groups.unregister(&self.uring, group);
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -166,13 +208,7 @@ impl Queues {
     /// Whether completions come only if the kernel is asked again and again.
     #[inline]
     fn must_ask(&self) -> bool {
-        self.is_polling && self.ops_in_flight > 0
-    }
-
-    /// Whether something waits for room that the kernel has, once the submission queue is handed over.
-    fn can_pump(&self) -> bool {
-        !self.cancels.is_empty() && self.cancels_in_flight < self.in_flight_max
-            || !self.backlog.is_empty() && self.ops_in_flight < self.in_flight_max
+        self.is_polling && self.ops_in_flight + self.patient_in_flight > 0
     }
 
     pub(super) fn ops(&mut self) -> &mut Inflight<Parcel<Completion>, Completion> {
@@ -182,10 +218,17 @@ impl Queues {
     /// Operations and cancels that the kernel has still to answer or even to be given.
     #[inline]
     pub(super) fn outstanding(&self) -> usize {
-        self.ops_in_flight + self.cancels_in_flight + self.cancels.len() + self.backlog.len()
+        self.at_kernel() + self.cancels.len() + self.backlog.len() + self.patient_backlog.len()
     }
 
-    /// Queues the operation that `entry` describes, behind those that already wait, and keeps `parcel` until it is answered.
+    /// Entries that the kernel has still to answer for the last time.
+    #[inline]
+    fn at_kernel(&self) -> usize {
+        self.ops_in_flight + self.patient_in_flight + self.cancels_in_flight
+    }
+
+    /// Queues the operation that `entry` describes, behind those of its kind that already wait, and keeps `parcel` until it is
+    /// answered. `patient` operations wait for a peer, not for a device.
     ///
     /// # Safety
     /// All memory that `entry` points to is owned by what is in `parcel`, and stays put as that moves.
@@ -195,29 +238,36 @@ impl Queues {
         mut entry: squeue::Entry,
         parcel: Parcel<Completion>,
         waker: Waker,
+        patient: bool,
     ) -> Id {
-        if self.backlog.is_empty() && self.ops_in_flight < self.in_flight_max {
+        if self.admits(patient) {
             let mut queue = self.uring.submission();
             if !queue.is_full() {
-                let id = self.ops.start(parcel, waker);
+                let id = self.ops.start(parcel, waker, patient);
                 entry.set_user_data(id.to_bits());
                 // SAFETY: the slot just made keeps `parcel`, and with it all that `entry` points to, until the answer.
                 unsafe { queue.push(&entry) }.expect("there is room");
-                self.ops_in_flight += 1;
+                drop(queue);
+                *self.in_flight(patient) += 1;
                 self.counters.submitted += u64::from(self.has_thread);
                 return id;
             }
         }
-        self.put_off(entry, parcel, waker)
+        self.start_later(entry, parcel, waker, patient)
     }
 
-    #[cold]
-    fn put_off(&mut self, mut entry: squeue::Entry, parcel: Parcel<Completion>, waker: Waker) -> Id {
-        let id = self.ops.queue(parcel, waker);
-        entry.set_user_data(id.to_bits());
-        self.backlog.push_back(entry);
-        self.counters.waits += 1;
-        id
+    /// Whether an operation may go to the submission queue, if that has room: nobody waits before it.
+    #[inline(always)]
+    fn admits(&self, patient: bool) -> bool {
+        match patient {
+            false => self.backlog.is_empty() && self.ops_in_flight < self.in_flight_max,
+            true => self.patient_backlog.is_empty(),
+        }
+    }
+
+    #[inline(always)]
+    fn in_flight(&mut self, patient: bool) -> &mut usize {
+        if patient { &mut self.patient_in_flight } else { &mut self.ops_in_flight }
     }
 
     /// Gives up the operation: its future is being dropped. Whatever the result holds is released outside of the borrow.
@@ -225,7 +275,7 @@ impl Queues {
         let orphan = self.ops.orphan(id);
         // What is polled for cannot be cancelled.
         if cancel && !self.is_polling && matches!(orphan, Orphan::InFlight(_)) {
-            self.cancels.push_back(Cancel::One(id));
+            self.cancels.push_back(Cancel(id.to_bits()));
             self.pump();
         }
         orphan
@@ -234,33 +284,8 @@ impl Queues {
     /// Moves what waits into the submission queue while there is room: cancels first, they make room.
     #[inline]
     fn pump(&mut self) {
-        if !(self.cancels.is_empty() && self.backlog.is_empty()) {
+        if !(self.cancels.is_empty() && self.backlog.is_empty() && self.patient_backlog.is_empty()) {
             self.pump_some();
-        }
-    }
-
-    #[cold]
-    fn pump_some(&mut self) {
-        let mut queue = self.uring.submission();
-        while self.cancels_in_flight < self.in_flight_max && !queue.is_full() {
-            let Some(cancel) = self.cancels.pop_front() else { break };
-            let entry = match cancel {
-                Cancel::One(id) => opcode::AsyncCancel::new(id.to_bits()).build(),
-                Cancel::Any => opcode::AsyncCancel2::new(CancelBuilder::any()).build(),
-            };
-            // SAFETY: a cancel points to no memory.
-            unsafe { queue.push(&entry.user_data(CANCEL)) }.expect("there is room");
-            self.cancels_in_flight += 1;
-            self.counters.submitted += u64::from(self.has_thread);
-        }
-        while self.ops_in_flight < self.in_flight_max && !queue.is_full() {
-            let Some(entry) = self.backlog.pop_front() else { break };
-            if self.ops.submit(Id::from_bits(entry.get_user_data())) {
-                // SAFETY: the operation's slot exists, so it keeps what `entry` points to until the answer.
-                unsafe { queue.push(&entry) }.expect("there is room");
-                self.ops_in_flight += 1;
-                self.counters.submitted += u64::from(self.has_thread);
-            }
         }
     }
 
@@ -328,12 +353,14 @@ impl Queues {
     pub(super) fn reap(&mut self) -> Option<Reaped> {
         let entry = self.uring.completion().next()?;
         self.counters.completed += 1;
-        if entry.user_data() == CANCEL {
-            self.cancels_in_flight -= 1;
-            return Some(Reaped::Nothing);
+        let (bits, completion) =
+            (entry.user_data(), Completion { result: entry.result(), flags: entry.flags() });
+        if bits & SPECIAL != 0 {
+            return Some(self.reap_special(bits, completion));
         }
-        self.ops_in_flight -= 1;
-        Some(self.answer(Id::from_bits(entry.user_data()), Completion { result: entry.result() }))
+        let id = Id::from_bits(bits);
+        *self.in_flight(id.mark()) -= 1;
+        Some(self.answer(id, completion))
     }
 
     #[inline]
@@ -342,27 +369,6 @@ impl Queues {
             Completed::Wake(waker) => Reaped::Wake(waker),
             Completed::Abandoned(parcel) => Reaped::Abandon(parcel, completion),
         }
-    }
-
-    /// Answers the oldest operation that still waits for room with `ECANCELED`; `None` when there is none left.
-    pub(super) fn refuse_one(&mut self) -> Option<Reaped> {
-        let entry = self.backlog.pop_front()?;
-        let id = Id::from_bits(entry.get_user_data());
-        let refused = Completion::refused(Errno::CANCELED);
-        Some(if self.ops.submit(id) { self.answer(id, refused) } else { Reaped::Nothing })
-    }
-
-    /// Asks the kernel to give up everything that it works on.
-    pub(super) fn cancel_all(&mut self) {
-        if self.ops_in_flight == 0 || self.is_polling {
-            return;
-        }
-        match self.setup {
-            // Whoever has COOP_TASKRUN has ASYNC_CANCEL_ANY: both came with Linux 5.19.
-            Setup::Deferred | Setup::Cooperative => self.cancels.push_back(Cancel::Any),
-            Setup::Plain => self.cancels.extend(self.ops.unanswered().map(Cancel::One)),
-        }
-        self.pump();
     }
 
     /// Hands over what it can and waits for an answer, unless the kernel will not now.
@@ -377,8 +383,9 @@ impl Drop for Queues {
     /// kernel may still touch is lost rather than freed.
     fn drop(&mut self) {
         self.door.close(&self.uring);
-        if self.ops_in_flight > 0 {
+        if self.ops_in_flight + self.patient_in_flight > 0 {
             std::mem::forget(std::mem::replace(&mut self.ops, Inflight::with_capacity(0)));
+            std::mem::forget(std::mem::replace(&mut self.streams, Streams::new()));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::buffers::Buffers;
 use super::queues::{Queues, Reaped};
-use super::{BufferTable, Config, Counters, Error, Features, Probe, Setup};
+use super::{BufferTable, Config, Counters, Error, Features, Setup};
 use crate::reactor::{context, driver::Driver};
 use crate::sys::dma::DmaChunk;
 use std::cell::{RefCell, RefMut};
@@ -23,7 +23,6 @@ pub struct Ring {
     queues: RefCell<Queues>,
     buffers: Buffers,
     event: Rc<OwnedFd>,
-    probe: Probe,
 }
 
 impl Ring {
@@ -55,14 +54,8 @@ impl Ring {
     pub fn new(config: &Config) -> Result<Rc<Self>, Error> {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
-        let probe = Probe::get()?.clone().without(&config.without);
         let buffers = Buffers::new(queues.uring(), config.features);
-        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, event, probe }))
-    }
-
-    /// Whether this ring has the operation with this number (`IORING_OP_*`).
-    pub fn supports(&self, opcode: u8) -> bool {
-        self.probe.supports(opcode)
+        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, event }))
     }
 
     /// What the kernel agreed to.
@@ -98,6 +91,11 @@ impl Ring {
         self.queues().thread_sleeps()
     }
 
+    /// Whether the kernel has this, and the ring was made to use it. Not for the table of buffers.
+    pub(crate) fn has(&self, feature: Features) -> bool {
+        self.queues.borrow().features().contains(feature)
+    }
+
     #[inline]
     pub(super) fn queues(&self) -> RefMut<'_, Queues> {
         self.queues.borrow_mut()
@@ -109,6 +107,7 @@ impl Ring {
         match reaped {
             Reaped::Wake(waker) => waker.wake(),
             Reaped::Abandon(parcel, completion) => parcel.abandon(completion),
+            Reaped::Unclaimed(source, completion) => source.abandon(completion),
             Reaped::Nothing => {}
         }
     }
@@ -162,6 +161,10 @@ impl Driver for Ring {
         loop {
             let Some(reaped) = self.queues().refuse_one() else { break };
             Self::settle(reaped);
+        }
+        let untaken = self.queues().end_streams();
+        for (source, line) in untaken {
+            self.abandon(&*source, line);
         }
         self.queues().cancel_all();
     }

@@ -3,7 +3,10 @@
 use super::{LATE, core_without};
 use crate::{
     fs::{self, Advice, File, OpenOptions},
-    uring::tests::{descriptors_under, quarantine::Quarantine},
+    uring::{
+        Features,
+        tests::{descriptors_under, quarantine::Quarantine},
+    },
 };
 use futures::future::LocalBoxFuture;
 use rustix::fs::OFlags;
@@ -106,7 +109,7 @@ impl Wake for Woken {
 }
 
 /// Polls the future so often, each time after it was woken, and drops it. Returns whether it had finished.
-fn dropped_after(polls: usize, hidden: &[u8], (name, make): (&'static str, Make)) -> bool {
+fn dropped_after(polls: usize, hidden: &[Features], (name, make): (&'static str, Make)) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
     std::fs::write(&path, [7; 10_000]).unwrap();
@@ -152,7 +155,7 @@ fn dropped_after(polls: usize, hidden: &[u8], (name, make): (&'static str, Make)
     is_done
 }
 
-fn every_await_of_every_future(hidden: &[u8]) {
+fn every_await_of_every_future(hidden: &[Features]) {
     for kind in all() {
         let awaits = (0..).find(|&polls| dropped_after(polls, hidden, kind)).unwrap();
         // One future per poll count up to its end: those with one await are done at the second poll.

@@ -3,7 +3,7 @@
 use super::{LATE, core_without};
 use crate::{
     fs::{self, File},
-    uring::{Ring, codes},
+    uring::{Features, Ring},
 };
 use std::{
     io,
@@ -14,17 +14,21 @@ fn code<T>(result: io::Result<T>) -> i32 {
     result.err().map_or(0, |error| error.raw_os_error().expect("an OS code"))
 }
 
-/// A call that needs the operation with this number, and what was asked of the kernel for it.
-async fn asked(of: &mut Vec<(u8, u64)>, opcode: u8, call: impl Future<Output = io::Result<()>>) -> i32 {
+/// A call that needs the operation that this feature is, and what was asked of the kernel for it.
+async fn asked(
+    of: &mut Vec<(Features, u64)>,
+    feature: Features,
+    call: impl Future<Output = io::Result<()>>,
+) -> i32 {
     let ring = Ring::current().unwrap();
     let before = ring.counters().submitted;
     let answer = code(call.await);
-    of.push((opcode, ring.counters().submitted - before));
+    of.push((feature, ring.counters().submitted - before));
     answer
 }
 
 /// Each call once with success and once without; yields the answers, and how many entries each took.
-async fn story(dir: PathBuf) -> (Vec<i32>, Vec<(u8, u64)>) {
+async fn story(dir: PathBuf) -> (Vec<i32>, Vec<(Features, u64)>) {
     let at = |name: &str| dir.join(name);
     let (one, two, missing) = (at("one"), at("two"), at("missing"));
     fs::write(&one, "1").await.unwrap();
@@ -34,22 +38,22 @@ async fn story(dir: PathBuf) -> (Vec<i32>, Vec<(u8, u64)>) {
     let mut of = Vec::new();
     let nul = Path::new("a\0b");
     let answers = vec![
-        asked(&mut of, codes::RENAME, fs::rename_no_replace(&one, &two)).await,
-        asked(&mut of, codes::RENAME, fs::exchange(&one, &two)).await,
-        asked(&mut of, codes::RENAME, fs::exchange(&one, &missing)).await,
-        asked(&mut of, codes::RENAME, fs::rename(&two, at("moved"))).await,
-        asked(&mut of, codes::HARD_LINK, fs::hard_link(&one, at("hard"))).await,
-        asked(&mut of, codes::HARD_LINK, fs::hard_link(&missing, at("never"))).await,
-        asked(&mut of, codes::SYMLINK, fs::symlink("one", at("soft"))).await,
-        asked(&mut of, codes::SYMLINK, fs::symlink("one", at("soft"))).await,
-        asked(&mut of, codes::MAKE_DIRECTORY, fs::create_dir(at("dir"))).await,
-        asked(&mut of, codes::MAKE_DIRECTORY, fs::create_dir(missing.join("dir"))).await,
-        asked(&mut of, codes::UNLINK, fs::remove_file(at("moved"))).await,
-        asked(&mut of, codes::UNLINK, fs::remove_file(at("dir"))).await,
-        asked(&mut of, codes::UNLINK, fs::remove_dir(&one)).await,
-        asked(&mut of, codes::UNLINK, fs::remove_dir(at("dir"))).await,
-        asked(&mut of, codes::TRUNCATE, file.set_len(1 << 20)).await,
-        asked(&mut of, codes::TRUNCATE, reader.set_len(5)).await,
+        asked(&mut of, Features::RENAME, fs::rename_no_replace(&one, &two)).await,
+        asked(&mut of, Features::RENAME, fs::exchange(&one, &two)).await,
+        asked(&mut of, Features::RENAME, fs::exchange(&one, &missing)).await,
+        asked(&mut of, Features::RENAME, fs::rename(&two, at("moved"))).await,
+        asked(&mut of, Features::HARD_LINK, fs::hard_link(&one, at("hard"))).await,
+        asked(&mut of, Features::HARD_LINK, fs::hard_link(&missing, at("never"))).await,
+        asked(&mut of, Features::SYMLINK, fs::symlink("one", at("soft"))).await,
+        asked(&mut of, Features::SYMLINK, fs::symlink("one", at("soft"))).await,
+        asked(&mut of, Features::MAKE_DIRECTORY, fs::create_dir(at("dir"))).await,
+        asked(&mut of, Features::MAKE_DIRECTORY, fs::create_dir(missing.join("dir"))).await,
+        asked(&mut of, Features::UNLINK, fs::remove_file(at("moved"))).await,
+        asked(&mut of, Features::UNLINK, fs::remove_file(at("dir"))).await,
+        asked(&mut of, Features::UNLINK, fs::remove_dir(&one)).await,
+        asked(&mut of, Features::UNLINK, fs::remove_dir(at("dir"))).await,
+        asked(&mut of, Features::TRUNCATE, file.set_len(1 << 20)).await,
+        asked(&mut of, Features::TRUNCATE, reader.set_len(5)).await,
         // Refused before it reaches the kernel on the one way, by the kernel on the other.
         code(file.set_len(1 << 63).await),
         code(fs::rename(nul, "b").await),
@@ -75,13 +79,11 @@ fn what_the_kernel_lacks_is_done_by_a_thread_with_the_same_answers() {
         let dir = tempfile::tempdir().unwrap();
         let (answers, of) = core_without(hidden).block_on(story(dir.path().to_owned()));
         assert_eq!(answers, expected, "without {hidden:?}");
-        let by_ring = of.iter().filter(|(opcode, _)| crate::uring::Probe::get().unwrap().supports(*opcode));
-        for (opcode, entries) in by_ring {
-            assert_eq!(
-                *entries,
-                u64::from(!hidden.contains(opcode)),
-                "operation {opcode} without {hidden:?}"
-            );
+        let by_ring = of
+            .iter()
+            .filter(|(feature, _)| crate::uring::Probe::get().unwrap().features().contains(*feature));
+        for (feature, entries) in by_ring {
+            assert_eq!(*entries, u64::from(!hidden.contains(feature)), "{feature} without {hidden:?}");
         }
     }
 }

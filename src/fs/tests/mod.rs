@@ -7,17 +7,24 @@ mod fallback;
 
 use crate::{
     LocalExecutor,
-    uring::{Config, Ring, codes},
+    uring::{Config, Features, Ring},
 };
 
 /// Every operation that some kernel with io_uring lacks.
-const LATE: [u8; 6] =
-    [codes::RENAME, codes::UNLINK, codes::MAKE_DIRECTORY, codes::SYMLINK, codes::HARD_LINK, codes::TRUNCATE];
+const LATE: [Features; 6] = [
+    Features::RENAME,
+    Features::UNLINK,
+    Features::MAKE_DIRECTORY,
+    Features::SYMLINK,
+    Features::HARD_LINK,
+    Features::TRUNCATE,
+];
 
 /// A core whose ring does without some operations.
-fn core_without(codes: &[u8]) -> LocalExecutor {
+fn core_without(features: &[Features]) -> LocalExecutor {
     let core = LocalExecutor::new().unwrap();
-    let config = Config { without: codes.to_vec(), ..Config::default() };
+    let features = features.iter().fold(Features::all(), |all, feature| all.without(*feature));
+    let config = Config { features, ..Config::default() };
     core.enter_with(|| Ring::current_or_new(&config)).unwrap();
     core
 }

@@ -1,6 +1,6 @@
 //! The operations, each as a method of [`Ring`](super::Ring) that makes its future.
 
-pub(crate) mod codes;
+pub(super) mod accept;
 mod control;
 mod envelope;
 mod extent;
@@ -8,14 +8,16 @@ mod msg;
 mod names;
 mod nop;
 mod open;
-mod poll;
+pub(super) mod poll;
 mod receive;
+pub(super) mod recv;
 mod rw;
 mod send;
 mod socket;
 mod splice;
 mod statx;
 mod sync;
+pub(super) mod timeout;
 mod vectored;
 
 pub use msg::{Bufs, Enclosed, Received};

@@ -105,6 +105,7 @@ impl<P: 'static> Payload<Completion> for Posted<P> {
 unsafe impl<B: IoBuf, P: Bufs<B>> Operation for SendMsg<P, B> {
     type Held = Posted<P>;
     type Output = (io::Result<usize>, P);
+    const IS_PATIENT: bool = true;
 
     fn prepare(mut self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Posted<P>) {
         let mut envelope = Envelope::take();
@@ -168,6 +169,7 @@ impl<P: 'static> Payload<Completion> for Held<P> {
 unsafe impl<B: IoBufMut, P: Bufs<B>> Operation for RecvMsg<P, B> {
     type Held = Held<P>;
     type Output = (io::Result<Received>, P);
+    const IS_PATIENT: bool = true;
 
     fn prepare(mut self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Held<P>) {
         let mut envelope = Envelope::take();

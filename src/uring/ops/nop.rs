@@ -3,12 +3,12 @@
 #![expect(unsafe_code, reason = "vouches for the entry")]
 
 use crate::inflight::Payload;
+use crate::uring::Link;
 use crate::uring::Ring;
 use crate::uring::op::{Op, Operation};
 use crate::uring::queues::Completion;
 use io_uring::{opcode, squeue::Entry};
 use rustix::io::Errno;
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 
@@ -37,7 +37,7 @@ impl Ring {
     ///
     /// # Errors
     /// Only what a ring under memory pressure or at its end (`ECANCELED`) answers.
-    pub fn nop(self: &Rc<Self>) -> impl Future<Output = io::Result<()>> + use<> {
+    pub fn nop(self: &Rc<Self>) -> impl Link<Output = io::Result<()>> + use<> {
         Op::new(self, Nop)
     }
 }

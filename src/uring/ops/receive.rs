@@ -27,6 +27,7 @@ struct Receive<B> {
 unsafe impl<B: IoBufMut> Operation for Receive<B> {
     type Held = Transfer<B>;
     type Output = BufResult<B>;
+    const IS_PATIENT: bool = true;
 
     #[inline]
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {

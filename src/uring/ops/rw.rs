@@ -3,12 +3,12 @@
 #![expect(unsafe_code, reason = "vouches for entries that point into owned buffers")]
 
 use crate::inflight::Payload;
+use crate::uring::Link;
 use crate::uring::op::{Op, Operation};
 use crate::uring::queues::Completion;
 use crate::uring::{BufResult, Fd, IoBuf, IoBufMut, Ring};
 use io_uring::{opcode, squeue::Entry};
 use rustix::io::Errno;
-use std::future::Future;
 use std::rc::Rc;
 
 /// The kernel's own bound (`MAX_RW_COUNT`): the largest multiple of 4 KiB below 2 GiB. It would cut longer requests to this.
@@ -97,7 +97,7 @@ impl Ring {
         fd: &Fd,
         buf: B,
         offset: u64,
-    ) -> impl Future<Output = BufResult<B>> + use<B> {
+    ) -> impl Link<Output = BufResult<B>> + use<B> {
         Op::new(self, Read(Transfer { buf, fd: fd.clone() }, offset))
     }
 
@@ -113,7 +113,7 @@ impl Ring {
         fd: &Fd,
         buf: B,
         offset: u64,
-    ) -> impl Future<Output = BufResult<B>> + use<B> {
+    ) -> impl Link<Output = BufResult<B>> + use<B> {
         Op::new(self, Write(Transfer { buf, fd: fd.clone() }, offset))
     }
 }

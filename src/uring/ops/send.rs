@@ -24,6 +24,7 @@ struct Sending<B> {
 unsafe impl<B: IoBuf> Operation for Sending<B> {
     type Held = Transfer<B>;
     type Output = BufResult<B>;
+    const IS_PATIENT: bool = true;
 
     #[inline]
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {

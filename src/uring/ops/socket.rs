@@ -37,6 +37,7 @@ impl Payload<Completion> for Connect {}
 unsafe impl Operation for Connect {
     type Held = Self;
     type Output = io::Result<()>;
+    const IS_PATIENT: bool = true;
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self) {
         let (fd, flags) = self.fd.target(ring);
@@ -70,6 +71,7 @@ impl Payload<Completion> for Accepting {
 unsafe impl Operation for Accepting {
     type Held = Self;
     type Output = io::Result<OwnedFd>;
+    const IS_PATIENT: bool = true;
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self) {
         let (fd, flags) = self.0.target(ring);

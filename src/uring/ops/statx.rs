@@ -4,6 +4,7 @@
 
 use super::open::c_path;
 use crate::inflight::Payload;
+use crate::uring::Link;
 use crate::uring::op::{Op, Operation};
 use crate::uring::queues::Completion;
 use crate::uring::{Fd, Ring};
@@ -11,7 +12,6 @@ use io_uring::{opcode, squeue::Entry, types};
 use rustix::fs::{AtFlags, CWD, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
-use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
@@ -71,7 +71,7 @@ impl Ring {
         path: &Path,
         flags: AtFlags,
         mask: StatxFlags,
-    ) -> impl Future<Output = io::Result<Statx>> + use<> {
+    ) -> impl Link<Output = io::Result<Statx>> + use<> {
         Op::new(self, Query { path: c_path(path), fd: None, flags, mask })
     }
 
@@ -83,7 +83,7 @@ impl Ring {
         self: &Rc<Self>,
         fd: &Fd,
         mask: StatxFlags,
-    ) -> impl Future<Output = io::Result<Statx>> + use<> {
+    ) -> impl Link<Output = io::Result<Statx>> + use<> {
         let flags = AtFlags::EMPTY_PATH;
         Op::new(self, Query { path: Ok(CString::default()), fd: Some(fd.clone()), flags, mask })
     }

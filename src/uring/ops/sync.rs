@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "vouches for the entries")]
 
 use crate::inflight::Payload;
+use crate::uring::Link;
 use crate::uring::op::{Op, Operation};
 use crate::uring::queues::Completion;
 use crate::uring::{Fd, Ring};
@@ -10,7 +11,6 @@ use io_uring::types::FsyncFlags;
 use io_uring::{opcode, squeue::Entry};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
-use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ impl Ring {
     ///
     /// # Errors
     /// Those of `fsync(2)`. After `EIO` the unwritten data may be lost: a second call that succeeds proves nothing.
-    pub fn sync_all(self: &Rc<Self>, fd: &Fd) -> impl Future<Output = io::Result<()>> + use<> {
+    pub fn sync_all(self: &Rc<Self>, fd: &Fd) -> impl Link<Output = io::Result<()>> + use<> {
         Op::new(self, Sync(fd.clone(), FsyncFlags::empty()))
     }
 
@@ -70,7 +70,7 @@ impl Ring {
     ///
     /// # Errors
     /// As [`sync_all`](Self::sync_all).
-    pub fn sync_data(self: &Rc<Self>, fd: &Fd) -> impl Future<Output = io::Result<()>> + use<> {
+    pub fn sync_data(self: &Rc<Self>, fd: &Fd) -> impl Link<Output = io::Result<()>> + use<> {
         Op::new(self, Sync(fd.clone(), FsyncFlags::DATASYNC))
     }
 
@@ -83,7 +83,7 @@ impl Ring {
         fd: &Fd,
         flags: FallocateFlags,
         bytes: Range<u64>,
-    ) -> impl Future<Output = io::Result<()>> + use<> {
+    ) -> impl Link<Output = io::Result<()>> + use<> {
         Op::new(self, Allocate(fd.clone(), flags, bytes))
     }
 }

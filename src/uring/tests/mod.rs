@@ -6,13 +6,20 @@ mod errors;
 mod features;
 mod files;
 mod fixed;
+mod hostile;
+mod idle;
+mod link;
 pub(crate) mod quarantine;
+mod recv;
 mod sleep;
 mod sockets;
+mod streams;
 mod turns;
 
-use super::{Config, Fd, Ring, Setup};
+use super::stream::Source;
+use super::{Answers, Config, Fd, Features, Ring, Setup};
 use crate::reactor::driver::Driver;
+use futures::stream::Stream;
 use rustix::fs::{Mode, OFlags};
 use std::future::Future;
 use std::path::Path;
@@ -32,10 +39,31 @@ fn ring_with(config: Config) -> Rc<Ring> {
     Ring::new(&Config { entries: 64, in_flight_max: 64, ..config }).unwrap()
 }
 
+/// A ring that uses at most these features.
+fn ring_using(setup: Setup, features: Features) -> Rc<Ring> {
+    Ring::new(&Config { setup, entries: 8, features, ..Config::default() }).unwrap()
+}
+
+/// Turns until the stream has an item.
+fn next<T: Source>(ring: &Ring, stream: &mut Answers<T>) -> Option<T::Item> {
+    block_on(ring, stream.next())
+}
+
+/// The stream's item if it is there.
+fn try_next<T: Source>(stream: &mut Answers<T>) -> Poll<Option<T::Item>> {
+    std::pin::Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
 /// One turn of the ring alone.
 fn turn(ring: &Ring) -> usize {
     ring.flush();
     ring.poll()
+}
+
+fn turn_often(ring: &Ring, times: usize) {
+    for _ in 0..times {
+        turn(ring);
+    }
 }
 
 fn block_on<F: Future>(ring: &Ring, future: F) -> F::Output {

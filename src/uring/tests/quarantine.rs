@@ -53,6 +53,10 @@ impl Watched {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..][..self.len]
     }
+
+    pub(super) fn fill(&mut self, byte: u8) {
+        self.bytes[self.start..][..self.len].fill(byte);
+    }
 }
 
 impl Drop for Watched {
