@@ -94,13 +94,9 @@ impl Measure {
     }
 }
 
-/// The middle of the samples, between the two in the middle if their number is even, or 0 if there are none.
+/// The middle of the samples, or 0 if there are none.
 pub fn median(samples: &mut [f64]) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    match samples {
-        [] => 0.0,
-        _ => (samples[(samples.len() - 1) / 2] + samples[samples.len() / 2]) / 2.0,
-    }
+    percentile(samples, 50)
 }
 
 /// The sample below which `percent` of all lie, or 0 if there are none.
