@@ -100,7 +100,7 @@ impl Socket {
 
     /// The next bytes or packet; or, by the flags, a look at them.
     #[inline]
-    pub(super) fn recv<B: IoBufMut>(&self, buf: B, flags: RecvFlags) -> uring::Recv<B> {
+    pub(super) fn recv<B: IoBufMut>(&self, buf: B, flags: RecvFlags) -> uring::RecvOp<B> {
         self.0.ring.recv(&self.0.fd, buf, flags)
     }
 
@@ -111,7 +111,7 @@ impl Socket {
     }
 
     /// One packet.
-    pub(super) fn send<B: IoBuf>(&self, buf: B) -> uring::Send<B> {
+    pub(super) fn send<B: IoBuf>(&self, buf: B) -> uring::SendOp<B> {
         self.0.ring.send(&self.0.fd, buf, SendFlags::empty())
     }
 
@@ -167,7 +167,7 @@ impl Future for Accept {
 
 /// A read of a stream.
 #[must_use = "operations start when first polled"]
-pub struct Reading<B: IoBufMut>(uring::Recv<B>);
+pub struct Reading<B: IoBufMut>(uring::RecvOp<B>);
 
 impl<B: IoBufMut> Future for Reading<B> {
     type Output = BufResult<B>;
@@ -186,7 +186,7 @@ impl<B: IoBufMut> fmt::Debug for Reading<B> {
 
 /// A write to a stream.
 #[must_use = "operations start when first polled"]
-pub struct Writing<B: IoBuf>(uring::Send<B>);
+pub struct Writing<B: IoBuf>(uring::SendOp<B>);
 
 impl<B: IoBuf> Future for Writing<B> {
     type Output = BufResult<B>;

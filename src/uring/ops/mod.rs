@@ -21,6 +21,6 @@ pub(super) mod timeout;
 mod vectored;
 
 pub use msg::{Bufs, Enclosed, Received};
-pub use receive::Recv;
-pub use send::Send;
+pub use receive::RecvOp;
+pub use send::SendOp;
 pub use socket::Accept;

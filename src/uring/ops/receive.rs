@@ -46,9 +46,9 @@ unsafe impl<B: IoBufMut> Operation for Receive<B> {
 
 /// The future of [`Ring::recv`].
 #[must_use = "operations start when first polled"]
-pub struct Recv<B: IoBufMut>(Op<Receive<B>>);
+pub struct RecvOp<B: IoBufMut>(Op<Receive<B>>);
 
-impl<B: IoBufMut> Future for Recv<B> {
+impl<B: IoBufMut> Future for RecvOp<B> {
     type Output = BufResult<B>;
 
     #[inline]
@@ -57,9 +57,9 @@ impl<B: IoBufMut> Future for Recv<B> {
     }
 }
 
-impl<B: IoBufMut> fmt::Debug for Recv<B> {
+impl<B: IoBufMut> fmt::Debug for RecvOp<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").finish_non_exhaustive()
+        f.debug_struct("RecvOp").finish_non_exhaustive()
     }
 }
 
@@ -72,7 +72,7 @@ impl Ring {
     /// # Errors
     /// Those of `recv(2)`, with their OS code and the buffer.
     #[inline]
-    pub fn recv<B: IoBufMut>(self: &Rc<Self>, fd: &Fd, buf: B, flags: RecvFlags) -> Recv<B> {
-        Recv(Op::new(self, Receive { held: Transfer { buf, fd: fd.clone() }, flags }))
+    pub fn recv<B: IoBufMut>(self: &Rc<Self>, fd: &Fd, buf: B, flags: RecvFlags) -> RecvOp<B> {
+        RecvOp(Op::new(self, Receive { held: Transfer { buf, fd: fd.clone() }, flags }))
     }
 }

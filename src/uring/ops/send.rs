@@ -43,9 +43,9 @@ unsafe impl<B: IoBuf> Operation for Sending<B> {
 
 /// The future of [`Ring::send`].
 #[must_use = "operations start when first polled"]
-pub struct Send<B: IoBuf>(Op<Sending<B>>);
+pub struct SendOp<B: IoBuf>(Op<Sending<B>>);
 
-impl<B: IoBuf> Future for Send<B> {
+impl<B: IoBuf> Future for SendOp<B> {
     type Output = BufResult<B>;
 
     #[inline]
@@ -54,9 +54,9 @@ impl<B: IoBuf> Future for Send<B> {
     }
 }
 
-impl<B: IoBuf> fmt::Debug for Send<B> {
+impl<B: IoBuf> fmt::Debug for SendOp<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Send").finish_non_exhaustive()
+        f.debug_struct("SendOp").finish_non_exhaustive()
     }
 }
 
@@ -69,7 +69,7 @@ impl Ring {
     /// # Errors
     /// Those of `send(2)`, with their OS code and the buffer.
     #[inline]
-    pub fn send<B: IoBuf>(self: &Rc<Self>, fd: &Fd, buf: B, flags: SendFlags) -> Send<B> {
-        Send(Op::new(self, Sending { held: Transfer { buf, fd: fd.clone() }, flags }))
+    pub fn send<B: IoBuf>(self: &Rc<Self>, fd: &Fd, buf: B, flags: SendFlags) -> SendOp<B> {
+        SendOp(Op::new(self, Sending { held: Transfer { buf, fd: fd.clone() }, flags }))
     }
 }
