@@ -41,6 +41,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("benches/peers/src/bin/limits.rs", "the time stamp counter is read by an instruction"),
     ("benches/peers/src/bin/glommio.rs", "a listener is adopted by its descriptor"),
     ("benches/peers/src/echo/client.rs", "entries with pointers that the kernel follows"),
+    ("benches/peers/src/bin/limits/raw_ring.rs", "entries with pointers that the kernel follows"),
     ("benches/peers/src/memory.rs", "an allocator that counts"),
     ("benches/uring.rs", "a ring written by hand, to hold ours against"),
     ("src/app/signal.rs", "a signal handler, which must be async-signal-safe"),

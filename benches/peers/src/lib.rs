@@ -6,6 +6,7 @@
 mod countdown;
 mod cross;
 mod echo;
+mod io;
 mod local;
 mod mailbox;
 mod measure;
@@ -15,6 +16,7 @@ mod runtime;
 mod timers;
 
 pub use echo::BUFFER;
+pub use io::{PAGE, Places, data_file, open_direct, page_within, print_reads, reads_and_cpu};
 pub use mailbox::{Job, Mailbox, serve_mailbox};
 pub use measure::{
     Measure, cpu_time, far_thread, finish, median, percentile, pin, spin_for, this_core, unpin,
@@ -51,6 +53,13 @@ pub fn main<R: Runtime>() -> ! {
         "timer" => timers::create_cancel::<R>(&measure),
         "sleeps_10k" => timers::sleeps::<R>(&measure, 10_000),
         "sleeps_100k" => timers::sleeps::<R>(&measure, 100_000),
+        "read_1_poll" => io::reads::<R>(&measure, Idle::Poll, 1),
+        "read_1" => io::reads::<R>(&measure, Idle::Park, 1),
+        "read_32" => io::reads::<R>(&measure, Idle::Park, 32),
+        "read_128" => io::reads::<R>(&measure, Idle::Park, 128),
+        "nop_1" => io::nops::<R>(&measure, 1),
+        "nop_32" => io::nops::<R>(&measure, 32),
+        "nop_128" => io::nops::<R>(&measure, 128),
         other => match R::own(other, &measure) {
             true => {}
             false => measure.refuse("this runtime has no such row"),

@@ -43,7 +43,24 @@ impl Row {
 }
 
 /// The rows of the `limits` binary.
-const LIMITS: &[&str] = &["malloc_free", "rdtsc", "cache_line", "unpark", "spsc", "spsc_batch"];
+const LIMITS: &[&str] = &[
+    "malloc_free",
+    "rdtsc",
+    "cache_line",
+    "unpark",
+    "spsc",
+    "spsc_batch",
+    "raw_1_poll",
+    "raw_1",
+    "raw_1_cpu",
+    "raw_32",
+    "raw_32_cpu",
+    "raw_128",
+    "raw_128_cpu",
+    "raw_nop_1",
+    "raw_nop_32",
+    "raw_nop_128",
+];
 
 /// The rows that have two polling cores talk.
 const TWO_CORES: &[&str] =
@@ -77,6 +94,8 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("timer", "Timers"),
     ("tcp_echo", "Network"),
     ("bytes_per_task", "Memory"),
+    ("read_1_poll", "4 KiB random reads, O_DIRECT"),
+    ("nop_1", "An operation that does nothing"),
     ("idle_0", "The idle turn"),
 ];
 
@@ -100,6 +119,16 @@ pub const ROWS: &[Row] = &[
     row("unpark", "unpark", "park/unpark there and back, 2 cores", "µs", None),
     row("spsc", "spsc", "SPSC ring, 2 cores", "M/s", None),
     row("spsc_batch", "spsc_batch", "SPSC ring, batches of 16", "M/s", None),
+    row("raw_1_poll", "raw_1_poll", "raw ring: reads, depth 1, polling", "k/s", None),
+    row("raw_1", "raw_1", "raw ring: reads, depth 1, sleeping", "k/s", None),
+    row("raw_1_cpu", "raw_1", "  CPU per read", "µs", None),
+    row("raw_32", "raw_32", "raw ring: reads, depth 32", "k/s", None),
+    row("raw_32_cpu", "raw_32", "  CPU per read", "µs", None),
+    row("raw_128", "raw_128", "raw ring: reads, depth 128", "k/s", None),
+    row("raw_128_cpu", "raw_128", "  CPU per read", "µs", None),
+    row("raw_nop_1", "raw_nop_1", "raw ring: NOP, depth 1", "ns", None),
+    row("raw_nop_32", "raw_nop_32", "raw ring: NOP, depth 32", "ns", None),
+    row("raw_nop_128", "raw_nop_128", "raw ring: NOP, depth 128", "ns", None),
     row("spawn_join", "spawn_join", "spawn + join, 100 at a time", "ns", Some("malloc_free")),
     row("spawn_join_alone", "spawn_join_alone", "spawn + join, one at a time", "ns", Some("malloc_free")),
     row("yield", "yield", "yield, 100 tasks", "ns", None),
@@ -123,6 +152,16 @@ pub const ROWS: &[Row] = &[
     row("tcp_echo", "tcp_echo", "TCP echo, 64 connections, messages", "k/s", None),
     row("tcp_echo_cpu", "tcp_echo", "  server's processor time each", "µs", None),
     row("bytes_per_task", "bytes_per_task", "idle task beyond its future", "B", None),
+    row("read_1_poll", "read_1_poll", "depth 1, polling", "k/s", Some("raw_1_poll")),
+    row("read_1", "read_1", "depth 1, sleeping", "k/s", Some("raw_1")),
+    row("read_1_cpu", "read_1", "  CPU per read", "µs", Some("raw_1_cpu")),
+    row("read_32", "read_32", "depth 32", "k/s", Some("raw_32")),
+    row("read_32_cpu", "read_32", "  CPU per read", "µs", Some("raw_32_cpu")),
+    row("read_128", "read_128", "depth 128", "k/s", Some("raw_128")),
+    row("read_128_cpu", "read_128", "  CPU per read", "µs", Some("raw_128_cpu")),
+    row("nop_1", "nop_1", "NOP, depth 1", "ns", Some("raw_nop_1")),
+    row("nop_32", "nop_32", "NOP, depth 32", "ns", Some("raw_nop_32")),
+    row("nop_128", "nop_128", "NOP, depth 128", "ns", Some("raw_nop_128")),
     row("idle_0", "idle_0", "turn with no poller", "ns", Some("rdtsc")),
     row("idle_1", "idle_1", "turn with 1 poller", "ns", Some("rdtsc")),
     row("idle_10", "idle_10", "turn with 10 pollers", "ns", Some("rdtsc")),

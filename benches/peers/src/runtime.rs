@@ -94,6 +94,26 @@ pub trait Runtime: Sized + 'static {
     /// [`BUFFER`](crate::BUFFER) bytes per connection.
     fn echo(listener: TcpListener) -> impl Future<Output = ()> + 'static;
 
+    /// A file opened with O_DIRECT.
+    type File: 'static;
+    /// An aligned page to read into, or nothing where the runtime brings its own.
+    type Page: 'static;
+
+    /// Opens [`data_file`](crate::data_file) for reading past the page cache, in the runtime's best way.
+    fn open() -> impl Future<Output = Self::File>;
+
+    /// A page to read into.
+    fn page() -> Self::Page;
+
+    /// Reads one page at byte `at`.
+    fn read(file: &Self::File, page: Self::Page, at: u64) -> impl Future<Output = Self::Page>;
+
+    /// `count` times the io_uring operation that does nothing, one after the other.
+    fn nops(count: u64) -> impl Future<Output = ()> + 'static {
+        let _ = count;
+        async { unreachable!("refused by `cannot`") }
+    }
+
     /// Why the runtime cannot do a workload at all, for the footnote; known from its documentation, not from a try.
     fn cannot(workload: &str) -> Option<&'static str> {
         let _ = workload;

@@ -4,9 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use compio::BufResult;
-use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::buf::{IntoInner, IoBuf};
+use compio::io::{AsyncRead, AsyncReadAt, AsyncWriteExt};
 use compio::net::TcpListener;
-use peers::{BUFFER, Idle, Mailbox, Runtime, busy, far_thread, joined, serve_mailbox};
+use peers::{
+    BUFFER, Idle, Mailbox, PAGE, Runtime, busy, data_file, far_thread, joined, page_within, serve_mailbox,
+};
 
 fn main() {
     peers::main::<Compio>()
@@ -102,5 +105,31 @@ impl Runtime for Compio {
         let (mailbox, jobs) = Mailbox::new();
         far_thread(move || Self::block_on(idle, serve_mailbox::<Self>(jobs)));
         Self::block_on(idle, async move { work(mailbox).await })
+    }
+
+    type File = compio::fs::File;
+    type Page = (Vec<u8>, usize);
+
+    async fn open() -> Self::File {
+        let mut options = compio::fs::OpenOptions::new();
+        options.read(true).custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32);
+        options.open(data_file()).await.expect("the file opens")
+    }
+
+    fn page() -> Self::Page {
+        page_within()
+    }
+
+    async fn read(file: &Self::File, (buf, start): Self::Page, at: u64) -> Self::Page {
+        let BufResult(read, page) = file.read_at(buf.slice(start..start + PAGE), at).await;
+        assert_eq!(read.expect("the file is read"), PAGE);
+        (page.into_inner(), start)
+    }
+
+    fn cannot(workload: &str) -> Option<&'static str> {
+        match workload {
+            "nop_1" | "nop_32" | "nop_128" => Some("its ring has no public operation that does nothing"),
+            _ => None,
+        }
     }
 }

@@ -14,10 +14,11 @@ use glommio::channels::local_channel::{LocalReceiver, LocalSender, new_unbounded
 use glommio::channels::shared_channel::{
     ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
 };
+use glommio::io::DmaFile;
 use glommio::net::TcpListener;
 use glommio::timer::sleep;
 use glommio::{LocalExecutorBuilder, Placement, spawn_local};
-use peers::{Idle, Job, Remote, Runtime, far_thread, this_core};
+use peers::{Idle, Job, PAGE, Remote, Runtime, data_file, far_thread, this_core};
 
 fn main() {
     peers::main::<Glommio>()
@@ -109,6 +110,27 @@ impl Runtime for Glommio {
         let (far_answers, answers) = new_bounded(MAILBOX);
         far_thread(move || Self::block_on(idle, serve(far_jobs, far_answers)));
         Self::block_on(idle, async move { work(Shared::connect(jobs, answers).await).await })
+    }
+
+    type File = DmaFile;
+    type Page = ();
+
+    async fn open() -> DmaFile {
+        DmaFile::open(data_file()).await.expect("the file opens")
+    }
+
+    fn page() {}
+
+    async fn read(file: &DmaFile, (): (), at: u64) {
+        let page = file.read_at_aligned(at, PAGE).await.expect("the file is read");
+        assert_eq!(page.len(), PAGE);
+    }
+
+    fn cannot(workload: &str) -> Option<&'static str> {
+        match workload {
+            "nop_1" | "nop_32" | "nop_128" => Some("its ring has no public operation that does nothing"),
+            _ => None,
+        }
     }
 }
 

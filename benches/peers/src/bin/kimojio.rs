@@ -12,7 +12,7 @@ use kimojio::{
     MessagePipeReceiver, MessagePipeSender, ReceiverUnbounded, SenderUnbounded, async_channel_unbounded,
     make_message_pipe_oneway_sync, operations,
 };
-use peers::{BUFFER, Idle, Remote, Runtime, far_thread, joined};
+use peers::{BUFFER, Idle, PAGE, Remote, Runtime, far_thread, joined, open_direct, page_within};
 
 fn main() {
     peers::main::<Kimojio>()
@@ -127,6 +127,29 @@ impl Runtime for Kimojio {
         });
         let handle = rx.recv().expect("core 1 starts");
         Self::block_on(idle, async move { work(Handle::open(handle).await).await })
+    }
+
+    type File = std::fs::File;
+    type Page = (Vec<u8>, usize);
+
+    async fn open() -> Self::File {
+        open_direct()
+    }
+
+    fn page() -> Self::Page {
+        page_within()
+    }
+
+    async fn read(file: &Self::File, (mut buf, start): Self::Page, at: u64) -> Self::Page {
+        let read = kimojio::operations::pread(file, &mut buf[start..start + PAGE], at).await;
+        assert_eq!(read.expect("the file is read"), PAGE);
+        (buf, start)
+    }
+
+    async fn nops(count: u64) {
+        for _ in 0..count {
+            kimojio::operations::nop().await.expect("nothing is done");
+        }
     }
 
     fn cannot(workload: &str) -> Option<&'static str> {

@@ -1,6 +1,9 @@
 //! The limits: what an allocation, a cache line between two cores, a sleeping thread and a bare ring cost here.
 #![expect(unsafe_code, reason = "rdtsc is an unsafe intrinsic")]
 
+#[path = "limits/raw_ring.rs"]
+mod raw_ring;
+
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::time::{Duration, Instant};
@@ -10,6 +13,9 @@ use peers::{Measure, far_thread, finish, median, pin, spin_for};
 fn main() {
     let measure = Measure::from_args("limits");
     pin(0);
+    if raw_ring::run(&measure) {
+        finish()
+    }
     let value = match measure.workload.as_str() {
         "malloc_free" => malloc_free(&measure),
         "rdtsc" => rdtsc(&measure),

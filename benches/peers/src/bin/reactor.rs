@@ -2,14 +2,18 @@
 
 use std::future::Future;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use peers::{BUFFER, Idle, Measure, Remote, Runtime, joined};
+use peers::{BUFFER, Idle, Measure, PAGE, Remote, Runtime, data_file, joined};
 use reactor::io::{IoBuf, ReadOwned, WriteOwned};
 use reactor::net::TcpListener;
 use reactor::sync::{local, spsc};
-use reactor::{Core, JoinHandle, LocalExecutor, Mode, Poller, app, post, spawn_local, spawn_on};
+use reactor::sys::dma::{DmaBuf, DmaPool};
+use reactor::uring::{Fd, Ring};
+use reactor::{Core, JoinHandle, LocalExecutor, Poller, app, post, spawn_local, spawn_on};
+use rustix::fs::{Mode, OFlags};
 
 fn main() {
     peers::main::<Reactor>()
@@ -17,10 +21,10 @@ fn main() {
 
 struct Reactor;
 
-fn mode(idle: Idle) -> Mode {
+fn mode(idle: Idle) -> reactor::Mode {
     match idle {
-        Idle::Park => Mode::Interrupt,
-        Idle::Poll => Mode::Poll,
+        Idle::Park => reactor::Mode::Interrupt,
+        Idle::Poll => reactor::Mode::Poll,
     }
 }
 
@@ -131,6 +135,33 @@ impl Runtime for Reactor {
             far.await.expect("the far side ends");
             value
         })
+    }
+
+    type File = (Rc<Ring>, Fd);
+    type Page = DmaBuf;
+
+    async fn open() -> Self::File {
+        let ring = Ring::current().expect("the core has a ring");
+        let flags = OFlags::RDONLY | OFlags::DIRECT;
+        let file = ring.open(&data_file(), flags, Mode::empty()).await.expect("the file opens");
+        (ring, file)
+    }
+
+    fn page() -> DmaBuf {
+        DmaPool::local().alloc(PAGE).expect("the pool has a page")
+    }
+
+    async fn read((ring, file): &Self::File, page: DmaBuf, at: u64) -> DmaBuf {
+        let (read, page) = ring.read_at(file, page, at).await;
+        assert_eq!(read.expect("the file is read"), PAGE);
+        page
+    }
+
+    async fn nops(count: u64) {
+        let ring = Ring::current().expect("the core has a ring");
+        for _ in 0..count {
+            ring.nop().await.expect("nothing is done");
+        }
     }
 
     fn own(workload: &str, measure: &Measure) -> bool {

@@ -3,10 +3,11 @@
 //! Polling is a loop around `try_tick`: under `run` a task that always yields would hold the others back for 200 ticks.
 
 use std::future::{Future, pending};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peers::{Idle, Remote, Runtime, far_thread};
+use peers::{Idle, PAGE, Remote, Runtime, far_thread, open_direct, page_within};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Executor, LocalExecutor, Task, Timer, channel};
 
@@ -106,6 +107,32 @@ impl Runtime for Smol {
             },
         });
         Self::block_on(idle, async move { work(FarExecutor(executor)).await })
+    }
+
+    type File = Arc<std::fs::File>;
+    type Page = (Vec<u8>, usize);
+
+    async fn open() -> Self::File {
+        Arc::new(open_direct())
+    }
+
+    fn page() -> Self::Page {
+        page_within()
+    }
+
+    async fn read(file: &Self::File, (mut buf, start): Self::Page, at: u64) -> Self::Page {
+        let file = file.clone();
+        let read = smol::unblock(move || {
+            file.read_exact_at(&mut buf[start..start + PAGE], at).map(|()| (buf, start))
+        });
+        read.await.expect("the file is read")
+    }
+
+    fn cannot(workload: &str) -> Option<&'static str> {
+        match workload {
+            "nop_1" | "nop_32" | "nop_128" => Some("it has no ring"),
+            _ => None,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! tokio: one current-thread runtime per core, as `LocalRuntime` or, with `--localset`, as a `LocalSet` in a `Runtime`.
 
 use std::future::Future;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use peers::{Idle, Remote, Runtime, busy, far_thread, joined};
+use peers::{Idle, PAGE, Remote, Runtime, busy, far_thread, joined, open_direct, page_within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, LocalOptions};
@@ -115,6 +117,32 @@ impl<const LOCAL_SET: bool> Runtime for Tokio<LOCAL_SET> {
         });
         let remote = FarHandle(rx.recv().expect("core 1 starts"));
         Self::block_on(idle, async move { work(remote).await })
+    }
+
+    type File = Arc<std::fs::File>;
+    type Page = (Vec<u8>, usize);
+
+    async fn open() -> Self::File {
+        Arc::new(open_direct())
+    }
+
+    fn page() -> Self::Page {
+        page_within()
+    }
+
+    async fn read(file: &Self::File, (mut buf, start): Self::Page, at: u64) -> Self::Page {
+        let file = file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            file.read_exact_at(&mut buf[start..start + PAGE], at).map(|()| (buf, start))
+        });
+        read.await.expect("the pool runs").expect("the file is read")
+    }
+
+    fn cannot(workload: &str) -> Option<&'static str> {
+        match workload {
+            "nop_1" | "nop_32" | "nop_128" => Some("it has no ring"),
+            _ => None,
+        }
     }
 }
 
