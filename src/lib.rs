@@ -12,7 +12,8 @@
 //! | read and write block devices, or write one | [`bdev`] |
 //! | read and write files | [`fs`] |
 //! | talk over sockets; read and write any stream | [`net`], [`io`] |
-//! | call what blocks; end in order | [`app::unblock`], [`app::on_shutdown`] |
+//! | ask the core's ring itself | [`uring`] |
+//! | call what blocks; end in order; hear of SIGHUP | [`app::unblock`], [`app::on_shutdown`], [`signal`] |
 //! | live in somebody else's event loop | [`LocalExecutor`] |
 //!
 //! ```
