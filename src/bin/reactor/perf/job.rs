@@ -137,7 +137,13 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
     while job.goes_on(timing.pace().await) {
         let blocks = job.blocks_of(places.next(&mut random));
         // What a read left is written next: tasks that hold one buffer and wait for a second could wait for each other.
-        let Some(buf) = job.buffer(held.take()).await else { return };
+        let buf = match held.take() {
+            Some(buf) => buf,
+            None => match job.buffer().await {
+                Some(buf) => buf,
+                None => return,
+            },
+        };
         if reads == 100 || (reads > 0 && random.chance(reads)) {
             match timing.time(pin!(job.channel.read_into(blocks.clone(), buf))).await {
                 Ok(same) => held = Some(same),
@@ -156,7 +162,13 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
     let mut timing = Timing::new(&job.clock, &job.tally);
     while let Some(Step { phase, pass, unit }) = windows.take(|| job.goes_on(job.clock.now_ticks())).await {
         let blocks = job.blocks_of(unit);
-        let Some(mut buf) = job.buffer(held.take()).await else { return windows.stop() };
+        let mut buf = match held.take() {
+            Some(buf) => buf,
+            None => match job.buffer().await {
+                Some(buf) => buf,
+                None => return windows.stop(),
+            },
+        };
         match phase {
             Phase::Write => {
                 pass.fill(&mut buf, blocks.start, job.block_size);
@@ -204,12 +216,8 @@ impl Job {
         start..start + self.blocks
     }
 
-    /// The buffer that the task has, or one from the pool.
-    #[inline]
-    async fn buffer(&self, held: Option<DmaBuf>) -> Option<DmaBuf> {
-        if held.is_some() {
-            return held;
-        }
+    /// A buffer from the pool.
+    async fn buffer(&self) -> Option<DmaBuf> {
         match self.channel.alloc(self.work.io_bytes).await {
             Ok(buf) => Some(buf),
             Err(e) => {
