@@ -23,9 +23,7 @@ mod parcel;
 mod streams;
 
 pub(crate) use parcel::{Parcel, Payload};
-#[cfg(all(test, not(loom)))]
-pub(crate) use streams::LINE_MAX;
-pub(crate) use streams::{Answered, Line, Next, Streams};
+pub(crate) use streams::{Answered, LINE_MAX, Line, Next, Streams};
 
 use slab::Slab;
 use std::task::Waker;
@@ -55,6 +53,11 @@ impl Id {
     #[inline]
     pub(crate) fn mark(self) -> bool {
         self.generation & 1 == 1
+    }
+
+    /// The same operation, marked or not.
+    pub(crate) fn marked(self, mark: bool) -> Self {
+        Self { generation: self.generation & !1 | u32::from(mark), ..self }
     }
 }
 

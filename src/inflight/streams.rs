@@ -5,6 +5,8 @@
 //! stand in a line, a list through nodes that all lines share: none is allocated once there are enough of them. A line that
 //! has grown to [`LINE_MAX`] tells the driver to cancel the operation; the stream asks again when it has taken all of them,
 //! so that a consumer who is slow or gone never holds more than that and what the device answers before it has understood.
+//! A cancel may find the operation at work and change nothing. The driver learns that from the device's answer to it, and
+//! repeats it for as long as the operation is [in flight](Streams::is_in_flight).
 //!
 //! ```text
 //!            ┌─1 queue──▶ Queued ──────────9 orphan──────────────────▶ free (never submitted)
@@ -36,6 +38,7 @@ pub(crate) const LINE_MAX: u32 = 64;
 pub(crate) struct Streams<R, C> {
     slots: Slab<Slot<R>>,
     nodes: Slab<Node<C>>,
+    /// Given to the next slot, always even: the names of streams are unmarked.
     generation: u32,
 }
 
@@ -56,6 +59,12 @@ enum State {
     Ending,
     Ended { was_paused: bool },
     Orphaned,
+}
+
+impl State {
+    fn is_in_flight(self) -> bool {
+        !matches!(self, Self::Queued | Self::Ended { .. })
+    }
 }
 
 struct Node<C> {
@@ -147,7 +156,7 @@ impl<R: Clone, C> Streams<R, C> {
 
     fn insert(&mut self, resource: R, state: State, waker: Waker) -> Id {
         let generation = self.generation;
-        self.generation = generation.wrapping_add(1);
+        self.generation = generation.wrapping_add(2);
         let slot = Slot { resource, state, waker: Some(waker), line: Line::EMPTY, generation };
         let key = self.slots.insert(slot);
         assert!(key < KEYS_MAX, "streams in flight: {key}");
@@ -179,8 +188,7 @@ impl<R: Clone, C> Streams<R, C> {
             (State::Flowing | State::Pausing | State::Ending, true) => {
                 slot.state = State::Ended { was_paused: slot.state == State::Pausing };
             }
-            // In `Pausing` as well: a cancel that found the operation at work may have changed nothing.
-            (State::Flowing | State::Pausing, false) if (slot.line.len + 1) % LINE_MAX == 0 => {
+            (State::Flowing, false) if slot.line.len + 1 == LINE_MAX => {
                 slot.state = State::Pausing;
                 slot.line.push(&mut self.nodes, answer);
                 return Answered::Full(slot.waker.take());
@@ -265,11 +273,17 @@ impl<R: Clone, C> Streams<R, C> {
         line.pop(&mut self.nodes)
     }
 
+    /// Whether the device will answer the operation again. False too for one that is long gone.
+    pub(crate) fn is_in_flight(&self, id: Id) -> bool {
+        let slot = self.slots.get(id.key as usize).filter(|slot| slot.generation == id.generation);
+        slot.is_some_and(|slot| slot.state.is_in_flight())
+    }
+
     /// The operations that the device will answer.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = Id> + '_ {
         self.slots
             .iter()
-            .filter(|(_, slot)| !matches!(slot.state, State::Queued | State::Ended { .. }))
+            .filter(|(_, slot)| slot.state.is_in_flight())
             .map(|(key, slot)| Id { key: key as u32, generation: slot.generation })
     }
 

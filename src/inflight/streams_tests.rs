@@ -57,11 +57,26 @@ fn a_full_line_asks_for_a_cancel_and_says_so_at_the_end() {
     let (mut ops, id, _resource) = started();
     for answer in 0..3 * LINE_MAX {
         let is_full = matches!(ops.answer(id, answer, false), Answered::Full(_));
-        assert_eq!(is_full, (answer + 1) % LINE_MAX == 0, "after {answer}");
+        assert_eq!(is_full, answer + 1 == LINE_MAX, "after {answer}");
     }
     let _ = ops.answer(id, u32::MAX, true);
     assert!((0..3 * LINE_MAX).all(|answer| next(&mut ops, id) == Some(answer)));
     assert!(matches!(ops.poll(id, Waker::noop()), Next::Last { was_paused: true, .. }));
+}
+
+#[test]
+fn a_stream_is_in_flight_until_its_last_answer_and_its_successor_is_another() {
+    let (mut ops, resource) = (Ops::new(), Rc::new(()));
+    let id = ops.queue(resource.clone(), Waker::noop().clone());
+    assert!(!ops.is_in_flight(id) && ops.submit(id) && ops.is_in_flight(id));
+    let _ = ops.orphan(id);
+    let _ = ops.answer(id, 1, false);
+    assert!(ops.is_in_flight(id) && !ops.is_in_flight(id.marked(true)));
+    let _ = ops.answer(id, 2, true);
+    let successor = ops.start(resource, Waker::noop().clone());
+    assert!(!ops.is_in_flight(id) && ops.is_in_flight(successor));
+    let _ = ops.answer(successor, 3, true);
+    assert!(!ops.is_in_flight(successor));
 }
 
 #[test]

@@ -35,10 +35,6 @@ const OPERATIONS: [(Features, u8); 6] = [
     (Features::TRUNCATE, opcode::Ftruncate::CODE),
 ];
 
-/// A cancel that meets a repeating timeout as it goes off is lost here (Linux 6.18), and the timeout goes on for ever: rings do
-/// without.
-const TIMEOUTS_END: bool = false;
-
 /// The features that do not show in how a ring is made: operations, and answering more than once.
 pub(super) fn known() -> Result<Features, Error> {
     Ok(once(&KNOWN, || Probe::ask_one(&small().build()?))?.features)
@@ -103,7 +99,7 @@ impl Probe {
             | Features::BUFFER_RINGS.when(is_5_19)
             | Features::ACCEPT_MULTISHOT.when(is_5_19)
             | Features::RECV_MULTISHOT.when(is_6_0)
-            | Features::TIMEOUT_MULTISHOT.when(TIMEOUTS_END && repeats_timeouts());
+            | Features::TIMEOUT_MULTISHOT.when(repeats_timeouts());
         for (feature, opcode) in OPERATIONS {
             features = features | feature.when(supported.is_supported(opcode));
         }

@@ -48,7 +48,8 @@ pub(super) enum Reaped {
 #[derive(Clone, Copy)]
 struct Cancel(u64);
 
-/// `user_data` of cancels. No operation has it: keys stay below `KEYS_MAX`.
+/// `user_data` of cancels, but for those of one stream: they have that of the stream, marked, as theirs may have to be repeated.
+/// No operation has it: keys stay below `KEYS_MAX`.
 const CANCEL: u64 = u64::MAX;
 /// Set in the `user_data` of streams, and of cancels: all that is not the answer to an operation that answers once.
 const SPECIAL: u64 = 1 << 31;

@@ -4,6 +4,7 @@
 
 #![expect(unsafe_code, reason = "vouches for entries that point to a time")]
 
+use crate::inflight::LINE_MAX;
 use crate::uring::completion::Completion;
 use crate::uring::stream::{Answers, Armed, Claimed, Source};
 use crate::uring::{Features, Ring};
@@ -54,7 +55,10 @@ unsafe impl Source for Ticks {
         let seconds = time.as_secs().min(i64::MAX as u64);
         // SAFETY: nothing is in flight, so the kernel does not read it; the value is `!Sync`.
         unsafe { *self.time.get() = Timespec::new().sec(seconds).nsec(time.subsec_nanos()) };
-        Armed::Entry(opcode::Timeout::new(self.time.get()).flags(flags).build())
+        // A repeating timeout ends by itself after a line of ticks: one whose period is shorter than the core's turn has always
+        // gone off again when the kernel reads a cancel, and so is never found by any. A single one has no use for the count.
+        let count = if flags.contains(TimeoutFlags::MULTISHOT) { LINE_MAX } else { 0 };
+        Armed::Entry(opcode::Timeout::new(self.time.get()).count(count).flags(flags).build())
     }
 
     fn claim(&self, completion: Completion) -> Claimed<io::Result<()>> {
@@ -71,7 +75,7 @@ impl Ring {
     /// Yields once per `period`, by the kernel's monotonic clock, from the first poll on. Ticks that are not taken wait, some 64 of
     /// them; after those the next period begins when they have been taken.
     ///
-    /// With a multishot timeout (Linux 6.4) the kernel is asked once; before, for each tick.
+    /// With a multishot timeout (Linux 6.4) the kernel is asked once for each 64 ticks; before, for each of them.
     ///
     /// # Errors
     /// `EINVAL` for a period of zero; `ECANCELED` when the ring ends. The stream ends after an error.

@@ -59,12 +59,16 @@ impl Queues {
         let mut queue = self.uring.submission();
         while self.cancels_in_flight < self.in_flight_max && !queue.is_full() {
             let Some(cancel) = self.cancels.pop_front() else { break };
-            let entry = match cancel {
-                Cancel(CANCEL) => opcode::AsyncCancel2::new(CancelBuilder::any()).build(),
-                Cancel(one) => opcode::AsyncCancel::new(one).build(),
+            let (entry, bits) = match cancel {
+                Cancel(CANCEL) => (opcode::AsyncCancel2::new(CancelBuilder::any()).build(), CANCEL),
+                Cancel(one) if one & SPECIAL == 0 => (opcode::AsyncCancel::new(one).build(), CANCEL),
+                Cancel(stream) => {
+                    let marked = Id::from_bits(stream).marked(true).to_bits();
+                    (opcode::AsyncCancel::new(stream).build(), marked)
+                }
             };
             // SAFETY: a cancel points to no memory.
-            unsafe { queue.push(&entry.user_data(CANCEL)) }.expect("there is room");
+            unsafe { queue.push(&entry.user_data(bits)) }.expect("there is room");
             self.cancels_in_flight += 1;
             self.counters.submitted += u64::from(self.has_thread);
         }
@@ -150,13 +154,12 @@ impl Queues {
         if self.ops_in_flight + self.patient_in_flight == 0 || self.is_polling {
             return;
         }
+        // Streams each by themselves: a cancel of all does not say whom it has missed.
+        self.cancels.extend(self.streams.unanswered().map(|id| Cancel(id.to_bits() | SPECIAL)));
         match self.setup {
             // Whoever has COOP_TASKRUN has ASYNC_CANCEL_ANY: both came with Linux 5.19.
             Setup::Deferred | Setup::Cooperative => self.cancels.push_back(Cancel(CANCEL)),
-            Setup::Plain => {
-                self.cancels.extend(self.ops.unanswered().map(|id| Cancel(id.to_bits())));
-                self.cancels.extend(self.streams.unanswered().map(|id| Cancel(id.to_bits() | SPECIAL)));
-            }
+            Setup::Plain => self.cancels.extend(self.ops.unanswered().map(|id| Cancel(id.to_bits()))),
         }
         self.pump();
     }

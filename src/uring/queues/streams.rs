@@ -1,9 +1,10 @@
 //! Operations that answer more than once, as the queues treat them: started, answered, given up.
 
-use super::{CANCEL, Cancel, Completion, Queues, Reaped, SPECIAL};
+use super::{Cancel, Completion, Queues, Reaped, SPECIAL};
 use crate::inflight::{Answered, Id, Line, Next};
 use crate::uring::stream::Unclaimed;
 use io_uring::squeue;
+use rustix::io::Errno;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -71,8 +72,9 @@ impl Queues {
     /// Handles what is not the answer to an operation that answers once.
     #[inline(never)]
     pub(super) fn reap_special(&mut self, bits: u64, completion: Completion) -> Reaped {
-        if bits == CANCEL {
-            self.cancels_in_flight -= 1;
+        let id = Id::from_bits(bits & !SPECIAL);
+        if id.mark() {
+            self.reap_cancel(id.marked(false), completion);
             return Reaped::Nothing;
         }
         let has_more = completion.has_more();
@@ -80,7 +82,19 @@ impl Queues {
             true => self.counters.continued += 1,
             false => self.patient_in_flight -= 1,
         }
-        self.answer_stream(Id::from_bits(bits & !SPECIAL), completion, !has_more)
+        self.answer_stream(id, completion, !has_more)
+    }
+
+    /// Repeats the cancel of a stream that has changed nothing. The kernel does not find a timeout between going off and being
+    /// armed again, and says so; whatever it does then, the operation answers at least once more.
+    ///
+    /// `id` is nobody's if the cancel was not that of a stream.
+    fn reap_cancel(&mut self, id: Id, completion: Completion) {
+        self.cancels_in_flight -= 1;
+        let has_missed = completion.is(Errno::NOENT) || completion.is(Errno::ALREADY);
+        if has_missed && self.streams.is_in_flight(id) {
+            self.cancel_stream(id);
+        }
     }
 
     /// Answers a stream that still waits for room.

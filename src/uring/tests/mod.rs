@@ -2,6 +2,7 @@
 
 mod cancel;
 mod core;
+mod endings;
 mod errors;
 mod features;
 mod files;
