@@ -6,6 +6,8 @@
 
 mod adapter;
 mod futures_io;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod read;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -112,6 +112,14 @@ impl Handle {
         self.group.iter().any(|peer| self.critical(peer.core, function))
     }
 
+    /// Whether the calling thread is turning `core` of this runtime.
+    #[inline]
+    pub(crate) fn is_turning(&self, core: Core) -> bool {
+        let is_here =
+            |current: &super::Inner| current.core() == core && Arc::ptr_eq(&current.group, &self.group);
+        context::try_with(is_here) == Some(true)
+    }
+
     /// Switches how `core` waits for work, while it runs; `false` if the core is none of this runtime's.
     pub fn set_mode(&self, core: Core, mode: Mode) -> bool {
         self.group.peer(core).map(|peer| peer.set_mode(mode)).is_some()

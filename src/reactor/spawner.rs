@@ -52,8 +52,7 @@ impl LocalSpawn for Spawner {
 
     /// Fails if this thread is not turning the spawner's core.
     fn status_local(&self) -> Result<(), SpawnError> {
-        let is_here = context::try_with(|core| core.core() == self.core && Handle::current() == self.handle);
-        if is_here == Some(true) { Ok(()) } else { Err(SpawnError::shutdown()) }
+        if self.handle.is_turning(self.core) { Ok(()) } else { Err(SpawnError::shutdown()) }
     }
 }
 

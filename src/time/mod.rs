@@ -10,6 +10,8 @@
 mod clock;
 mod instant;
 mod interval;
+#[cfg(feature = "hyper")]
+mod roaming;
 mod sleep;
 #[cfg(all(test, not(loom)))]
 mod testing;
@@ -24,4 +26,6 @@ pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use sleep::{Sleep, sleep, sleep_until};
 pub use timeout::{Elapsed, Timeout, timeout, timeout_at};
 
+#[cfg(feature = "hyper")]
+pub(crate) use roaming::RoamingSleep;
 pub(crate) use timers::Timers;
