@@ -15,9 +15,12 @@ fi
 
 cargo build --examples --all-features
 for name in "${names[@]}"; do
+  # Servers serve until they are interrupted, unless they are only to be tried.
+  arguments=()
+  if [[ $name == *_server ]]; then arguments=(-- --try); fi
   since=$SECONDS
   status=0
-  timeout --foreground 60 cargo run --quiet --all-features --example "$name" </dev/null || status=$?
+  timeout --foreground 60 cargo run --quiet --all-features --example "$name" "${arguments[@]}" </dev/null || status=$?
   if [ "$status" -eq 124 ]; then
     echo "example $name: still running after 60 s" >&2
     exit 1
