@@ -5,6 +5,7 @@
 
 mod client;
 
+use crate::measure::CpuOf;
 use crate::{Idle, Measure, Runtime, far_thread, finish, median};
 use client::Client;
 use std::net::{Ipv4Addr, TcpListener};
@@ -54,25 +55,4 @@ pub(crate) fn run<R: Runtime>(measure: &Measure) {
         finish()
     });
     R::block_on(Idle::Park, R::echo(listener))
-}
-
-/// The processor time of a thread, for others to look up.
-struct CpuOf {
-    path: String,
-}
-
-impl CpuOf {
-    fn this_thread() -> Self {
-        Self { path: format!("/proc/self/task/{}/schedstat", rustix::thread::gettid().as_raw_nonzero()) }
-    }
-
-    fn used(&self) -> Duration {
-        let text = std::fs::read_to_string(&self.path).expect("the kernel keeps schedstats");
-        let ns = text
-            .split(' ')
-            .next()
-            .and_then(|ns| ns.parse().ok())
-            .expect("the first number is the time in ns");
-        Duration::from_nanos(ns)
-    }
 }

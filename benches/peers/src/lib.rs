@@ -6,6 +6,7 @@
 mod countdown;
 mod cross;
 mod echo;
+mod http;
 mod io;
 mod local;
 mod mailbox;
@@ -16,6 +17,7 @@ mod runtime;
 mod timers;
 
 pub use echo::BUFFER;
+pub use http::serve_hello;
 pub use io::{PAGE, Places, data_file, open_direct, page_within, print_reads, reads_and_cpu};
 pub use mailbox::{Job, Mailbox, serve_mailbox};
 pub use measure::{
@@ -50,6 +52,8 @@ pub fn main<R: Runtime>() -> ! {
         "events_1024" => cross::events::<R>(&measure, 1024),
         "channel_cross" => cross::channel::<R>(&measure),
         "tcp_echo" => echo::run::<R>(&measure),
+        "http" => http::run::<R>(&measure, http::Connections::Kept),
+        "http_close" => http::run::<R>(&measure, http::Connections::Closed),
         "timer" => timers::create_cancel::<R>(&measure),
         "sleeps_10k" => timers::sleeps::<R>(&measure, 10_000),
         "sleeps_100k" => timers::sleeps::<R>(&measure, 100_000),

@@ -152,6 +152,27 @@ pub fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// The processor time of a thread, for others to look up.
+pub(crate) struct CpuOf {
+    path: String,
+}
+
+impl CpuOf {
+    pub(crate) fn this_thread() -> Self {
+        Self { path: format!("/proc/self/task/{}/schedstat", rustix::thread::gettid().as_raw_nonzero()) }
+    }
+
+    pub(crate) fn used(&self) -> Duration {
+        let text = std::fs::read_to_string(&self.path).expect("the kernel keeps schedstats");
+        let ns = text
+            .split(' ')
+            .next()
+            .and_then(|ns| ns.parse().ok())
+            .expect("the first number is the time in ns");
+        Duration::from_nanos(ns)
+    }
+}
+
 /// Keeps this thread busy for a while without returning to the runtime.
 pub fn spin_for(duration: Duration) {
     let start = Instant::now();

@@ -114,6 +114,14 @@ pub trait Runtime: Sized + 'static {
         async { unreachable!("refused by `cannot`") }
     }
 
+    /// Whether there is an adapter of the runtime's own for hyper 1.x, and so [`http`](Self::http).
+    const HAS_HYPER: bool = false;
+
+    /// Accepts the connections of `listener` for ever, and has [`serve_hello`](crate::serve_hello) serve each in a task.
+    fn http(listener: TcpListener) -> impl Future<Output = ()> + 'static {
+        async move { unreachable!("{} has no hyper for {listener:?}", Self::NAME) }
+    }
+
     /// Why the runtime cannot do a workload at all, for the footnote; known from its documentation, not from a try.
     fn cannot(workload: &str) -> Option<&'static str> {
         let _ = workload;

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use local_sync::mpsc::unbounded;
 use monoio::buf::IoBufMut;
+use monoio::io::IntoPollIo;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpListener;
 use monoio::{IoUringDriver, RuntimeBuilder};
+use monoio_compat::hyper::MonoioIo;
 use peers::{BUFFER, Idle, Mailbox, PAGE, Runtime, far_thread, open_direct, page_within, serve_mailbox};
 
 fn main() {
@@ -93,6 +95,17 @@ impl Runtime for Monoio {
                     buf.clear();
                 }
             });
+        }
+    }
+
+    const HAS_HYPER: bool = true;
+
+    async fn http(listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            let (stream, _) = listener.accept().await.expect("the listener listens");
+            let stream = stream.into_poll_io().expect("a socket may be polled");
+            Self::spawn_detached(peers::serve_hello(MonoioIo::new(stream)));
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use peers::{BUFFER, Idle, Measure, PAGE, Remote, Runtime, data_file, joined};
-use reactor::io::{IoBuf, ReadOwned, WriteOwned};
+use reactor::io::{Adapter, IoBuf, ReadOwned, WriteOwned};
 use reactor::net::TcpListener;
 use reactor::sync::{local, spsc};
 use reactor::sys::dma::{DmaBuf, DmaPool};
@@ -114,6 +114,16 @@ impl Runtime for Reactor {
                     buf = written.into_inner();
                 }
             });
+        }
+    }
+
+    const HAS_HYPER: bool = true;
+
+    async fn http(listener: std::net::TcpListener) {
+        let listener = TcpListener::try_from(listener).expect("the ring is made");
+        let mut incoming = listener.incoming();
+        while let Some(stream) = incoming.next().await {
+            Self::spawn_detached(peers::serve_hello(Adapter::new(stream.expect("the listener listens"))));
         }
     }
 

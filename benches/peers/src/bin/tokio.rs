@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use peers::{Idle, PAGE, Remote, Runtime, busy, far_thread, joined, open_direct, page_within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -100,6 +101,17 @@ impl<const LOCAL_SET: bool> Runtime for Tokio<LOCAL_SET> {
         loop {
             let (mut stream, _) = listener.accept().await.expect("the listener listens");
             Self::spawn_detached(async move { peers::echo_lent!(stream) });
+        }
+    }
+
+    const HAS_HYPER: bool = true;
+
+    async fn http(listener: std::net::TcpListener) {
+        listener.set_nonblocking(true).expect("a socket may be");
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            let (stream, _) = listener.accept().await.expect("the listener listens");
+            Self::spawn_detached(peers::serve_hello(TokioIo::new(stream)));
         }
     }
 
