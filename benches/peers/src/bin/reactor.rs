@@ -158,7 +158,7 @@ impl Runtime for Reactor {
     }
 
     fn page() -> DmaBuf {
-        DmaPool::local().alloc(PAGE).expect("the pool has a page")
+        DmaPool::local().try_alloc(PAGE).expect("the pool has a page")
     }
 
     async fn read((ring, file): &Self::File, page: DmaBuf, at: u64) -> DmaBuf {
