@@ -37,8 +37,27 @@ impl Ring {
         Self::current_or_new(&Config::default())
     }
 
-    /// As [`current`](Self::current); one made now is made with `config`.
-    pub(crate) fn current_or_new(config: &Config) -> Result<Rc<Self>, Error> {
+    /// As [`current`](Self::current); one that is made now is made with `config`. Whoever comes first decides: files, sockets and
+    /// block devices use the ring that is there.
+    ///
+    /// ```
+    /// use reactor::uring::{Config, Ring};
+    /// # reactor::LocalExecutor::new()?.block_on(async {
+    /// let mut config = Config::default();
+    /// config.workers_max = [2, 2];
+    /// let ring = Ring::current_or_new(&config)?;
+    /// assert!(std::rc::Rc::ptr_eq(&ring, &Ring::current()?));
+    /// # Ok::<(), reactor::uring::Error>(())
+    /// # }).unwrap();
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    /// As [`current`](Self::current).
+    pub fn current_or_new(config: &Config) -> Result<Rc<Self>, Error> {
         context::singleton(|| {
             let ring = Self::new(config)?;
             context::add_driver(ring.clone());
