@@ -61,4 +61,14 @@ pub struct Counters {
     pub waits: u64,
     /// Times that the kernel had more answers than the completion queue has room for.
     pub overflows: u64,
+    /// Answers `EFAULT` to operations that nobody awaited any more: their memory was gone, which no buffer that keeps the promises of
+    /// [`IoBuf`](super::IoBuf) allows.
+    pub faults: u64,
+}
+
+impl Counters {
+    /// Takes note of an answer that nobody awaits.
+    pub(super) fn count_fault(&mut self, completion: Completion) {
+        self.faults += u64::from(completion.is(Errno::FAULT));
+    }
 }

@@ -368,7 +368,10 @@ impl Queues {
     fn answer(&mut self, id: Id, completion: Completion) -> Reaped {
         match self.ops.complete(id, completion) {
             Completed::Wake(waker) => Reaped::Wake(waker),
-            Completed::Abandoned(parcel) => Reaped::Abandon(parcel, completion),
+            Completed::Abandoned(parcel) => {
+                self.counters.count_fault(completion);
+                Reaped::Abandon(parcel, completion)
+            }
         }
     }
 

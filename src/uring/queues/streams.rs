@@ -105,7 +105,10 @@ impl Queues {
 
     fn answer_stream(&mut self, id: Id, completion: Completion, is_last: bool) -> Reaped {
         let waker = match self.streams.answer(id, completion, is_last) {
-            Answered::Abandoned(source) => return Reaped::Unclaimed(source, completion),
+            Answered::Abandoned(source) => {
+                self.counters.count_fault(completion);
+                return Reaped::Unclaimed(source, completion);
+            }
             Answered::Kept(waker) => waker,
             Answered::Full(waker) => {
                 self.cancel_stream(id);
