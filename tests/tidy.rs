@@ -63,6 +63,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/time/tsc.rs", "the time stamp counter is read by an instruction"),
     ("src/uring/", "entries with pointers that the kernel follows"),
     ("tests/app_process.rs", "a filter of system calls, as a sandbox has it"),
+    ("tests/io_drops/buffers.rs", "maps and protects the memory of buffers"),
     ("tests/rules.rs", "a signal handler, for the rule about them"),
     ("tests/task_memory.rs", "an allocator that counts"),
 ];
