@@ -24,6 +24,9 @@ const NONE: &[(&str, &str, &str)] = &[
     ("fs/read_dir", "*", "answers from what was read"),
     ("io/adapter", "*", "moves bytes in memory"),
     ("io/futures_io", "poll_write_vectored", "as poll_write, the bytes being copied alike"),
+    ("io/hyper/executor", "*", "starts tasks"),
+    ("io/hyper/stream", "*", "the adapter's functions that io/futures_io calls as well"),
+    ("io/hyper/timer", "*", "time, no I/O"),
     ("io/tokio_io", "*", "the adapter's functions that io/futures_io calls as well"),
     (
         "io/write",
