@@ -194,9 +194,14 @@ impl Local {
         count
     }
 
+    /// Whether tasks are to be polled.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.queue.len() > 0
+    }
+
     /// Announces that the owner is about to sleep; `false` if it must not.
     pub(crate) fn park(&self, home: &Home) -> bool {
-        if self.queue.len() > 0 {
+        if self.has_ready() {
             return false;
         }
         self.arena.trim();
