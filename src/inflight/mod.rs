@@ -61,8 +61,8 @@ impl Id {
     }
 }
 
-/// Keys stay below this, so that the driver has the bits above for itself.
-pub(crate) const KEYS_MAX: usize = i32::MAX as usize;
+/// Keys stay below this, so that the driver has the bits above and some identities for itself.
+pub(crate) const KEYS_MAX: usize = i32::MAX as usize - 2;
 
 /// The operations in flight on one queue: `R` is what a slot keeps alive, `C` what the device answers.
 pub(crate) struct Inflight<R, C> {
