@@ -1,6 +1,6 @@
 //! What the run loop asks of a driver: a ring or a queue pair that completes operations.
 
-use std::os::fd::BorrowedFd;
+use std::{os::fd::BorrowedFd, time::Duration};
 
 /// A source of completions that the turn polls, flushes and may sleep on.
 pub(crate) trait Driver {
@@ -24,4 +24,20 @@ pub(crate) trait Driver {
 
     /// Asks the device to give up what is in flight (shutdown); completions are still reaped by `poll`.
     fn cancel_all(&self);
+
+    /// Where the core may sleep instead of in its epoll set, if this driver is such a place now. Then it is not [armed](Self::arm)
+    /// before the sleep, and what was queued is handed over with it.
+    fn bed(&self) -> Option<&dyn Bed> {
+        None
+    }
+}
+
+/// A driver whose device wakes the core by itself: one wait for completions, events and time together.
+pub(crate) trait Bed {
+    /// Hands over what is queued, and sleeps until an operation completes, `bell` rings, something in `others` is ready or
+    /// `timeout` is over: all in one system call. May return early.
+    ///
+    /// `bell` is heard by its edges, those included that came before the call and after the last; `others` is an epoll set, asked
+    /// anew for each sleep. Both stay the same for all sleeps of a core.
+    fn sleep(&self, bell: BorrowedFd<'_>, others: Option<BorrowedFd<'_>>, timeout: Option<Duration>);
 }

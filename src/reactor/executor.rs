@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     pub(super) spin_ticks: Cell<u64>,
     pub(super) timer_slack: Cell<Duration>,
     pub(super) is_turning: Cell<bool>,
+    /// A turn has left what it queued in the drivers to the sleep.
+    pub(super) is_flush_due: Cell<bool>,
 }
 
 impl LocalExecutor {
@@ -119,6 +121,7 @@ impl LocalExecutor {
             spin_ticks: Cell::new(clock.ticks_of(Mode::DEFAULT_SPIN)),
             timer_slack: Cell::new(LocalExecutor::DEFAULT_TIMER_SLACK),
             is_turning: Cell::new(false),
+            is_flush_due: Cell::new(false),
             timers: Timers::new(clock),
             group,
         };
@@ -244,7 +247,8 @@ impl LocalExecutor {
     /// | 400 µs | 10 ms | 219 µs | 435 µs |
     ///
     /// The kernel adds its own slack to the sleeps of threads without a real-time policy, 50 µs unless set by `prctl(2)`,
-    /// `PR_SET_TIMERSLACK`; the threads of [`app::Builder`](crate::app::Builder) have none.
+    /// `PR_SET_TIMERSLACK`; the threads of [`app::Builder`](crate::app::Builder) have none, and a core that sleeps in its
+    /// [ring](crate::uring::Features::SLEEP) has none either (since Linux 6.12).
     pub fn set_timer_slack(&self, slack: Duration) {
         self.core.timer_slack.set(slack);
     }

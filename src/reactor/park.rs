@@ -1,4 +1,5 @@
-//! Sleeping: one epoll set per core holds the doorbell and the descriptors of drivers and pollers.
+//! Sleeping: in the core's ring, if it has one to [sleep in](super::driver::Bed), else in an epoll set that holds the doorbell and
+//! the descriptors of drivers.
 //!
 //! ```text
 //!  awake ── prepare_to_sleep: inbox PARKED ──► parked ── wait ──► asleep
@@ -18,19 +19,23 @@
 //!   core looks at everything that both of them rang for. The critical event rings the same bell after the same exchange.
 //! - *A ring may be late.* Its sender cleared PARKED and was held up, and the core woke for another reason: the next wait returns
 //!   at once, in vain, once.
+//! - *An io_uring hears the bell by its edges too*: by a poll that answers again and again and stays with the kernel from sleep to
+//!   sleep. How it keeps to the above stands in `uring/queues/sleep.rs`. The bell is in the set all the same, where the list then has
+//!   an edge that nobody takes: the first wait for the set after sleeps in the io_uring may return in vain, once.
+//! - *The drivers' descriptors are in a set of their own* in the set: an io_uring is told of these without the bell.
 //! - *The counter only grows.* At its limit of 2⁶⁴ − 2 a write fails and makes no edge; [`EventFd::signal`] then empties it first.
 //! - *A host never calls `epoll_wait` on the set*; it polls [`fd`](Parker::fd), which is readable while something in the list is
 //!   ready, and an edge that nobody takes stays. So the counter is read after a sleep of a host's: what is in the list is then
 //!   found not to be ready, and leaves it. Likewise where `epoll_pwait2` is refused, and `ppoll` waits for the set.
 
-use super::Inner;
+use super::{Inner, driver::Bed};
 use crate::sys::eventfd::EventFd;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, epoll, poll},
     io::Errno,
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -54,6 +59,9 @@ const EVENTS_MAX: usize = 4;
 pub(super) struct Parker {
     epoll: OwnedFd,
     doorbell: Arc<EventFd>,
+    /// What else wakes the core, and how many that are.
+    sources: OnceCell<OwnedFd>,
+    sources_len: Cell<usize>,
     parked: Cell<Option<Sleeper>>,
     /// A source that could not be added would not wake the core.
     is_blind: Cell<bool>,
@@ -64,7 +72,14 @@ impl Parker {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, doorbell.as_fd(), epoll::EventData::new_u64(0), edges)?;
-        Ok(Self { epoll, doorbell: doorbell.clone(), parked: Cell::new(None), is_blind: Cell::new(false) })
+        Ok(Self {
+            epoll,
+            doorbell: doorbell.clone(),
+            sources: OnceCell::new(),
+            sources_len: Cell::new(0),
+            parked: Cell::new(None),
+            is_blind: Cell::new(false),
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -73,11 +88,26 @@ impl Parker {
 
     /// Has `source` wake the core. Level-triggered: a source that stays readable keeps the core awake.
     pub(super) fn add(&self, source: BorrowedFd<'_>) -> io::Result<()> {
-        let added = epoll::add(&self.epoll, source, epoll::EventData::new_u64(1), epoll::EventFlags::IN);
-        if added.is_err() {
-            self.is_blind.set(true);
+        let added = self.try_add(source);
+        self.is_blind.set(self.is_blind.get() || added.is_err());
+        added
+    }
+
+    fn try_add(&self, source: BorrowedFd<'_>) -> io::Result<()> {
+        fn add(set: &OwnedFd, source: BorrowedFd<'_>) -> io::Result<()> {
+            Ok(epoll::add(set, source, epoll::EventData::new_u64(1), epoll::EventFlags::IN)?)
         }
-        Ok(added?)
+        let sources = match self.sources.get() {
+            Some(sources) => sources,
+            None => {
+                let sources = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+                add(&self.epoll, sources.as_fd())?;
+                self.sources.get_or_init(|| sources)
+            }
+        };
+        add(sources, source)?;
+        self.sources_len.set(self.sources_len.get() + 1);
+        Ok(())
     }
 
     pub(super) fn may_sleep(&self) -> bool {
@@ -86,6 +116,12 @@ impl Parker {
 
     pub(super) fn set_parked(&self, sleeper: Sleeper) {
         self.parked.set(Some(sleeper));
+    }
+
+    /// Sleeps in `bed`, whose own descriptor is one of the sources. May return early.
+    pub(super) fn sleep_in(&self, bed: &dyn Bed, timeout: Option<Duration>) {
+        let others = self.sources.get().filter(|_| self.sources_len.get() > 1);
+        bed.sleep(self.doorbell.as_fd(), others.map(AsFd::as_fd), timeout);
     }
 
     /// Sleeps until something happens, `timeout` at most. May return early.

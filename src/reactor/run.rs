@@ -1,6 +1,6 @@
 //! Turning until a future is done: when to go round again, spin or sleep; and the end of a core.
 
-use super::{Inner, context::Turning, park::Sleeper};
+use super::{Inner, context::Turning, driver::Driver, park::Sleeper};
 use crate::{sys::unwind::contained, task::Home};
 use std::{
     cell::Cell,
@@ -64,6 +64,7 @@ impl Inner {
                 let waker = root.waker();
                 crate::task::budget::refill();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    self.flush_what_was_put_off();
                     return output;
                 }
             }
@@ -86,7 +87,7 @@ impl Inner {
         }
     }
 
-    /// Whether the core may sleep; from then on senders wake it.
+    /// Whether the core may sleep; from then on senders wake it. Drivers wake it too, but for the one that it sleeps in.
     pub(super) fn prepare_to_sleep(&self, sleeper: Sleeper) -> bool {
         let (peer, home) = (self.peer(), &**self.home());
         let local = home.local().expect("the core is entered");
@@ -97,28 +98,48 @@ impl Inner {
         self.group.balance.sleepers.announce(self.index);
         // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
         // here, or it comes after and rings.
-        if peer.control.critical.is_waiting()
-            || self.group.balance.has_work()
-            || self.drivers.borrow().iter().any(|driver| driver.arm())
-        {
+        if peer.control.critical.is_waiting() || self.group.balance.has_work() || self.arm_drivers(sleeper) {
             self.parker.woken(self);
             return false;
         }
         true
     }
 
+    /// Whether one of them has something to do already.
+    fn arm_drivers(&self, sleeper: Sleeper) -> bool {
+        let drivers = self.drivers.borrow();
+        let bed = if sleeper == Sleeper::RunLoop { self.bed(&drivers) } else { None };
+        drivers.iter().enumerate().any(|(index, driver)| Some(index) != bed && driver.arm())
+    }
+
+    /// Which driver the run loop sleeps in.
+    pub(super) fn bed(&self, drivers: &[Rc<dyn Driver>]) -> Option<usize> {
+        drivers.iter().position(|driver| driver.bed().is_some())
+    }
+
     #[cold]
     fn sleep(&self) {
         if self.clock().is_virtual() && self.timers.next_deadline_us().is_some() {
+            self.flush_what_was_put_off();
             // A virtual clock does not move while the core sleeps; whoever moves it is another thread, and rings no bell.
             return std::thread::yield_now();
         }
-        if self.prepare_to_sleep(Sleeper::RunLoop) {
-            let left = self.timers.time_to_next_deadline();
-            self.parker.wait(left.map(|left| left.max(self.timer_slack.get())));
-            self.parker.woken(self);
-            self.counters.slept(self.clock().now_ticks());
+        if !self.prepare_to_sleep(Sleeper::RunLoop) {
+            return self.flush_what_was_put_off();
         }
+        let left = self.timers.time_to_next_deadline();
+        let left = left.map(|left| left.max(self.timer_slack.get()));
+        let drivers = self.drivers.borrow().clone();
+        match drivers.iter().find_map(|driver| driver.bed()) {
+            Some(bed) => {
+                // It hands over what was put off.
+                self.is_flush_due.set(false);
+                self.parker.sleep_in(bed, left);
+            }
+            None => self.parker.wait(left),
+        }
+        self.parker.woken(self);
+        self.counters.slept(self.clock().now_ticks());
     }
 
     /// The end of the core: futures, pollers, what devices still hold, per-core objects, inbox; in this order.

@@ -1,6 +1,6 @@
 //! One turn of the run loop. This page is the runtime.
 
-use super::{Inner, stats::add};
+use super::{Inner, Mode, stats::add};
 use crate::sys::unwind::contained;
 
 /// Events run per turn: a flood from other cores leaves the pollers waiting for some 10 µs at most.
@@ -38,22 +38,23 @@ impl Turn {
 impl Inner {
     /// One turn with one batch of tasks: those woken by it run in the next turn.
     pub(super) fn turn(&self) -> Turn {
-        self.turn_of(1)
+        self.turn_of(1, false)
     }
 
     /// One turn of the run loop itself, where small batches follow each other. Whether there was anything to do.
     #[inline]
     pub(super) fn quick_turn(&self) -> bool {
-        self.turn_of(POLLS_PER_LOOK);
+        self.turn_of(POLLS_PER_LOOK, true);
         self.counters.is_busy()
     }
 
-    /// Inbox, pollers, drivers, timers, batches of tasks until `polls` are reached or none is left, submission.
+    /// Inbox, pollers, drivers, timers, batches of tasks until `polls` are reached or none is left, submission, which `before_sleep`
+    /// allows to leave to the sleep.
     ///
     /// Returns nothing beside the structure: made part of a larger one it would be copied at once, sixteen bytes at a time out of
     /// eight-byte stores, and wait for these: 5 ns of an idle turn.
     #[inline]
-    fn turn_of(&self, polls: usize) -> Turn {
+    fn turn_of(&self, polls: usize, before_sleep: bool) -> Turn {
         assert!(
             !self.is_turning.replace(true),
             "a core cannot turn inside of its own turn: await instead (rule 1)"
@@ -73,11 +74,14 @@ impl Inner {
         let mut tasks = local.run_tasks(polls, TASKS_MAX, |group| self.groups.charge(group, self));
         self.groups.charge(crate::task::NO_GROUP, self);
         tasks += self.run_balanced((events | polled | completions | timers | tasks) == 0);
-        self.flush_drivers();
 
         let turn = Turn { events, polled, completions, timers, tasks };
         // Over the variables, not the structure: summed in memory they would wait for their own stores.
         let is_busy = (events | polled | completions | timers | tasks) != 0;
+        let is_left = self.drivers.borrow().is_empty() || before_sleep && self.puts_off_flush(is_busy);
+        if !is_left {
+            self.flush_drivers();
+        }
         if is_busy {
             self.count(&turn);
         }
@@ -112,13 +116,29 @@ impl Inner {
         drivers.iter().map(|driver| contained(|| driver.poll()).unwrap_or(1)).sum()
     }
 
-    #[inline]
-    fn flush_drivers(&self) {
-        let drivers = self.drivers.borrow();
-        if !drivers.is_empty() {
-            let drivers = (*drivers).clone();
-            drivers.iter().for_each(|driver| driver.flush());
+    /// Whether to leave submission to the sleep, which seems to come next and hands over what is queued in the same system call.
+    /// [`sleep`](Self::sleep) sees to it if it does not come to that; so does the next turn, if it finds something to do.
+    fn puts_off_flush(&self, is_busy: bool) -> bool {
+        let peer = self.peer();
+        let is_second = is_busy && self.is_flush_due.get();
+        let puts_off = peer.mode() == Mode::Interrupt
+            && !is_second
+            && !self.pollers.keep_awake()
+            && !peer.home.local().expect("the core is entered").has_ready()
+            && self.bed(&self.drivers.borrow()).is_some();
+        self.is_flush_due.set(puts_off);
+        puts_off
+    }
+
+    pub(super) fn flush_what_was_put_off(&self) {
+        if self.is_flush_due.take() {
+            self.flush_drivers();
         }
+    }
+
+    fn flush_drivers(&self) {
+        let drivers = self.drivers.borrow().clone();
+        drivers.iter().for_each(|driver| driver.flush());
     }
 
     #[cold]

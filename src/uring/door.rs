@@ -7,10 +7,14 @@ use super::Features;
 use io_uring::IoUring;
 use rustix::io::Result;
 use rustix::io_uring::{
-    IoringEnterFlags, IoringRegisterOp, io_uring_enter, io_uring_register, io_uring_rsrc_update,
-    io_uring_rsrc_update2, iovec,
+    IoringEnterFlags, IoringRegisterOp, io_uring_enter, io_uring_enter_arg, io_uring_getevents_arg,
+    io_uring_ptr, io_uring_register, io_uring_rsrc_update, io_uring_rsrc_update2, iovec,
 };
+use rustix::time::Timespec;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// `IORING_ENTER_NO_IOWAIT`, Linux 6.15.
+pub(super) const NO_IOWAIT: IoringEnterFlags = IoringEnterFlags::from_bits_retain(1 << 7);
 
 /// How the kernel is told which ring is meant.
 pub(super) struct Door {
@@ -66,6 +70,34 @@ impl Door {
         // SAFETY: the caller's promise.
         unsafe { io_uring_enter(name, submit, want, flags) }
     }
+
+    /// Hands over `submit` entries and waits for one completion, `timeout` at most.
+    ///
+    /// # Safety
+    /// That of [`enter`](Self::enter).
+    pub(super) unsafe fn sleep(
+        &self,
+        submit: u32,
+        mut flags: IoringEnterFlags,
+        timeout: Option<Timespec>,
+    ) -> Result<u32> {
+        flags |= IoringEnterFlags::GETEVENTS | IoringEnterFlags::EXT_ARG;
+        flags.set(IoringEnterFlags::REGISTERED_RING, self.is_number);
+        let mut arg = io_uring_getevents_arg::default();
+        if let Some(timeout) = &timeout {
+            arg.ts = io_uring_ptr::new(std::ptr::from_ref(timeout).cast_mut().cast());
+        }
+        // SAFETY: as above.
+        let name = unsafe { BorrowedFd::borrow_raw(self.name) };
+        // SAFETY: the caller's promise; the kernel reads `arg` and the time that it points to, which outlive the call.
+        unsafe { io_uring_enter_arg(name, submit, 1, flags, Some(&arg)) }
+    }
+}
+
+/// Whether the kernel knows these flags: it says `EINVAL` to others.
+pub(super) fn accepts(uring: &IoUring, flags: IoringEnterFlags) -> bool {
+    // SAFETY: hands over nothing, and waits for nothing.
+    unsafe { io_uring_enter(uring, 0, 0, flags | IoringEnterFlags::GETEVENTS) }.is_ok()
 }
 
 /// Enters memory into the ring's table of buffers, or empties the entry where there is none (null and 0). The kernel holds the pages

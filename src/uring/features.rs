@@ -39,6 +39,13 @@ impl Features {
     pub const SUBMISSION_THREAD: Self = Self(1 << 12);
     /// Completions are looked for at the device (`IOPOLL`, Linux 5.1). Whether the device can is another matter.
     pub const POLLING: Self = Self(1 << 13);
+    /// The core sleeps in the ring: one system call hands over what is queued and waits (Linux 5.11). Needs
+    /// [`POLL_MULTISHOT`](Self::POLL_MULTISHOT); excludes [`SUBMISSION_THREAD`](Self::SUBMISSION_THREAD) and
+    /// [`POLLING`](Self::POLLING).
+    pub const SLEEP: Self = Self(1 << 14);
+    /// A core that sleeps in the ring is shown as waiting for I/O only while files or devices work for it, and otherwise as idle
+    /// (`IORING_ENTER_NO_IOWAIT`, Linux 6.15).
+    pub const NO_IOWAIT: Self = Self(1 << 15);
 
     /// Renames (Linux 5.11).
     pub const RENAME: Self = Self(1 << 16);
@@ -53,7 +60,7 @@ impl Features {
     /// Sets the length of files (Linux 6.9).
     pub const TRUNCATE: Self = Self(1 << 21);
 
-    const NAMES: [(Self, &str); 17] = [
+    const NAMES: [(Self, &str); 19] = [
         (Self::BUFFER_RINGS, "buffer rings"),
         (Self::ACCEPT_MULTISHOT, "multishot accept"),
         (Self::RECV_MULTISHOT, "multishot receive"),
@@ -65,6 +72,8 @@ impl Features {
         (Self::BUFFER_TABLE, "buffer table"),
         (Self::SUBMISSION_THREAD, "submission thread"),
         (Self::POLLING, "polling"),
+        (Self::SLEEP, "sleep in the ring"),
+        (Self::NO_IOWAIT, "idle without iowait"),
         (Self::RENAME, "rename"),
         (Self::UNLINK, "unlink"),
         (Self::MAKE_DIRECTORY, "make directory"),

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "asks for a timeout")]
 
 use super::config::Made;
-use super::door::Door;
+use super::door::{self, Door, NO_IOWAIT};
 use super::files::Files;
 use super::{Config, Error, Features, Setup, SubmissionThread, buffers};
 use io_uring::{IoUring, opcode, types};
@@ -96,6 +96,8 @@ impl Probe {
         let is_5_19 = supported.is_supported(opcode::Socket::CODE);
         let is_6_0 = supported.is_supported(opcode::SendZc::CODE);
         let mut features = Features::POLL_MULTISHOT.when(is_5_13)
+            | Features::SLEEP.when(is_5_13 && made.uring.params().is_feature_ext_arg())
+            | Features::NO_IOWAIT.when(door::accepts(&made.uring, NO_IOWAIT))
             | Features::BUFFER_RINGS.when(is_5_19)
             | Features::ACCEPT_MULTISHOT.when(is_5_19)
             | Features::RECV_MULTISHOT.when(is_6_0)

@@ -11,12 +11,14 @@
 #![expect(unsafe_code, reason = "hands entries with pointers to the kernel")]
 
 mod backlog;
+mod sleep;
 mod streams;
 
 pub(crate) use super::completion::{Completion, Counters};
 
 pub(super) use self::backlog::Chaining;
 use self::backlog::Waiting;
+use self::sleep::Watch;
 use super::config::Made;
 use super::door::{Door, register_buffer};
 use super::files::Files;
@@ -42,6 +44,8 @@ pub(super) enum Reaped {
     Unclaimed(Rc<dyn Unclaimed>, Completion),
     /// The answer to a cancel, or one that nobody waits for yet.
     Nothing,
+    /// What the core sleeps on has something, or had.
+    Stirred,
 }
 
 /// A cancel of the operation with this `user_data`, or of [all](CANCEL) operations.
@@ -78,6 +82,7 @@ pub struct Queues {
     in_flight_max: usize,
     files: Files,
     signal: Signal,
+    watch: Watch,
     counters: Counters,
     features: Features,
     groups: Groups,
@@ -99,10 +104,12 @@ impl Queues {
             | Features::FILE_TABLE.when(files.is_made())
             | Features::SUBMISSION_THREAD.when(has_thread)
             | Features::POLLING.when(config.is_polling);
+        let features = sleep::among(features);
         Ok(Self {
             files,
             door,
             signal: Signal::new()?,
+            watch: Watch::default(),
             uring,
             setup,
             has_thread,
@@ -152,7 +159,7 @@ impl Queues {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        self.counters
+        Counters { submitted: self.counters.submitted.saturating_sub(self.watch.made), ..self.counters }
     }
 
     pub(super) fn event(&self) -> &Rc<OwnedFd> {
@@ -162,7 +169,8 @@ impl Queues {
     /// Has the signal given from now on. True if there is something to do already, or something left to hand over, or if the
     /// kernel will not give it.
     pub(super) fn arm(&mut self) -> bool {
-        !self.signal.arm(&mut self.uring)
+        self.ends_watch()
+            || !self.signal.arm(&mut self.uring)
             || !self.uring.completion().is_empty()
             || self.is_unsettled()
             || self.must_ask()
@@ -305,7 +313,7 @@ impl Queues {
     /// Has the kernel post what it keeps back, if it says so and nothing else is there to reap.
     #[inline]
     pub(super) fn fetch(&mut self) {
-        if self.uring.completion().is_empty() && (self.is_unsettled() || self.must_ask()) {
+        if self.uring.completion().is_empty() && (self.keeps_back() || self.must_ask()) {
             self.enter(0);
         }
     }

@@ -6,12 +6,16 @@
 use super::buffers::Buffers;
 use super::queues::{Queues, Reaped};
 use super::{BufferTable, Config, Counters, Error, Features, Setup};
-use crate::reactor::{context, driver::Driver};
+use crate::reactor::{
+    context,
+    driver::{Bed, Driver},
+};
 use crate::sys::dma::DmaChunk;
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One io_uring, used by one thread.
 ///
@@ -127,19 +131,22 @@ impl Ring {
             Reaped::Wake(waker) => waker.wake(),
             Reaped::Abandon(parcel, completion) => parcel.abandon(completion),
             Reaped::Unclaimed(source, completion) => source.abandon(completion),
-            Reaped::Nothing => {}
+            Reaped::Nothing | Reaped::Stirred => {}
         }
     }
 
-    /// Reaps what was there at the beginning: what the woken submit meanwhile belongs to the next turn.
+    /// Reaps what was there at the beginning: what the woken submit meanwhile belongs to the next turn. Returns how many answers to
+    /// operations that was.
     #[inline]
     fn reap(&self) -> usize {
         let ready = self.queues().ready();
+        let mut stirred = 0;
         for _ in 0..ready {
             let Some(reaped) = self.queues().reap() else { break };
+            stirred += usize::from(matches!(reaped, Reaped::Stirred));
             Self::settle(reaped);
         }
-        ready
+        ready - stirred
     }
 }
 
@@ -148,7 +155,7 @@ impl Driver for Ring {
     fn poll(&self) -> usize {
         let mut queues = self.queues();
         queues.disarm();
-        if queues.outstanding() == 0 {
+        if queues.is_quiet() {
             return 0;
         }
         queues.fetch();
@@ -159,7 +166,7 @@ impl Driver for Ring {
     #[inline]
     fn flush(&self) {
         let mut queues = self.queues();
-        if queues.outstanding() > 0 {
+        if !queues.is_quiet() {
             queues.flush();
         }
     }
@@ -170,6 +177,10 @@ impl Driver for Ring {
 
     fn arm(&self) -> bool {
         self.queues().arm()
+    }
+
+    fn bed(&self) -> Option<&dyn Bed> {
+        self.queues().features().contains(Features::SLEEP).then_some(self as &dyn Bed)
     }
 
     fn in_flight(&self) -> usize {
@@ -186,6 +197,12 @@ impl Driver for Ring {
             self.abandon(&*source, line);
         }
         self.queues().cancel_all();
+    }
+}
+
+impl Bed for Ring {
+    fn sleep(&self, bell: BorrowedFd<'_>, others: Option<BorrowedFd<'_>>, timeout: Option<Duration>) {
+        self.queues().sleep(bell, others, timeout);
     }
 }
 

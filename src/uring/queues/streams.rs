@@ -1,5 +1,6 @@
 //! Operations that answer more than once, as the queues treat them: started, answered, given up.
 
+use super::sleep::{BELL, OTHERS};
 use super::{Cancel, Completion, Queues, Reaped, SPECIAL};
 use crate::inflight::{Answered, Id, Line, Next};
 use crate::uring::stream::Unclaimed;
@@ -76,6 +77,9 @@ impl Queues {
         if id.mark() {
             self.reap_cancel(id.marked(false), completion);
             return Reaped::Nothing;
+        }
+        if matches!(bits, BELL | OTHERS) {
+            return self.stirred(bits, completion);
         }
         let has_more = completion.has_more();
         match has_more {

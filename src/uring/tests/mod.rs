@@ -1,5 +1,7 @@
 //! Rings stepped by hand, on real files.
 
+mod asleep;
+mod bed;
 mod cancel;
 mod core;
 mod endings;
