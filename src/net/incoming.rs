@@ -7,10 +7,15 @@
 //!            ├── no descriptor or memory ─▶ Waiting┘ 10 ms, doubled up to 1 s
 //!            └── anything else ─▶ yields the error ─▶ Ended
 //! ```
+//!
+//! The ring is asked once for all connections, or for each where the kernel knows no better; so some may be accepted before they are
+//! taken. Those are left to the listener: see `ahead`.
 
-use super::socket::{Accept, Socket};
+use super::ahead::Acceptor;
+use super::socket::Socket;
 use super::stream::OverSocket;
 use crate::time::{self, Sleep};
+use crate::uring::AcceptStream;
 use futures::Stream;
 use futures::stream::FusedStream;
 use rustix::io::Errno;
@@ -28,17 +33,21 @@ use std::time::Duration;
 /// `ENFILE`, `ENOBUFS`, `ENOMEM`), over which a listener tries again after a while. What does not pass, such as a listener that is
 /// shut down, is yielded as the last item.
 ///
-/// Dropping it closes a connection that was accepted meanwhile.
+/// With a multishot accept (Linux 5.19) all connections that have come are taken in one turn; before, one per turn. Some 64 at most
+/// are accepted ahead of the consumer. Dropping it leaves these to the listener's next accept, unless one is waiting already: then
+/// they are closed, as is what the kernel accepts while it is being told to stop.
 #[must_use = "connections are accepted when polled"]
 pub struct Incoming<'a, S> {
     listener: &'a Socket,
+    acceptor: Acceptor<'a>,
+    accepts: AcceptStream,
     state: State,
     pause: Duration,
     kind: PhantomData<fn() -> S>,
 }
 
 enum State {
-    Accepting(Accept),
+    Accepting,
     Waiting(Sleep),
     Ended,
 }
@@ -62,7 +71,6 @@ impl Trouble {
             Some(
                 Errno::CONNABORTED
                 | Errno::INTR
-                | Errno::AGAIN
                 | Errno::PROTO
                 | Errno::NETDOWN
                 | Errno::NETUNREACH
@@ -80,8 +88,23 @@ impl Trouble {
 
 impl<'a, S> Incoming<'a, S> {
     pub(super) fn new(listener: &'a Socket) -> Self {
-        let state = State::Accepting(listener.accept());
-        Self { listener, state, pause: PAUSE_MIN, kind: PhantomData }
+        Self {
+            listener,
+            acceptor: listener.enter(),
+            accepts: listener.accepts(),
+            state: State::Accepting,
+            pause: PAUSE_MIN,
+            kind: PhantomData,
+        }
+    }
+
+    /// The next connection, those that are there already first.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Socket>>> {
+        if let Some(fd) = self.acceptor.take() {
+            return Poll::Ready(Some(Ok(self.listener.accepted(fd))));
+        }
+        let accepted = ready!(Pin::new(&mut self.accepts).poll_next(cx));
+        Poll::Ready(accepted.map(|result| result.map(|fd| self.listener.accepted(fd))))
     }
 }
 
@@ -92,14 +115,13 @@ impl<S: OverSocket> Stream for Incoming<'_, S> {
         let this = self.get_mut();
         loop {
             match &mut this.state {
-                State::Accepting(accept) => match ready!(Pin::new(accept).poll(cx)) {
-                    Ok(socket) => {
+                State::Accepting => match ready!(this.poll_accept(cx)) {
+                    Some(Ok(socket)) => {
                         this.pause = PAUSE_MIN;
-                        this.state = State::Accepting(this.listener.accept());
                         return Poll::Ready(Some(Ok(S::of(socket))));
                     }
-                    Err(error) => match Trouble::of(&error) {
-                        Trouble::Connection => this.state = State::Accepting(this.listener.accept()),
+                    Some(Err(error)) => match Trouble::of(&error) {
+                        Trouble::Connection => {}
                         Trouble::Shortage => {
                             this.state = State::Waiting(time::sleep(this.pause));
                             this.pause = (this.pause * 2).min(PAUSE_MAX);
@@ -109,10 +131,11 @@ impl<S: OverSocket> Stream for Incoming<'_, S> {
                             return Poll::Ready(Some(Err(error)));
                         }
                     },
+                    None => this.state = State::Ended,
                 },
                 State::Waiting(pause) => {
                     ready!(Pin::new(pause).poll(cx));
-                    this.state = State::Accepting(this.listener.accept());
+                    this.state = State::Accepting;
                 }
                 State::Ended => return Poll::Ready(None),
             }
@@ -126,8 +149,23 @@ impl<S: OverSocket> FusedStream for Incoming<'_, S> {
     }
 }
 
+impl<S> Drop for Incoming<'_, S> {
+    fn drop(&mut self) {
+        while let Some(accepted) = self.accepts.take_untaken() {
+            // An error was that connection's own, or comes again.
+            if let Ok(connection) = accepted {
+                self.acceptor.leave(connection);
+            }
+        }
+    }
+}
+
 impl<S> fmt::Debug for Incoming<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "incoming_tests.rs"]
+mod tests;

@@ -23,6 +23,7 @@
 //! # Ok::<(), reactor::Error>(())
 //! ```
 
+mod ahead;
 mod close;
 mod endpoint;
 mod incoming;

@@ -1,7 +1,8 @@
 //! What all sockets are: a descriptor and the ring that it is used on.
 
+use super::ahead::{Acceptor, Ahead};
 use crate::io::{BufResult, IoBuf, IoBufMut};
-use crate::uring::{self, Bufs, Enclosed, Fd, Received, Ring};
+use crate::uring::{self, AcceptStream, Bufs, Enclosed, Fd, Received, Ring};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Plain, Type};
 use std::fmt;
@@ -11,7 +12,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// A socket on this core's ring. Clones share it; the last one, operations included, closes it.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Socket(Rc<Inner>);
 struct Inner {
     ring: Rc<Ring>,
     fd: Fd,
+    /// Of use to listeners only.
+    ahead: Ahead,
 }
 
 /// `MSG_WAITALL`, which rustix names for receiving only.
@@ -60,7 +63,7 @@ impl Socket {
     }
 
     fn of(ring: Rc<Ring>, fd: Fd) -> Self {
-        Self(Rc::new(Inner { ring, fd }))
+        Self(Rc::new(Inner { ring, fd, ahead: Ahead::default() }))
     }
 
     /// The same descriptor for what other calls there are.
@@ -88,8 +91,28 @@ impl Socket {
         self.0.ring.connect(&self.0.fd, addr)
     }
 
-    pub(super) fn accept(&self) -> Accept {
-        Accept { accept: self.0.ring.accept(&self.0.fd), ring: self.0.ring.clone() }
+    /// The next connection, those that are there already first.
+    pub(super) async fn accept(&self) -> io::Result<Self> {
+        let acceptor = self.enter();
+        if let Some(fd) = acceptor.take() {
+            return Ok(self.accepted(fd));
+        }
+        self.0.ring.accept(&self.0.fd).await.map(|fd| Self::of(self.0.ring.clone(), fd))
+    }
+
+    /// Counts one who accepts.
+    pub(super) fn enter(&self) -> Acceptor<'_> {
+        self.0.ahead.enter()
+    }
+
+    /// The connections that the ring accepts from now on.
+    pub(super) fn accepts(&self) -> AcceptStream {
+        self.0.ring.accept_stream(&self.0.fd)
+    }
+
+    /// A connection that was accepted on this listener's ring.
+    pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
+        Self::of(self.0.ring.clone(), fd.into())
     }
 
     /// The next bytes of a stream.
@@ -147,21 +170,6 @@ pub(super) fn inet(addr: SockAddr) -> io::Result<SocketAddr> {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fd.fmt(f)
-    }
-}
-
-/// An accept: yields the connection on the listener's ring.
-pub(super) struct Accept {
-    accept: uring::Accept,
-    ring: Rc<Ring>,
-}
-
-impl Future for Accept {
-    type Output = io::Result<Socket>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
-        let fd = ready!(Pin::new(&mut self.accept).poll(cx))?;
-        Poll::Ready(Ok(Socket::of(self.ring.clone(), fd)))
     }
 }
 

@@ -114,6 +114,21 @@ impl<T: Source> Answers<T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
+    /// What has come already. Never asks the kernel for more, and nobody will be woken: for who is about to drop the stream.
+    pub(crate) fn take_untaken(&mut self) -> Option<T::Item> {
+        loop {
+            let State::Armed(id) = self.state else { return None };
+            match self.answer(id, Waker::noop())? {
+                Claimed::Item(item) => return Some(item),
+                Claimed::End(last) => {
+                    self.give_up();
+                    return last;
+                }
+                Claimed::Again => {}
+            }
+        }
+    }
+
     /// Asks the kernel, if there is something to ask.
     fn arm(&mut self, waker: &Waker) -> Option<Claimed<T::Item>> {
         match self.source.arm(&self.ring, waker) {
