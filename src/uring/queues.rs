@@ -13,6 +13,7 @@
 mod backlog;
 mod sleep;
 mod streams;
+mod tables;
 
 pub(crate) use super::completion::{Completion, Counters};
 
@@ -20,7 +21,7 @@ pub(super) use self::backlog::Chaining;
 use self::backlog::Waiting;
 use self::sleep::Watch;
 use super::config::Made;
-use super::door::{Door, register_buffer};
+use super::door::Door;
 use super::files::Files;
 use super::groups::Groups;
 use super::signal::Signal;
@@ -31,8 +32,7 @@ use io_uring::{IoUring, squeue};
 use rustix::io::Errno;
 use rustix::io_uring::IoringEnterFlags as EnterFlags;
 use std::collections::VecDeque;
-use std::os::fd::{OwnedFd, RawFd};
-use std::ptr::NonNull;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -142,22 +142,6 @@ impl Queues {
         self.features
     }
 
-    /// Registers a ring of provided buffers and names it, where the kernel has such rings.
-    ///
-    /// # Safety
-    /// That of [`Groups::register`].
-    pub(super) unsafe fn register_group(&mut self, entries: NonNull<u8>, count: u16) -> Option<u16> {
-        if !self.features.contains(Features::BUFFER_RINGS) {
-            return None;
-        }
-        // SAFETY: the caller promises the same.
-        unsafe { self.groups.register(&self.uring, entries, count) }
-    }
-
-    pub(super) fn unregister_group(&mut self, group: u16) {
-        self.groups.unregister(&self.uring, group);
-    }
-
     pub(super) fn counters(&self) -> Counters {
         Counters { submitted: self.counters.submitted.saturating_sub(self.watch.made), ..self.counters }
     }
@@ -181,21 +165,6 @@ impl Queues {
     #[inline]
     pub(super) fn disarm(&mut self) {
         self.signal.disarm(&mut self.uring);
-    }
-
-    /// Enters the file into the ring's table, if there is room.
-    pub(super) fn register(&mut self, fd: RawFd) -> Option<u32> {
-        self.files.register(&self.uring, fd)
-    }
-
-    /// Enters the memory into the ring's table of buffers.
-    pub(super) fn register_buffer(&mut self, index: u32, start: *mut u8, len: usize) -> bool {
-        register_buffer(&self.uring, index, start, len)
-    }
-
-    /// Frees the entry.
-    pub(super) fn unregister(&mut self, index: u32) {
-        self.files.unregister(&self.uring, index);
     }
 
     /// Whether a system call is due: to hand over entries, or to be given completions that the kernel keeps back.

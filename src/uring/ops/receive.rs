@@ -2,7 +2,7 @@
 //!
 //! The kernel looks before it waits, which costs less than the hint not to (`IORING_RECVSEND_POLL_FIRST`): of the TCP echo of
 //! `benches/peers`, where it nearly always looks in vain, a message takes the server 4.06 µs of processor time without the hint and
-//! 4.25 with it (medians of nine passes in turn, nearly all of it the kernel's TCP). Multishot receives into a pool take 4.16: they are
+//! 4.25 with it (medians of nine passes in turn, most of it in the kernel). Multishot receives into a pool take 4.16: they are
 //! for connections that are to hold no buffer while idle, not for speed.
 
 #![expect(unsafe_code, reason = "vouches for entries that point into owned buffers")]
