@@ -33,6 +33,7 @@ const NONE: &[(&str, &str, &str)] = &[
         "flush shutdown",
         "ready at once on sockets; io/futures_io poll_flush and poll_close use them",
     ),
+    ("net/incoming", "poll_accept", "private: what poll_next does for each kind of socket"),
     ("net/options", "*", "takes note"),
     ("net/split", "*", "gives away no operation"),
     ("net/stream", "*", "one call that does not wait"),
