@@ -66,7 +66,8 @@ fn loom_a_sender_in_line_is_admitted_when_there_is_room() {
     });
 }
 
-/// One place, a sender in line and one that only tries: whoever is told that its message is sent, it arrives.
+/// One place, a sender in line and one that only tries: whoever is told that its message is sent, it arrives. Fails with the store in
+/// `Array::fill` relaxed.
 #[test]
 fn loom_a_sender_that_only_tries_takes_no_turn_of_those_in_line() {
     loom::model(|| {
@@ -87,7 +88,7 @@ fn loom_a_sender_that_only_tries_takes_no_turn_of_those_in_line() {
     });
 }
 
-/// Values are dropped exactly once and the sender in line is told.
+/// Values are dropped exactly once and the sender in line is told. Fails with the store in `Array::fill` relaxed.
 #[test]
 fn loom_dropped_receiver_against_sends() {
     loom::model(|| {
@@ -124,6 +125,7 @@ fn loom_two_producers_cross_from_block_to_block() {
     });
 }
 
+/// Values are dropped exactly once. Fails with the stores in `Blocks::write` and to the next block relaxed.
 #[test]
 fn loom_dropped_unbounded_receiver_against_sends() {
     loom::model(|| {
