@@ -21,13 +21,3 @@ pub(super) fn sleep_on(ring: &Ring) {
         Err(errno) => assert!(errno == Errno::INTR && ring.setup() != Setup::Deferred, "{errno}"),
     }
 }
-
-/// Sleeps until something has completed, and says how much the poll after that found. A sleep or two may end in vain: the kernel may give
-/// the signal for an earlier answer late, and interrupt a sleep for a step on the way to an answer.
-pub(super) fn poll_after_sleep(ring: &Ring) -> usize {
-    let mut polls = (0..3).map(|_| {
-        sleep_on(ring);
-        ring.poll()
-    });
-    polls.find(|&completed| completed > 0).unwrap_or(0)
-}
