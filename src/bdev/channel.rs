@@ -12,7 +12,8 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::descriptor::{Descriptor, Device};
+use super::descriptor::Descriptor;
+use super::device::Device;
 use super::error::LengthExpected;
 use super::module::Submitter;
 use super::request::{Buffer, Outcome, Request};
@@ -49,6 +50,7 @@ pub struct Channel(Rc<Inner>);
 /// The channel itself, alive while somebody on its core has it.
 pub(super) struct Inner {
     pub(super) submitter: Submitter,
+    /// Its number of blocks is that of the beginning: ask the device.
     pub(super) geometry: Geometry,
     pub(super) spare_windows: Spare,
     /// Requests between two I/Os.
@@ -179,11 +181,11 @@ impl Channel {
         Ok(self.0.pool.try_alloc(len)?)
     }
 
-    /// The device's shape.
+    /// The device's shape as it is now.
     #[inline]
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        self.0.geometry
+        self.0.device.geometry()
     }
 
     /// The descriptor that this channel belongs to.
@@ -259,7 +261,7 @@ impl Inner {
     /// Whether the caller may do `op` on `range`, and how many blocks that is.
     #[inline(always)]
     fn check(&self, op: Op, range: &Range<u64>) -> Result<u64> {
-        let blocks = Geometry::check(range, self.geometry.block_count)?;
+        let blocks = Geometry::check(range, self.device.block_count())?;
         self.check_alive()?;
         if op != Op::Read {
             self.check_change(op)?;

@@ -4,10 +4,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::module::AnyBdev;
-use super::{Channel, Error, Geometry, Result};
+use super::device::Device;
+use super::{Channel, Error, Events, Geometry, Result};
 
 /// What a descriptor is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,50 +31,13 @@ struct Opened {
     device: Arc<Device>,
 }
 
-/// A device that the registry knows.
-pub(super) struct Device {
-    pub(super) name: String,
-    pub(super) bdev: Box<dyn AnyBdev>,
-    geometry: Geometry,
-    has_writer: AtomicBool,
-    is_removed: AtomicBool,
-}
-
-impl Device {
-    pub(super) fn new(name: String, bdev: Box<dyn AnyBdev>) -> Result<Arc<Self>> {
-        let geometry = bdev.geometry();
-        geometry.validate()?;
-        let (has_writer, is_removed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Self { name, bdev, geometry, has_writer, is_removed }))
-    }
-
-    /// No I/O starts from here on; what is in flight completes.
-    pub(super) fn remove(&self) {
-        // Relaxed, as the load: the flag guards no memory.
-        self.is_removed.store(true, Ordering::Relaxed);
-    }
-
-    #[inline(always)]
-    pub(super) fn is_removed(&self) -> bool {
-        self.is_removed.load(Ordering::Relaxed)
-    }
-}
-
 impl Descriptor {
     pub(super) fn open(device: Arc<Device>, access: Access) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if access == Access::ReadWrite {
-            if device.geometry.read_only {
-                return Err(Error::ReadOnly { name: device.name.clone() });
-            }
-            // Acquire: pairs with the Release in the drop of the writer before us.
-            if device.has_writer.swap(true, Ordering::Acquire) {
-                return Err(Error::Busy { name: device.name.clone() });
-            }
-        }
+        device.open(access)?;
         let opened = Opened { id, access, device };
-        // From here on the drop of `opened` releases the claim.
+        // From here on the drop of `opened` closes it.
         opened.device.bdev.opening(access)?;
         Ok(Self(Arc::new(opened)))
     }
@@ -90,10 +53,18 @@ impl Descriptor {
         Channel::of(self)
     }
 
-    /// The device's shape.
+    /// The device's shape as it is now.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        self.0.device.geometry
+        self.0.device.geometry()
+    }
+
+    /// What happens to the device from now on: a stream of its own for each call.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let queue = Arc::default();
+        self.0.device.add_listener(&queue);
+        Events::new(queue)
     }
 
     /// The device's name.
@@ -125,10 +96,7 @@ impl Descriptor {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        if self.access == Access::ReadWrite {
-            // Release: what this writer did to the device's state comes before the next one's claim.
-            self.device.has_writer.store(false, Ordering::Release);
-        }
+        self.device.close(self.access);
     }
 }
 

@@ -15,11 +15,17 @@
 
 mod channel;
 mod descriptor;
+mod device;
+mod device_ref;
 mod error;
+mod events;
 mod geometry;
 mod io;
+#[cfg(all(test, not(loom)))]
+mod life_tests;
 mod module;
 mod registry;
+mod removal;
 mod request;
 mod slots;
 mod split;
@@ -34,10 +40,13 @@ pub mod modules;
 
 pub use channel::Channel;
 pub use descriptor::{Access, Descriptor};
+pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, Result};
+pub use events::{Event, Events, Media};
 pub use geometry::Geometry;
 pub use io::{Done, Io, Op, ReadBuf};
 pub use module::{Bdev, Submit};
 pub use modules::{open, parse_size};
 pub use registry::{names, open_private, register, unregister};
+pub use removal::Removal;
 pub use stats::ChannelStats;

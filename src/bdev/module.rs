@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::task::Context;
 
 use super::slots::{Running, Slots};
-use super::{Access, Done, Geometry, Io, Op, Result};
+use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result};
 
 /// A block device as a module makes it, shared by all cores.
 ///
@@ -54,7 +54,8 @@ pub trait Bdev: Send + Sync + 'static {
     /// The kind of device, such as `"ram"`.
     fn module(&self) -> &'static str;
 
-    /// Its shape, asked once when it is registered.
+    /// Its shape, asked when it is registered and, unless [`base_changed`](Self::base_changed) says otherwise, when a device below
+    /// was resized; only the number of blocks may change.
     fn geometry(&self) -> Geometry;
 
     /// Whether it does `op` itself. Reads and writes are taken for granted unless this says otherwise; what it denies
@@ -77,6 +78,33 @@ pub trait Bdev: Send + Sync + 'static {
     /// # Errors
     /// Whatever keeps this core from using the device.
     fn channel(&self, access: Access) -> Result<Self::Channel>;
+
+    /// The layer has made a device of this: called once, before anybody can open it. `device` is for a module that will have
+    /// to say that it has grown, or is gone.
+    fn attached(&self, device: DeviceRef) {
+        let _ = device;
+    }
+
+    /// The devices that this one stands on, asked once after [`attached`](Self::attached). What happens to them is told to
+    /// [`base_changed`](Self::base_changed).
+    fn bases(&self) -> Vec<Descriptor> {
+        Vec::new()
+    }
+
+    /// Something has happened to the `base`-th of [`bases`](Self::bases); `device` is this one. Called on the thread that made
+    /// it happen, before that goes on: no place to wait in.
+    ///
+    /// Unless implemented, a stacked device goes with its base, asks its own [`geometry`](Self::geometry) again when the base
+    /// was resized, and hands on what the medium wants.
+    fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef) {
+        let _ = base;
+        match event {
+            Event::Removed => drop(device.remove()),
+            // What cannot be, such as no blocks, leaves the device as it was: its I/O then fails below.
+            Event::Resized(_) => drop(device.resize(self.geometry().block_count)),
+            Event::MediaManaged(media) => device.media_managed(media.clone()),
+        }
+    }
 }
 
 /// A module's channel: the data path of one device on one core.
@@ -98,6 +126,9 @@ pub(super) trait AnyBdev: Send + Sync {
     fn supports(&self, op: Op) -> bool;
     fn opening(&self, access: Access) -> Result<()>;
     fn channel(&self, access: Access) -> Result<Submitter>;
+    fn attached(&self, device: DeviceRef);
+    fn bases(&self) -> Vec<Descriptor>;
+    fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef);
 }
 
 impl<B: Bdev> AnyBdev for B {
@@ -115,6 +146,15 @@ impl<B: Bdev> AnyBdev for B {
     }
     fn channel(&self, access: Access) -> Result<Submitter> {
         Ok(Submitter::new(Bdev::channel(self, access)?))
+    }
+    fn attached(&self, device: DeviceRef) {
+        Bdev::attached(self, device);
+    }
+    fn bases(&self) -> Vec<Descriptor> {
+        Bdev::bases(self)
+    }
+    fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef) {
+        Bdev::base_changed(self, base, event, device);
     }
 }
 

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::descriptor::Device;
+use super::device::Device;
 use super::module::AnyBdev;
+use super::removal::Removal;
 use super::{Access, Bdev, Descriptor, Error, Result};
 
 enum Entry {
@@ -49,7 +50,7 @@ pub fn register(name: impl Into<String>, bdev: impl Bdev) -> Result<()> {
     if name.is_empty() {
         return Err(Error::BadName { name, reason: "a name has at least one character" });
     }
-    let device = Device::new(name.clone(), Box::new(bdev))?;
+    let device = Device::new(&name, Box::new(bdev))?;
     let mut devices = devices();
     if devices.get(&name).is_some_and(Entry::is_alive) {
         return Err(Error::BadName { name, reason: "the name is taken; unregister that device first" });
@@ -61,17 +62,30 @@ pub fn register(name: impl Into<String>, bdev: impl Bdev) -> Result<()> {
 /// Takes the device away: its name is free at once, new I/O is answered with [`Error::Removed`], I/O in flight
 /// completes, and the device is dropped with its last descriptor and channel.
 ///
+/// All that has begun when this returns. The [`Removal`] waits for the end, for who wants to; dropped, it changes nothing.
+///
 /// # Errors
 /// [`Error::NotFound`].
-pub fn unregister(name: &str) -> Result<()> {
+pub fn unregister(name: &str) -> Result<Removal> {
     let entry = devices().remove(name);
     match entry.and_then(|entry| entry.device()) {
-        Some(device) => {
-            device.remove();
-            Ok(())
-        }
+        Some(device) => Ok(device.remove()),
         None => Err(Error::NotFound { name: name.to_owned() }),
     }
+}
+
+/// Frees the name of `device`, unless another has it by now.
+pub(super) fn forget(device: &Arc<Device>) {
+    let mut devices = devices();
+    let is_it = match devices.get(&*device.name) {
+        Some(Entry::Registered(known)) => Arc::ptr_eq(known, device),
+        Some(Entry::Transient(known)) => known.as_ptr() == Arc::as_ptr(device),
+        None => false,
+    };
+    let entry = if is_it { devices.remove(&*device.name) } else { None };
+    // With the table free: this could be the last of a device.
+    drop(devices);
+    drop(entry);
 }
 
 /// Opens the device known as `name`, if there is one.
@@ -83,7 +97,7 @@ pub(super) fn open_known(name: &str, access: Access) -> Option<Result<Descriptor
 /// Opens `bdev` and has it known as `name` while it is open. Of two who do so at a time, the first makes the device, and the
 /// other opens that.
 pub(super) fn open_transient(name: String, bdev: Box<dyn AnyBdev>, access: Access) -> Result<Descriptor> {
-    let made = Device::new(name.clone(), bdev)?;
+    let made = Device::new(&name, bdev)?;
     let device = {
         let mut devices = devices();
         devices.retain(|_, entry| entry.is_alive());
@@ -104,7 +118,7 @@ pub(super) fn open_transient(name: String, bdev: Box<dyn AnyBdev>, access: Acces
 /// [`Error::BadGeometry`]; what the device says.
 pub fn open_private(name: impl Into<String>, bdev: impl Bdev, access: Access) -> Result<Descriptor> {
     let bdev: Box<dyn AnyBdev> = Box::new(bdev);
-    Descriptor::open(Device::new(name.into(), bdev)?, access)
+    Descriptor::open(Device::new(&name.into(), bdev)?, access)
 }
 
 /// The names of all devices, in order.

@@ -1,0 +1,209 @@
+//! A device as the layer keeps it: the module's part, its size, and the word that every I/O looks at.
+//!
+//! `registry` makes it known, a `descriptor` opens it, a `channel` asks its word. [`Life`] is what changes seldom, behind a lock that
+//! no I/O takes. What happens to the device is told to `events` and to the devices that stand on it; how it ends is in `removal`.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::device_ref::DeviceRef;
+use super::events::Queue;
+use super::module::AnyBdev;
+use super::removal::{Here, Removal};
+use super::{Access, Error, Event, Geometry, Result};
+
+/// A device that the registry knows, or that somebody has to himself.
+pub(super) struct Device {
+    pub(super) name: Arc<str>,
+    pub(super) bdev: Box<dyn AnyBdev>,
+    /// As stated by the module; its number of blocks is that of the beginning.
+    geometry: Geometry,
+    block_count: AtomicU64,
+    /// The bits below; zero means that I/O may go. Read for every I/O.
+    state: AtomicU32,
+    life: Mutex<Life>,
+    // Dropped last: who waits for the end finds everything above gone.
+    here: Here,
+}
+
+/// No I/O starts any more. Set once, under the lock of [`Life`].
+const REMOVED: u32 = 1;
+
+/// What changes seldom.
+#[derive(Default)]
+pub(super) struct Life {
+    /// Open descriptors.
+    open: usize,
+    has_writer: bool,
+    /// Streams of events; those whose reader has gone are swept out when something happens.
+    listeners: Vec<Weak<Queue>>,
+    /// Devices that stand on this one.
+    followers: Vec<Follower>,
+}
+
+/// A device that stands on another, which is the `base`-th of those that it names.
+#[derive(Clone)]
+struct Follower {
+    device: Weak<Device>,
+    base: usize,
+}
+
+impl Device {
+    /// A device around `bdev`, which learns of it by `attached`.
+    pub(super) fn new(name: &str, bdev: Box<dyn AnyBdev>) -> Result<Arc<Self>> {
+        let geometry = bdev.geometry();
+        geometry.validate()?;
+        let device = Arc::new(Self {
+            name: name.into(),
+            bdev,
+            geometry,
+            block_count: AtomicU64::new(geometry.block_count),
+            state: AtomicU32::new(0),
+            life: Mutex::default(),
+            here: Here::default(),
+        });
+        let this = DeviceRef::of(&device);
+        device.bdev.attached(this.clone());
+        for (base, descriptor) in device.bdev.bases().into_iter().enumerate() {
+            let follower = Follower { device: Arc::downgrade(&device), base };
+            if !descriptor.device().add_follower(follower) {
+                device.bdev.base_changed(base, &Event::Removed, &this);
+            }
+        }
+        Ok(device)
+    }
+
+    pub(super) fn life(&self) -> MutexGuard<'_, Life> {
+        // Each change below is whole before anything could panic.
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shape as it is now.
+    pub(super) fn geometry(&self) -> Geometry {
+        Geometry { block_count: self.block_count(), ..self.geometry }
+    }
+
+    /// How many blocks there are now.
+    #[inline(always)]
+    pub(super) fn block_count(&self) -> u64 {
+        // Relaxed: the number guards no memory. Who must know that nobody uses the old one holds the blocks first.
+        self.block_count.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_removed(&self) -> bool {
+        // Relaxed, as the store: the word guards no memory.
+        self.state.load(Ordering::Relaxed) & REMOVED != 0
+    }
+
+    /// Counts a descriptor in.
+    pub(super) fn open(&self, access: Access) -> Result<()> {
+        let mut life = self.life();
+        if self.is_removed() {
+            return Err(Error::Removed);
+        }
+        if access == Access::ReadWrite {
+            if self.geometry.read_only {
+                return Err(Error::ReadOnly { name: self.name.to_string() });
+            }
+            if life.has_writer {
+                return Err(Error::Busy { name: self.name.to_string() });
+            }
+            life.has_writer = true;
+        }
+        life.open += 1;
+        Ok(())
+    }
+
+    /// Counts a descriptor out.
+    pub(super) fn close(&self, access: Access) {
+        let mut life = self.life();
+        life.open -= 1;
+        if access == Access::ReadWrite {
+            life.has_writer = false;
+        }
+    }
+
+    /// How many descriptors are open.
+    pub(super) fn open_descriptors(&self) -> usize {
+        self.life().open
+    }
+
+    /// Has `queue` told from now on what happens.
+    pub(super) fn add_listener(&self, queue: &Arc<Queue>) {
+        let mut life = self.life();
+        if self.is_removed() {
+            // Nobody reads it yet.
+            let _ = queue.push(&Event::Removed);
+        } else {
+            life.listeners.push(Arc::downgrade(queue));
+        }
+    }
+
+    /// `false` if the device has been removed before.
+    fn add_follower(&self, follower: Follower) -> bool {
+        let mut life = self.life();
+        if !self.is_removed() {
+            life.followers.push(follower);
+        }
+        !self.is_removed()
+    }
+
+    /// Changes the number of blocks and tells so.
+    pub(super) fn resize(&self, block_count: u64) -> Result<()> {
+        let geometry = Geometry { block_count, ..self.geometry };
+        geometry.validate()?;
+        let life = self.life();
+        if self.is_removed() {
+            return Err(Error::Removed);
+        }
+        if self.block_count.swap(block_count, Ordering::Relaxed) != block_count {
+            self.tell(life, &Event::Resized(geometry));
+        }
+        Ok(())
+    }
+
+    /// Tells that the medium wants something.
+    pub(super) fn media_managed(&self, event: &Event) {
+        let life = self.life();
+        if !self.is_removed() {
+            self.tell(life, event);
+        }
+    }
+
+    /// Begins the end: no I/O starts from here on. Called again it says the same.
+    pub(super) fn remove(self: &Arc<Self>) -> Removal {
+        let life = self.life();
+        if self.state.fetch_or(REMOVED, Ordering::Relaxed) & REMOVED == 0 {
+            self.tell(life, &Event::Removed);
+        }
+        Removal::new(Arc::downgrade(self), self.here.0.clone())
+    }
+
+    /// Tells `event` to all who listen, in the order in which the lock was taken, and then, with the lock free, to those who
+    /// stand on this device.
+    fn tell(&self, mut life: MutexGuard<'_, Life>, event: &Event) {
+        let mut readers = Vec::new();
+        life.listeners.retain(|queue| {
+            let Some(queue) = queue.upgrade() else { return false };
+            readers.extend(queue.push(event));
+            true
+        });
+        life.followers.retain(|follower| follower.device.strong_count() > 0);
+        let followers = life.followers.clone();
+        drop(life);
+        readers.into_iter().for_each(std::task::Waker::wake);
+        for Follower { device, base } in followers {
+            if let Some(device) = device.upgrade() {
+                device.bdev.base_changed(base, event, &DeviceRef::of(&device));
+            }
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let listeners = std::mem::take(&mut self.life().listeners);
+        listeners.iter().filter_map(Weak::upgrade).for_each(|queue| queue.close());
+    }
+}

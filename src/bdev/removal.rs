@@ -1,0 +1,103 @@
+//! The end of a device: [`Removal`] waits for it.
+//!
+//! Begun by `device`; over when its last descriptor has closed and the module's part was dropped.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use super::device::Device;
+
+/// A removal under way, from [`unregister`](super::unregister): a future that is ready when the last descriptor and channel are
+/// gone and the module's device was dropped.
+///
+/// Awaiting it is optional: the removal goes on without. It never blocks, wherever it is polled, a poller included; a task that
+/// has the device open itself waits for itself.
+#[derive(Clone)]
+pub struct Removal {
+    device: Weak<Device>,
+    gone: Arc<Gone>,
+}
+
+impl Removal {
+    pub(super) fn new(device: Weak<Device>, gone: Arc<Gone>) -> Self {
+        Self { device, gone }
+    }
+
+    /// Of a device that is gone already.
+    pub(super) fn over() -> Self {
+        let gone = Gone::default();
+        gone.state().is_gone = true;
+        Self { device: Weak::new(), gone: Arc::new(gone) }
+    }
+
+    /// Whether the device is gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.gone.state().is_gone
+    }
+
+    /// How many descriptors it still waits for. Clones of one count once, and so do the channels made from it.
+    #[must_use]
+    pub fn open_descriptors(&self) -> usize {
+        self.device.upgrade().map_or(0, |device| device.open_descriptors())
+    }
+}
+
+impl Future for Removal {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Cloned before the lock: that may run foreign code.
+        let waker = cx.waker().clone();
+        let mut state = self.gone.state();
+        if state.is_gone {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|known| known.will_wake(&waker)) {
+            state.waiting.push(waker);
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Removal")
+            .field("is_over", &self.is_over())
+            .field("open_descriptors", &self.open_descriptors())
+            .finish()
+    }
+}
+
+/// Dropped as the last part of a device, and told to who waits.
+#[derive(Default)]
+pub(super) struct Gone(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    is_gone: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Gone {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A device's hold on its [`Gone`].
+#[derive(Default)]
+pub(super) struct Here(pub(super) Arc<Gone>);
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.is_gone = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
