@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::Op;
 use crate::NotOnReactor;
 use crate::sys::dma::{AllocError, DmaBuf};
 
@@ -104,9 +105,14 @@ pub enum Error {
     /// What lies below is full.
     #[error("no space left below the block device")]
     NoSpace,
-    /// The module has no such operation.
-    #[error("this block device cannot {0}")]
-    Unsupported(&'static str),
+    /// The module has no such operation, and the layer cannot do it by others.
+    #[error("{} cannot {op}", named(module))]
+    Unsupported {
+        /// What was asked for.
+        op: Op,
+        /// Who cannot: the module that refused, however deep it lies. Empty on its way there.
+        module: &'static str,
+    },
     /// A channel was asked for outside of a reactor.
     #[error(transparent)]
     NotOnReactor(#[from] NotOnReactor),
@@ -126,6 +132,18 @@ pub enum Error {
     /// What the operating system answered to an I/O.
     #[error("the i/o failed below")]
     Io(#[source] io::Error),
+}
+
+impl Error {
+    /// [`Error::Unsupported`] as a module answers it; the layer adds the module's name.
+    #[must_use]
+    pub const fn unsupported(op: Op) -> Self {
+        Self::Unsupported { op, module: "" }
+    }
+}
+
+fn named(module: &str) -> String {
+    if module.is_empty() { "this block device".to_owned() } else { format!("this block device ({module})") }
 }
 
 /// Which length of buffer would have fitted, in [`Error::BadLength`].

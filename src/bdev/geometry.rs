@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{Error, Result};
+use super::{Error, Op, Result, ZoneShape};
 use crate::sys::dma;
 
 /// Blocks, their size, and what an I/O may look like when it reaches the module.
@@ -28,12 +28,41 @@ pub struct Geometry {
     pub optimal_io_boundary: u32,
     /// What a buffer's address must be a multiple of, at most [`dma::ALIGN`]. Whole buffers always are.
     pub buffer_align: u32,
+    /// The most buffers of one read or write that the module takes as a list; the layer takes longer lists apart. At 1, the usual
+    /// number, it never sees a list.
+    pub max_segments: u32,
+    /// The largest unmap in blocks. Zero: any size.
+    pub max_unmap_blocks: u32,
+    /// The largest write of zeroes in blocks. Zero: any size.
+    pub max_write_zeroes_blocks: u32,
+    /// The largest copy in blocks. Zero: any size.
+    pub max_copy_blocks: u32,
+    /// The largest compare-and-write that the module does as one step, in blocks. Zero: any size.
+    pub atomic_compare_blocks: u32,
+    /// Blocks that are best written together, at multiples of so many: smaller writes cost the device more. At least 1.
+    pub write_unit: u32,
+    /// Bytes that the device itself handles as one, a multiple of the block size.
+    pub physical_block_size: u32,
+    /// Bytes beside the data of each block, if there are any.
+    pub metadata: Option<Metadata>,
+    /// The zones, if it has them.
+    pub zones: Option<ZoneShape>,
     /// True if a write is durable only after a flush.
     pub write_cache: bool,
     /// True if reads return what was written. A null device does not keep it.
     pub keeps_data: bool,
     /// True if nothing can be written, whatever the caller's access.
     pub read_only: bool,
+}
+
+/// Bytes that each block has beside its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// How many.
+    pub bytes: u32,
+    /// True if they follow the data in the same buffer, and count in [`Geometry::block_size`]; otherwise they have a buffer of
+    /// their own.
+    pub interleaved: bool,
 }
 
 impl Geometry {
@@ -46,6 +75,15 @@ impl Geometry {
             max_io_blocks: 0,
             optimal_io_boundary: 0,
             buffer_align: 1,
+            max_segments: 1,
+            max_unmap_blocks: 0,
+            max_write_zeroes_blocks: 0,
+            max_copy_blocks: 0,
+            atomic_compare_blocks: 0,
+            write_unit: 1,
+            physical_block_size: block_size,
+            metadata: None,
+            zones: None,
             write_cache: false,
             keeps_data: true,
             read_only: false,
@@ -70,6 +108,69 @@ impl Geometry {
     #[must_use]
     pub const fn with_buffer_align(mut self, bytes: u32) -> Self {
         self.buffer_align = bytes;
+        self
+    }
+
+    /// The same with a longest list of buffers.
+    #[must_use]
+    pub const fn with_max_segments(mut self, segments: u32) -> Self {
+        self.max_segments = segments;
+        self
+    }
+
+    /// The same with a largest unmap.
+    #[must_use]
+    pub const fn with_max_unmap_blocks(mut self, blocks: u32) -> Self {
+        self.max_unmap_blocks = blocks;
+        self
+    }
+
+    /// The same with a largest write of zeroes.
+    #[must_use]
+    pub const fn with_max_write_zeroes_blocks(mut self, blocks: u32) -> Self {
+        self.max_write_zeroes_blocks = blocks;
+        self
+    }
+
+    /// The same with a largest copy.
+    #[must_use]
+    pub const fn with_max_copy_blocks(mut self, blocks: u32) -> Self {
+        self.max_copy_blocks = blocks;
+        self
+    }
+
+    /// The same with a largest compare-and-write.
+    #[must_use]
+    pub const fn with_atomic_compare_blocks(mut self, blocks: u32) -> Self {
+        self.atomic_compare_blocks = blocks;
+        self
+    }
+
+    /// The same with blocks that are best written together.
+    #[must_use]
+    pub const fn with_write_unit(mut self, blocks: u32) -> Self {
+        self.write_unit = blocks;
+        self
+    }
+
+    /// The same with a size of what the device itself handles as one.
+    #[must_use]
+    pub const fn with_physical_block_size(mut self, bytes: u32) -> Self {
+        self.physical_block_size = bytes;
+        self
+    }
+
+    /// The same with or without metadata.
+    #[must_use]
+    pub const fn with_metadata(mut self, metadata: Option<Metadata>) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// The same with or without zones.
+    #[must_use]
+    pub const fn with_zones(mut self, zones: Option<ZoneShape>) -> Self {
+        self.zones = zones;
         self
     }
 
@@ -100,6 +201,15 @@ impl Geometry {
         self.block_count * self.block_size as u64
     }
 
+    /// Bytes of data in a block: what is left of it without interleaved metadata.
+    #[must_use]
+    pub const fn data_size(&self) -> u32 {
+        match self.metadata {
+            Some(Metadata { bytes, interleaved: true }) => self.block_size - bytes,
+            _ => self.block_size,
+        }
+    }
+
     /// Checks what a module states, at registration.
     ///
     /// # Errors
@@ -126,6 +236,21 @@ impl Geometry {
                 self.block_size, self.buffer_align
             ));
         }
+        if self.max_segments == 0 || self.write_unit == 0 {
+            return wrong("a list has at least one buffer, and a write at least one block".to_owned());
+        }
+        if self.physical_block_size % self.block_size != 0 {
+            return wrong(format!(
+                "{} bytes that are handled as one are not whole blocks of {}",
+                self.physical_block_size, self.block_size
+            ));
+        }
+        if self.metadata.is_some_and(|m| m.bytes == 0 || m.interleaved && m.bytes >= self.block_size) {
+            return wrong(format!("{:?} leaves no data in blocks of {}", self.metadata, self.block_size));
+        }
+        if self.zones.is_some_and(|zones| zones.blocks == 0 || zones.blocks > self.block_count) {
+            return wrong(format!("{:?} on {} blocks", self.zones, self.block_count));
+        }
         Ok(())
     }
 
@@ -143,21 +268,34 @@ impl Geometry {
         })
     }
 
-    /// True if the module takes `blocks` from `lba` on as they are.
+    /// The most blocks of one `op`; zero for any number.
     #[inline(always)]
-    pub(super) fn takes_whole(&self, lba: u64, blocks: u64) -> bool {
-        (self.max_io_blocks == 0 || blocks <= u64::from(self.max_io_blocks))
+    const fn max_blocks(&self, op: Op) -> u32 {
+        match op {
+            Op::WriteZeroes => self.max_write_zeroes_blocks,
+            Op::Unmap => self.max_unmap_blocks,
+            Op::Copy => self.max_copy_blocks,
+            _ => self.max_io_blocks,
+        }
+    }
+
+    /// True if the module takes `op` on `blocks` from `lba` on as they are.
+    #[inline(always)]
+    pub(super) fn takes_whole(&self, op: Op, lba: u64, blocks: u64) -> bool {
+        let max = u64::from(self.max_blocks(op));
+        (max == 0 || blocks <= max)
             && (self.optimal_io_boundary == 0 || {
                 let boundary = u64::from(self.optimal_io_boundary);
                 lba / boundary == (lba + blocks - 1) / boundary
             })
     }
 
-    /// How many of `blocks` from `lba` on make the next I/O that the module takes.
-    pub(super) fn first_piece(&self, lba: u64, blocks: u64) -> u64 {
+    /// How many of `blocks` from `lba` on make the next `op` that the module takes.
+    pub(super) fn first_piece(&self, op: Op, lba: u64, blocks: u64) -> u64 {
         let mut piece = blocks;
-        if self.max_io_blocks != 0 {
-            piece = piece.min(self.max_io_blocks.into());
+        let max = self.max_blocks(op);
+        if max != 0 {
+            piece = piece.min(max.into());
         }
         if self.optimal_io_boundary != 0 {
             let boundary = u64::from(self.optimal_io_boundary);
@@ -173,20 +311,26 @@ mod tests {
 
     #[test]
     fn pieces_cover_the_range_and_each_is_taken_whole() {
+        const OPS: [Op; 3] = [Op::Read, Op::WriteZeroes, Op::Unmap];
         for boundary in [0, 1, 3, 8, 16] {
-            for max in [0, 1, 5, 8, 64] {
-                let g = Geometry::new(512, 100).with_max_io_blocks(max).with_optimal_io_boundary(boundary);
+            for (max, op) in [0, 1, 5, 8, 64].into_iter().flat_map(|max| OPS.map(|op| (max, op))) {
+                let g = Geometry::new(512, 100).with_optimal_io_boundary(boundary);
+                let g = match op {
+                    Op::WriteZeroes => g.with_max_write_zeroes_blocks(max),
+                    Op::Unmap => g.with_max_unmap_blocks(max),
+                    _ => g.with_max_io_blocks(max),
+                };
                 for lba in 0..20 {
                     for blocks in 1..40 {
                         let (mut at, mut pieces) = (lba, 0);
                         while at < lba + blocks {
-                            let piece = g.first_piece(at, lba + blocks - at);
-                            assert!(g.takes_whole(at, piece), "{g:?} {at}+{piece}");
+                            let piece = g.first_piece(op, at, lba + blocks - at);
+                            assert!(g.takes_whole(op, at, piece), "{g:?} {at}+{piece}");
                             at += piece;
                             pieces += 1;
                         }
                         assert_eq!(at, lba + blocks);
-                        assert_eq!(pieces == 1, g.takes_whole(lba, blocks));
+                        assert_eq!(pieces == 1, g.takes_whole(op, lba, blocks));
                     }
                 }
             }
@@ -216,6 +360,13 @@ mod tests {
             Geometry::new(512, 1).with_buffer_align(3),
             Geometry::new(512, 1).with_buffer_align(8192),
             Geometry::new(512, 1).with_buffer_align(4096),
+            Geometry::new(512, 1).with_max_segments(0),
+            Geometry::new(512, 1).with_write_unit(0),
+            Geometry::new(512, 1).with_physical_block_size(513),
+            Geometry::new(512, 1).with_metadata(Some(Metadata { bytes: 512, interleaved: true })),
+            Geometry::new(512, 1).with_metadata(Some(Metadata { bytes: 0, interleaved: false })),
+            Geometry::new(512, 1).with_zones(Some(ZoneShape { blocks: 2, ..ZoneShape::default() })),
+            Geometry::new(512, 1).with_zones(Some(ZoneShape::default())),
         ];
         for g in bad {
             assert!(matches!(g.validate(), Err(Error::BadGeometry { .. })), "{g:?}");

@@ -16,43 +16,8 @@ use std::ops::{Deref, DerefMut, Range};
 use std::rc::Rc;
 
 use super::request::{Buffer, Request, State};
-use super::{Error, Result};
+use super::{Error, Op, Result};
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
-
-/// What an [`Io`] asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Op {
-    /// Fill the buffer from the blocks.
-    Read,
-    /// Fill the blocks from the buffer.
-    Write,
-    /// Make every write that has completed durable.
-    Flush,
-    /// Make the blocks read as zeroes.
-    WriteZeroes,
-    /// Give the blocks up; what they read as is the module's choice.
-    Unmap,
-}
-
-impl Op {
-    /// True if it changes what is on the device.
-    #[inline]
-    #[must_use]
-    pub const fn is_change(self) -> bool {
-        matches!(self, Self::Write | Self::WriteZeroes | Self::Unmap)
-    }
-
-    pub(in crate::bdev) const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Flush => "flush",
-            Self::WriteZeroes => "write zeroes",
-            Self::Unmap => "unmap",
-        }
-    }
-}
 
 /// A request as a module receives it. It owns its buffer and stays on the core that asked.
 ///
@@ -100,7 +65,7 @@ impl Io {
         self.request().lba.get()
     }
 
-    /// How many blocks; zero for a flush.
+    /// How many blocks; zero for what is about none, such as a flush.
     #[inline]
     #[must_use]
     pub fn blocks(&self) -> u64 {
@@ -131,10 +96,11 @@ impl Io {
         ReadBuf { io: self, buf }
     }
 
-    /// What a write brings: as many bytes as the blocks have. Clones the count; [`take_data`](Io::take_data) does not.
+    /// What a write, an append or a comparison brings: as many bytes as the blocks have. Clones the count;
+    /// [`take_data`](Io::take_data) does not.
     ///
     /// # Panics
-    /// If this is no write, or the data has been taken.
+    /// If this brings no data, or it has been taken.
     #[inline]
     #[must_use]
     pub fn data(&self) -> DmaBytes {
@@ -175,13 +141,13 @@ impl Io {
     #[inline(always)]
     fn take_data_shared(&self) -> DmaBytes {
         match self.request().buffer.take() {
-            Some(data) if self.op() == Op::Write => data.into_bytes(),
+            Some(data) if self.op() != Op::Read => data.into_bytes(),
             _ => self.carries_nothing("data to write"),
         }
     }
 
     #[cold]
-    fn carries_nothing(&self, what: &str) -> ! {
+    pub(super) fn carries_nothing(&self, what: &str) -> ! {
         panic!("a {:?} has no {what} here: match on Io::op first, and take a buffer once", self.request())
     }
 

@@ -19,11 +19,14 @@ mod device;
 mod device_ref;
 mod error;
 mod events;
+mod extra;
 mod geometry;
 mod io;
 #[cfg(all(test, not(loom)))]
 mod life_tests;
 mod module;
+mod nvme;
+mod op;
 mod registry;
 mod removal;
 mod request;
@@ -33,6 +36,7 @@ mod stats;
 mod submitting;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod zone;
 
 #[cfg(any(feature = "testing", all(test, not(loom))))]
 pub mod conformance;
@@ -43,10 +47,13 @@ pub use descriptor::{Access, Descriptor};
 pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, Result};
 pub use events::{Event, Events, Media};
-pub use geometry::Geometry;
-pub use io::{Done, Io, Op, ReadBuf};
+pub use geometry::{Geometry, Metadata};
+pub use io::{Done, Io, ReadBuf};
 pub use module::{Bdev, Submit};
 pub use modules::{open, parse_size};
+pub use nvme::{NvmeAnswer, NvmeCommand, NvmeData};
+pub use op::Op;
 pub use registry::{names, open_private, register, unregister};
 pub use removal::Removal;
 pub use stats::ChannelStats;
+pub use zone::{Zone, ZoneAction, ZoneShape, ZoneState};

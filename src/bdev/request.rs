@@ -2,12 +2,12 @@
 //!
 //! The module's side of it is `io`, the submitter's `submitting`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::{Error, Op, Result};
-use crate::sys::dma::DmaAny;
+use super::{Error, NvmeCommand, Op, Result, Zone};
+use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
 /// Who has the I/O now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +30,52 @@ pub(super) struct Request {
     error: Cell<Option<Box<Error>>>,
     /// Lent to the `Io`, which is the only one to use it while there is one.
     pub(super) buffer: Cell<Buffer>,
+    /// What only some operations have, and only they touch. Their submitter leaves all of it as it was.
+    pub(super) extra: Extra,
     /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
     /// a module polls what lies below from a combinator or another task. Kept for its capacity.
     wakers: RefCell<Vec<Option<Waker>>>,
     /// How many submitters are nested around the `Io`: one per stacked module.
     depth: Cell<usize>,
+}
+
+/// What an I/O has besides blocks and a buffer.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// The metadata of a read or a write; what a compare-and-write expects to find.
+    pub(super) aside: Cell<Buffer>,
+    /// Into the module: where a copy comes from, what to do with a zone. Out of it: where a seek has come to or an append has gone.
+    pub(super) value: Cell<u64>,
+    /// The buffers of a read or a write that has several.
+    pub(super) segments: Cell<Segments>,
+    /// Made with the first I/O of the request that needs it, and kept.
+    pub(super) rare: OnceCell<Box<Rare>>,
+}
+
+/// What hardly any I/O has.
+pub(super) struct Rare {
+    pub(super) zones: Cell<Vec<Zone>>,
+    pub(super) command: Cell<NvmeCommand>,
+    pub(super) status: Cell<u16>,
+}
+
+/// The buffers of a vectored I/O, each of whole blocks.
+#[derive(Debug, Default)]
+pub(super) enum Segments {
+    /// Not vectored, or taken.
+    #[default]
+    None,
+    Read(Vec<DmaBuf>),
+    #[allow(dead_code, reason = "the channel's vectored operations are still to come")]
+    Write(Vec<DmaBytes>),
+}
+
+impl Extra {
+    pub(super) fn rare(&self) -> &Rare {
+        let empty =
+            || Rare { zones: Cell::default(), command: Cell::new(NvmeCommand::new(0)), status: Cell::new(0) };
+        self.rare.get_or_init(|| Box::new(empty()))
+    }
 }
 
 /// What an I/O carries: the buffer of a read, the data of a write, or nothing.
@@ -52,6 +93,7 @@ impl Request {
             state: Cell::new(State::Lost),
             error: Cell::new(None),
             buffer: Cell::default(),
+            extra: Extra::default(),
             wakers: RefCell::default(),
             depth: Cell::new(0),
         })
@@ -78,6 +120,18 @@ impl Request {
     #[cold]
     pub(super) fn fail(&self, error: Error) {
         self.error.set(Some(Box::new(error)));
+    }
+
+    /// Says in an error that lacks it which module could not.
+    #[cold]
+    pub(super) fn name_module(&self, name: &'static str) {
+        let mut error = self.error.take();
+        if let Some(Error::Unsupported { module, .. }) = error.as_deref_mut() {
+            if module.is_empty() {
+                *module = name;
+            }
+        }
+        self.error.set(error);
     }
 
     #[inline(always)]

@@ -57,7 +57,7 @@ impl<'c> Split<'c> {
 
     fn fill_window(&mut self) {
         while self.lba < self.end && self.window.len() < WINDOW {
-            let blocks = self.inner.geometry.first_piece(self.lba, self.end - self.lba);
+            let blocks = self.inner.geometry.first_piece(self.op, self.lba, self.end - self.lba);
             let part = front(self.op, &mut self.rest, self.inner.bytes(blocks));
             self.window.push(Piece::Running(Own::piece(self.inner, self.op, self.lba, blocks, part)));
             self.lba += blocks;

@@ -16,6 +16,8 @@ pub struct ChannelStats {
     pub flushes: u64,
     /// Unmaps and write-zeroes completed, failed ones included.
     pub clears: u64,
+    /// Operations of all other kinds completed, failed ones included.
+    pub others: u64,
     /// Bytes of the reads that succeeded.
     pub read_bytes: u64,
     /// Bytes of the writes that succeeded.
@@ -67,6 +69,7 @@ impl Counters {
                 }
                 Op::Flush => s.flushes += 1,
                 Op::WriteZeroes | Op::Unmap => s.clears += 1,
+                _ => s.others += 1,
             }
             s.errors += u64::from(!is_ok);
             s.in_flight -= 1;

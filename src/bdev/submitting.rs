@@ -89,9 +89,13 @@ impl<'c> Submitting<'c> {
         }
         // Answered, or lost by a module that would wait for it for ever.
         self.stage = Stage::Over;
+        let is_ok = self.request.is_ok();
+        if !is_ok {
+            self.request.name_module(self.inner.module());
+        }
         if self.is_counted {
             let bytes = self.inner.bytes(self.request.blocks()) as u64;
-            self.inner.counters.complete(self.request.op(), bytes, self.request.is_ok());
+            self.inner.counters.complete(self.request.op(), bytes, is_ok);
         }
         Poll::Ready(answer)
     }

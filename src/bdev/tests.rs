@@ -353,8 +353,11 @@ fn what_a_module_lacks_is_unsupported() {
     block_on(async {
         let channel = made(|| Panics).channel().unwrap();
         let e = channel.unmap(0..1).await.unwrap_err();
-        assert_eq!(e.to_string(), "this block device cannot unmap");
-        assert!(matches!(channel.write_zeroes(0..1).await, Err(Error::Unsupported("write zeroes"))));
+        assert_eq!(e.to_string(), "this block device (made) cannot unmap");
+        assert!(matches!(
+            channel.write_zeroes(0..1).await,
+            Err(Error::Unsupported { op: Op::WriteZeroes, module: "made" })
+        ));
     });
 }
 

@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where operations are made: folders and files below `src/`.
-const PLACES: &[&str] = &["bdev/channel.rs", "fs", "io", "net", "signal", "uring"];
+const PLACES: &[&str] = &["bdev/channel", "fs", "io", "net", "signal", "uring"];
 
 /// Files whose functions are all looked at, as they belong to public traits; elsewhere only `pub` ones and those of polled traits.
 const TRAITS: &[&str] = &["io/read", "io/write", "uring/link"];
 
 /// What needs no kind: file, functions, reason. With `*` for all functions of a file that make no future or stream.
 const NONE: &[(&str, &str, &str)] = &[
-    ("bdev/channel", "alloc", "takes memory, does no I/O"),
-    ("bdev/channel", "submit", "what the others are made of"),
-    ("bdev/channel", "*", "answers from what is known"),
+    ("bdev/channel/data", "alloc", "takes memory, does no I/O"),
+    ("bdev/channel/data", "*", "answers from what is known"),
+    ("bdev/channel/mod", "submit", "what the others are made of"),
+    ("bdev/channel/mod", "*", "answers from what is known"),
     ("fs/alignment", "*", "compares numbers"),
     ("fs/file", "*", "one call that does not wait"),
     ("fs/metadata", "*", "answers from what was asked before"),

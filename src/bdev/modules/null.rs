@@ -39,8 +39,8 @@ impl Bdev for Null {
         self.geometry
     }
 
-    fn supports(&self, _op: Op) -> bool {
-        true
+    fn supports(&self, op: Op) -> bool {
+        matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap | Op::Reset)
     }
 
     fn channel(&self, _access: Access) -> Result<NullChannel> {

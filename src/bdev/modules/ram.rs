@@ -66,8 +66,8 @@ impl Bdev for Ram {
         self.geometry
     }
 
-    fn supports(&self, _op: Op) -> bool {
-        true
+    fn supports(&self, op: Op) -> bool {
+        matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap | Op::Reset)
     }
 
     fn channel(&self, _access: Access) -> Result<RamChannel> {
@@ -85,7 +85,8 @@ impl Submit for RamChannel {
             Op::Write => self.store.write(at, &io.take_data()),
             Op::WriteZeroes => self.store.zero(at, len),
             Op::Unmap => self.store.discard(at, len),
-            Op::Flush => {}
+            Op::Flush | Op::Reset => {}
+            _ => return io.unsupported(),
         }
         io.done(Ok(()))
     }

@@ -77,12 +77,12 @@ macro_rules! on_device {
 
 fn devices() -> Vec<Kind> {
     let mut kinds = on_device! {
-        "bdev/channel read": |channel| channel.read(0..2);
-        "bdev/channel read_into": |channel| async { channel.read_into(0..2, channel.alloc(8192).await.unwrap()).await };
-        "bdev/channel write": |channel| async { channel.write(0, channel.alloc(8192).await.unwrap().freeze()).await };
-        "bdev/channel flush": |channel| channel.flush();
-        "bdev/channel write_zeroes": |channel| channel.write_zeroes(0..1);
-        "bdev/channel unmap": |channel| channel.unmap(0..1);
+        "bdev/channel/data read": |channel| channel.read(0..2);
+        "bdev/channel/data read_into": |channel| async { channel.read_into(0..2, channel.alloc(8192).await.unwrap()).await };
+        "bdev/channel/data write": |channel| async { channel.write(0, channel.alloc(8192).await.unwrap().freeze()).await };
+        "bdev/channel/blocks flush": |channel| channel.flush();
+        "bdev/channel/blocks write_zeroes": |channel| channel.write_zeroes(0..1);
+        "bdev/channel/blocks unmap": |channel| channel.unmap(0..1);
     };
     kinds.extend(with_folder! {
         // Devices that cannot be asked for completions refuse this at once.

@@ -36,6 +36,7 @@ impl Submit for UringChannel {
             Op::Flush => self.ring.sync_data(&self.fd).await,
             Op::WriteZeroes => self.allocate(FallocateFlags::ZERO_RANGE, start, &io).await,
             Op::Unmap => self.allocate(FallocateFlags::PUNCH_HOLE, start, &io).await,
+            _ => return io.unsupported(),
         };
         let op = io.op();
         io.done(result.map_err(|e| sorted(op, e)))
@@ -136,7 +137,7 @@ fn sorted(op: Op, e: io::Error) -> Error {
         Some(Errno::NOSPC | Errno::DQUOT) => Error::NoSpace,
         Some(Errno::NODEV | Errno::NXIO) => Error::Removed,
         Some(Errno::CANCELED) => Error::Aborted,
-        Some(Errno::OPNOTSUPP) => Error::Unsupported(op.name()),
+        Some(Errno::OPNOTSUPP) => Error::unsupported(op),
         _ => Error::Io(e),
     }
 }

@@ -198,9 +198,9 @@ impl Bdev for Uring {
         self.geometry
     }
 
-    fn supports(&self, _op: Op) -> bool {
+    fn supports(&self, op: Op) -> bool {
         // File systems that cannot zero or punch say so when asked.
-        true
+        matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap)
     }
 
     fn opening(&self, access: Access) -> Result<()> {

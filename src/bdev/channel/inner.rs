@@ -1,0 +1,148 @@
+//! What a channel is made of, and what every I/O asks of it: whether it may be, and a request to be in.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::bdev::descriptor::Descriptor;
+use crate::bdev::device::Device;
+use crate::bdev::error::LengthExpected;
+use crate::bdev::module::Submitter;
+use crate::bdev::op::OpSet;
+use crate::bdev::request::Request;
+use crate::bdev::split::Spare;
+use crate::bdev::stats::Counters;
+use crate::bdev::{Access, Error, Geometry, Io, Op, Result};
+use crate::sys::dma::DmaPool;
+
+/// The channel itself, alive while somebody on its core has it.
+pub(in crate::bdev) struct Inner {
+    pub(in crate::bdev) submitter: Submitter,
+    /// Its number of blocks is that of the beginning: ask the device.
+    pub(in crate::bdev) geometry: Geometry,
+    pub(in crate::bdev) spare_windows: Spare,
+    /// Requests between two I/Os.
+    pub(in crate::bdev) requests: RefCell<Vec<Rc<Request>>>,
+    pub(in crate::bdev) counters: Counters,
+    pub(in crate::bdev) pool: DmaPool,
+    pub(in crate::bdev) device: Arc<Device>,
+    /// What the module does itself.
+    pub(in crate::bdev) supported: OpSet,
+    pub(in crate::bdev) is_writable: bool,
+    /// Also keeps the device, and the claim on it.
+    pub(in crate::bdev) descriptor: Descriptor,
+}
+
+impl Inner {
+    pub(in crate::bdev) fn new(descriptor: &Descriptor) -> Result<Self> {
+        let device = descriptor.device().clone();
+        Ok(Self {
+            submitter: device.bdev.channel(descriptor.access())?,
+            geometry: descriptor.geometry(),
+            spare_windows: Spare::default(),
+            requests: RefCell::default(),
+            counters: Counters::default(),
+            pool: DmaPool::local(),
+            supported: OpSet::of(|op| device.bdev.supports(op)),
+            device,
+            is_writable: descriptor.access() == Access::ReadWrite,
+            descriptor: descriptor.clone(),
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn takes_whole(&self, op: Op, lba: u64, blocks: u64) -> bool {
+        !op.has_range() || self.geometry.takes_whole(op, lba, blocks)
+    }
+
+    /// Whether the caller may do `op` on `range`, and how many blocks that is.
+    #[inline(always)]
+    pub(super) fn check(&self, op: Op, range: &Range<u64>) -> Result<u64> {
+        let blocks = Geometry::check(range, self.device.block_count())?;
+        self.check_alive()?;
+        if op != Op::Read {
+            self.check_other(op)?;
+        }
+        Ok(blocks)
+    }
+
+    #[inline(always)]
+    pub(super) fn check_alive(&self) -> Result<()> {
+        if self.device.is_removed() { Err(Error::Removed) } else { Ok(()) }
+    }
+
+    /// What a read need not be asked.
+    #[inline]
+    pub(super) fn check_other(&self, op: Op) -> Result<()> {
+        if op.is_change() && !self.is_writable {
+            return Err(Error::ReadOnly { name: self.name().to_owned() });
+        }
+        if op != Op::Write && !self.supported.has(op) {
+            return Err(Error::Unsupported { op, module: self.module() });
+        }
+        Ok(())
+    }
+
+    /// Whether `buf` holds `blocks` and starts where the device can reach it.
+    #[inline(always)]
+    pub(super) fn check_buffer(&self, blocks: u64, address: usize, len: usize) -> Result<()> {
+        let align = self.geometry.buffer_align;
+        let offset = address as u32 & (align - 1);
+        if len as u64 != blocks * u64::from(self.geometry.block_size) {
+            let bytes = blocks * u64::from(self.geometry.block_size);
+            return Err(Error::BadLength { len, expected: LengthExpected::Exactly(bytes) });
+        }
+        if offset != 0 {
+            return Err(Error::Misaligned { align, offset });
+        }
+        Ok(())
+    }
+
+    /// What `check` and `check_buffer` say of an I/O from a module above.
+    pub(super) fn check_io(&self, io: &Io) -> Result<()> {
+        if !io.op().has_range() {
+            return self.check_alive();
+        }
+        let (start, blocks) = (io.lba(), io.blocks());
+        self.check(io.op(), &(start..start.saturating_add(blocks)))?;
+        match io.place() {
+            Some((address, len)) => self.check_buffer(blocks, address, len),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes in `blocks` of this device, which has them.
+    #[inline(always)]
+    pub(in crate::bdev) fn bytes(&self, blocks: u64) -> usize {
+        (blocks * u64::from(self.geometry.block_size)) as usize
+    }
+
+    /// What is said if a module answers a read with success and without its buffer.
+    #[cold]
+    pub(super) fn lost_buffer(&self) -> Error {
+        let context = format!("{}: a read was answered without its buffer", self.name());
+        Error::Os { context, source: std::io::Error::other("a defect of the module") }
+    }
+
+    pub(in crate::bdev) fn name(&self) -> &str {
+        self.descriptor.name()
+    }
+
+    pub(in crate::bdev) fn module(&self) -> &'static str {
+        self.device.bdev.module()
+    }
+
+    #[inline(always)]
+    pub(in crate::bdev) fn take_request(&self) -> Rc<Request> {
+        self.requests.borrow_mut().pop().unwrap_or_else(Request::new)
+    }
+
+    /// Keeps `request` for the next I/O if only the caller has it.
+    #[inline(always)]
+    pub(in crate::bdev) fn keep_request(&self, request: &Rc<Request>) {
+        if Rc::strong_count(request) == 1 {
+            self.requests.borrow_mut().push(request.clone());
+        }
+    }
+}

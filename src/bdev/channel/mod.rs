@@ -1,0 +1,120 @@
+//! A core's way to a device: [`Channel`], made by a `descriptor`, one per core.
+//!
+//! Here stand its making and what it knows; what it does stands in rooms of its own: `data` reads and writes, `blocks` changes
+//! blocks without bringing data. All of them check with `inner`, which hands the I/O to the module (`submitting`), or splits it
+//! (`split`).
+
+mod blocks;
+mod data;
+mod inner;
+mod run;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::{Rc, Weak};
+
+pub(super) use inner::Inner;
+
+use super::descriptor::Descriptor;
+use super::submitting::Submitting;
+use super::{ChannelStats, Done, Error, Geometry, Io, Result};
+use crate::NotOnReactor;
+use crate::reactor::context;
+
+/// A core's channel to a device. It stays on its core; a clone is the same channel.
+///
+/// From [`Descriptor::channel`]. Operations are in units of blocks, run concurrently, and complete in any order. Each
+/// may be dropped at any await: the device's answer is then ignored, and the buffer goes home when it has come.
+///
+/// ```
+/// use reactor::bdev::{self, Access};
+///
+/// # reactor::LocalExecutor::new().unwrap().block_on(async {
+/// let disk = bdev::open("ram:1M", Access::ReadWrite).await?;
+/// let channel = disk.channel()?;
+/// let mut page = channel.read(0..8).await?;
+/// page[..4].copy_from_slice(b"head");
+/// channel.write(0, page).await?;
+/// channel.flush().await?;
+/// assert_eq!(&channel.read(0..1).await?[..4], b"head");
+/// # Ok::<(), bdev::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Channel(Rc<Inner>);
+
+impl Channel {
+    /// Hands on an I/O that a module above was given. What this device refuses is answered with the error.
+    pub async fn submit(&self, mut io: Io) -> Done {
+        let inner = &*self.0;
+        let (op, lba, blocks) = (io.op(), io.lba(), io.blocks());
+        if let Err(e) = inner.check_io(&io) {
+            return io.done(Err(e));
+        }
+        if inner.takes_whole(op, lba, blocks) {
+            return Submitting::new(inner, io).await;
+        }
+        let (error, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
+        io.put_buffer(buffer);
+        io.done(error.map_or(Ok(()), |e| Err(*e)))
+    }
+
+    /// The device's shape as it is now.
+    #[inline]
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        self.0.device.geometry()
+    }
+
+    /// The descriptor that this channel belongs to.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.0.descriptor
+    }
+
+    /// What this channel has done.
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        self.0.counters.get()
+    }
+
+    /// The calling core's channel of `descriptor`, made now if there is none.
+    pub(super) fn of(descriptor: &Descriptor) -> Result<Self> {
+        let known = per_core(|open| {
+            let known = open.iter().find(|(id, _)| *id == descriptor.id());
+            known.and_then(|(_, channel)| channel.upgrade())
+        })?;
+        if let Some(inner) = known {
+            return Ok(Self(inner));
+        }
+        // With the table free: a stacked module opens channels of its own in here.
+        let inner = Rc::new(Inner::new(descriptor)?);
+        per_core(|open| {
+            open.retain(|(_, channel)| channel.strong_count() > 0);
+            open.push((descriptor.id(), Rc::downgrade(&inner)));
+        })?;
+        Ok(Self(inner))
+    }
+}
+
+/// The open channels of a core, by descriptor.
+#[derive(Default)]
+struct OpenChannels(RefCell<Vec<(u64, Weak<Inner>)>>);
+
+/// Lends the calling core's table of open channels.
+fn per_core<R>(f: impl FnOnce(&mut Vec<(u64, Weak<Inner>)>) -> R) -> Result<R> {
+    if context::try_with(|_| ()).is_none() {
+        return Err(NotOnReactor { what: "bdev::Descriptor::channel" }.into());
+    }
+    let open = context::singleton(|| Ok::<_, Error>(Rc::<OpenChannels>::default()))?;
+    Ok(f(&mut open.0.borrow_mut()))
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("name", &self.0.name())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
