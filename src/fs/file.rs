@@ -4,7 +4,6 @@ use super::{OpenOptions, way};
 use crate::uring::{Fd, Ring};
 use rustix::fs::{Mode, OFlags, fcntl_getfl};
 use std::{
-    cell::Cell,
     fmt, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -23,12 +22,7 @@ pub struct File {
     pub(super) fd: Fd,
     pub(super) ring: Rc<Ring>,
     pub(super) is_direct: bool,
-    /// Operations through this clone so far, counted up to [`REGISTERED_AFTER`].
-    uses: Cell<u8>,
 }
-
-/// Entering and leaving the table costs two system calls, as much as ten operations gain by it.
-const REGISTERED_AFTER: u8 = 16;
 
 impl File {
     /// Opens a file for reading.
@@ -61,7 +55,7 @@ impl File {
     pub(super) async fn open_with(path: &Path, flags: OFlags, mode: Mode) -> io::Result<Self> {
         let ring = way::ring()?;
         let fd = ring.open(path, flags, mode).await?;
-        Ok(Self { fd, ring, is_direct: flags.contains(OFlags::DIRECT), uses: Cell::new(0) })
+        Ok(Self { fd, ring, is_direct: flags.contains(OFlags::DIRECT) })
     }
 
     /// Makes a file of this core's out of an open descriptor, such as a `std` file.
@@ -83,7 +77,7 @@ impl File {
     pub fn from_std(file: impl Into<OwnedFd>) -> io::Result<Self> {
         let (ring, fd) = (way::ring()?, file.into());
         let is_direct = fcntl_getfl(&fd)?.contains(OFlags::DIRECT);
-        Ok(Self { fd: fd.into(), ring, is_direct, uses: Cell::new(0) })
+        Ok(Self { fd: fd.into(), ring, is_direct })
     }
 
     /// Another descriptor of the same open file, for `std` or another core. A system call that does not wait.
@@ -112,25 +106,6 @@ impl File {
     /// Those of `close(2)`, such as a delayed write error of NFS. The file is closed in any case.
     pub async fn close(self) -> io::Result<()> {
         self.ring.close(self.fd).await
-    }
-
-    /// The descriptor for an operation that moves data: it enters the ring's table when it has proved busy.
-    #[inline]
-    pub(super) fn busy_fd(&self) -> &Fd {
-        let uses = self.uses.get();
-        if uses < REGISTERED_AFTER {
-            self.count_use(uses + 1);
-        }
-        &self.fd
-    }
-
-    #[cold]
-    fn count_use(&self, uses: u8) {
-        self.uses.set(uses);
-        if uses == REGISTERED_AFTER {
-            // Where the table is full, the kernel looks the descriptor up each time.
-            let _entered = self.ring.register(&self.fd);
-        }
     }
 
     /// Makes what was written to the file durable, its metadata included (`fsync(2)`). Writes still in flight are not part of it.

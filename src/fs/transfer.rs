@@ -19,7 +19,7 @@ impl File {
     #[inline]
     pub fn read_at<B: IoBufMut>(&self, buf: B, offset: u64) -> impl Future<Output = BufResult<B>> + use<B> {
         let asked = Asked::new(self, &buf, offset);
-        let read = self.ring.read_at(self.busy_fd(), buf, offset);
+        let read = self.ring.read_at(&self.fd, buf, offset);
         async {
             let (result, buf) = read.await;
             (explained(asked, result).await, buf)
@@ -37,7 +37,7 @@ impl File {
     #[inline]
     pub fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> impl Future<Output = BufResult<B>> + use<B> {
         let asked = Asked::new(self, &buf, offset);
-        let write = self.ring.write_at(self.busy_fd(), buf, offset);
+        let write = self.ring.write_at(&self.fd, buf, offset);
         async {
             let (result, buf) = write.await;
             (explained(asked, result).await, buf)

@@ -36,7 +36,7 @@ impl File {
         bufs: Vec<B>,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Vec<B>)> + use<B> {
-        self.ring.read_vectored_at(self.busy_fd(), bufs, 0, offset)
+        self.ring.read_vectored_at(&self.fd, bufs, 0, offset)
     }
 
     /// Writes `bufs` one after the other at byte `offset` and yields how many bytes went: possibly fewer than all, never more than
@@ -52,7 +52,7 @@ impl File {
         bufs: Vec<B>,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Vec<B>)> + use<B> {
-        self.ring.write_vectored_at(self.busy_fd(), bufs, 0, offset)
+        self.ring.write_vectored_at(&self.fd, bufs, 0, offset)
     }
 
     /// Reads at byte `offset` until all of `bufs` are full, however many there are.
