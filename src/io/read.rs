@@ -75,18 +75,17 @@ pub trait ReadOwned {
     }
 }
 
-impl<S: ReadOwned + ?Sized> ReadOwned for &S {
-    type Reading<B: IoBufMut> = S::Reading<B>;
+/// Whoever can be asked through a pointer.
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<S: ReadOwned + ?Sized> ReadOwned for $pointer {
+            type Reading<B: IoBufMut> = S::Reading<B>;
 
-    fn read<B: IoBufMut>(&self, buf: B) -> Self::Reading<B> {
-        (**self).read(buf)
-    }
+            fn read<B: IoBufMut>(&self, buf: B) -> Self::Reading<B> {
+                (**self).read(buf)
+            }
+        }
+    )*};
 }
 
-impl<S: ReadOwned + ?Sized> ReadOwned for Rc<S> {
-    type Reading<B: IoBufMut> = S::Reading<B>;
-
-    fn read<B: IoBufMut>(&self, buf: B) -> Self::Reading<B> {
-        (**self).read(buf)
-    }
-}
+pointers!(&S, Rc<S>);

@@ -61,36 +61,26 @@ pub trait WriteOwned {
     }
 }
 
-impl<S: WriteOwned + ?Sized> WriteOwned for &S {
-    type Writing<B: IoBuf> = S::Writing<B>;
-    type Ending = S::Ending;
+/// Whoever can be asked through a pointer.
+macro_rules! pointers {
+    ($($pointer:ty),*) => {$(
+        impl<S: WriteOwned + ?Sized> WriteOwned for $pointer {
+            type Writing<B: IoBuf> = S::Writing<B>;
+            type Ending = S::Ending;
 
-    fn write<B: IoBuf>(&self, buf: B) -> Self::Writing<B> {
-        (**self).write(buf)
-    }
+            fn write<B: IoBuf>(&self, buf: B) -> Self::Writing<B> {
+                (**self).write(buf)
+            }
 
-    fn flush(&self) -> Self::Ending {
-        (**self).flush()
-    }
+            fn flush(&self) -> Self::Ending {
+                (**self).flush()
+            }
 
-    fn shutdown(&self) -> Self::Ending {
-        (**self).shutdown()
-    }
+            fn shutdown(&self) -> Self::Ending {
+                (**self).shutdown()
+            }
+        }
+    )*};
 }
 
-impl<S: WriteOwned + ?Sized> WriteOwned for Rc<S> {
-    type Writing<B: IoBuf> = S::Writing<B>;
-    type Ending = S::Ending;
-
-    fn write<B: IoBuf>(&self, buf: B) -> Self::Writing<B> {
-        (**self).write(buf)
-    }
-
-    fn flush(&self) -> Self::Ending {
-        (**self).flush()
-    }
-
-    fn shutdown(&self) -> Self::Ending {
-        (**self).shutdown()
-    }
-}
+pointers!(&S, Rc<S>);
