@@ -72,7 +72,7 @@ impl Asked {
     #[inline]
     pub(super) fn new(file: &File, buf: &impl IoBuf, offset: u64) -> Option<Self> {
         let (len, address) = (buf.len(), buf.as_ptr() as usize);
-        file.is_direct.then(|| Self { file: file.clone(), offset, len, address })
+        file.is_direct().then(|| Self { file: file.clone(), offset, len, address })
     }
 
     /// The error that tells more than `EINVAL`, if that was the answer and the alignment is to blame.

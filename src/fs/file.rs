@@ -21,7 +21,6 @@ use std::{
 pub struct File {
     pub(super) fd: Fd,
     pub(super) ring: Rc<Ring>,
-    pub(super) is_direct: bool,
 }
 
 impl File {
@@ -54,11 +53,13 @@ impl File {
     /// Opens with flags that [`OpenOptions`] has put together.
     pub(super) async fn open_with(path: &Path, flags: OFlags, mode: Mode) -> io::Result<Self> {
         let ring = way::ring()?;
-        let fd = ring.open(path, flags, mode).await?;
-        Ok(Self { fd, ring, is_direct: flags.contains(OFlags::DIRECT) })
+        let fd = ring.open(path, flags, mode).await?.for_data(flags.contains(OFlags::DIRECT));
+        Ok(Self { fd, ring })
     }
 
-    /// Makes a file of this core's out of an open descriptor, such as a `std` file.
+    /// Makes a file of this core's out of an open descriptor, such as a `std` file, whose flags stay as they are. (One on a tmpfs that
+    /// [`open`](Self::open) has opened is read and written at once; one that comes by this way needs `O_NONBLOCK` for the first and
+    /// `O_DIRECT` besides for the second, or each transfer is a worker's.)
     ///
     /// ```
     /// # #[reactor::main]
@@ -77,7 +78,7 @@ impl File {
     pub fn from_std(file: impl Into<OwnedFd>) -> io::Result<Self> {
         let (ring, fd) = (way::ring()?, file.into());
         let is_direct = fcntl_getfl(&fd)?.contains(OFlags::DIRECT);
-        Ok(Self { fd: fd.into(), ring, is_direct })
+        Ok(Self { fd: Fd::from(fd).for_data_as_is(is_direct), ring })
     }
 
     /// Another descriptor of the same open file, for `std` or another core. A system call that does not wait.
@@ -93,9 +94,10 @@ impl File {
         &self.fd
     }
 
-    /// Whether reads and writes go past the page cache (`O_DIRECT`).
+    /// Whether reads and writes go past the page cache (`O_DIRECT`). Files in memory (tmpfs) have nothing else, whatever was asked for.
+    #[inline]
     pub fn is_direct(&self) -> bool {
-        self.is_direct
+        !self.fd.is_copied()
     }
 
     /// Closes the file, if nobody else shares it; otherwise the last to let go closes it.
@@ -133,6 +135,6 @@ impl AsFd for File {
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("fd", &self.fd).field("is_direct", &self.is_direct).finish()
+        f.debug_struct("File").field("fd", &self.fd).field("is_direct", &self.is_direct()).finish()
     }
 }

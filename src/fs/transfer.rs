@@ -134,7 +134,7 @@ const SECTOR_MIN: usize = 512;
 
 impl Progress {
     pub(super) fn new(way: Way, len: usize, file: &File) -> Self {
-        Self { way, done: 0, len, is_direct: file.is_direct }
+        Self { way, done: 0, len, is_direct: file.is_direct() }
     }
 
     /// Counts a step's result: either all is over, or it goes on after so many bytes.

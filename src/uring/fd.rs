@@ -23,6 +23,8 @@ struct Open {
     registered: OnceCell<Registered>,
     /// Operations so far, until the file is registered: wraps.
     uses: Cell<u8>,
+    /// See `at_once`.
+    is_copied: Cell<bool>,
     fd: OwnedFd,
 }
 
@@ -50,6 +52,24 @@ impl Fd {
             }
             _ => (types::Fd(self.0.fd.as_raw_fd()), Flags::empty()),
         }
+    }
+
+    /// As [`target`](Self::target), for moving so many bytes.
+    #[inline]
+    pub(super) fn target_of(&self, len: usize, ring: &Rc<Ring>) -> (types::Fd, Flags) {
+        let (fd, flags) = self.target(ring);
+        let is_for_worker = self.is_copied() && !ring.share.take(len);
+        (fd, if is_for_worker { flags | Flags::ASYNC } else { flags })
+    }
+
+    /// Whether the core that asks for a transfer copies the bytes itself, if they are there: not past the page cache.
+    #[inline]
+    pub(crate) fn is_copied(&self) -> bool {
+        self.0.is_copied.get()
+    }
+
+    pub(super) fn set_copied(&self, is_copied: bool) {
+        self.0.is_copied.set(is_copied);
     }
 
     /// Whether the file is in the table of `ring`.
@@ -92,7 +112,12 @@ impl Drop for Registered {
 
 impl From<OwnedFd> for Fd {
     fn from(fd: OwnedFd) -> Self {
-        Self(Rc::new(Open { registered: OnceCell::new(), uses: Cell::new(0), fd }))
+        Self(Rc::new(Open {
+            registered: OnceCell::new(),
+            uses: Cell::new(0),
+            is_copied: Cell::new(false),
+            fd,
+        }))
     }
 }
 

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod at_once;
 mod buf;
 mod buffers;
 mod completion;

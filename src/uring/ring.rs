@@ -3,6 +3,7 @@
 //! The queues themselves are in `queues`, the operations' futures in `op`. This file sees to it that wakers, buffers and
 //! whatever they run when woken or dropped never meet a borrowed ring.
 
+use super::at_once::Share;
 use super::buffers::Buffers;
 use super::queues::{Queues, Reaped};
 use super::{BufferTable, Config, Counters, Error, Features, Setup};
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub struct Ring {
     queues: RefCell<Queues>,
     buffers: Buffers,
+    pub(super) share: Share,
     event: Rc<OwnedFd>,
 }
 
@@ -78,7 +80,7 @@ impl Ring {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
         let buffers = Buffers::new(queues.uring(), config.features);
-        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, event }))
+        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, share: Share::new(), event }))
     }
 
     /// What the kernel agreed to.
@@ -153,6 +155,7 @@ impl Ring {
 impl Driver for Ring {
     #[inline]
     fn poll(&self) -> usize {
+        self.share.renew();
         let mut queues = self.queues();
         queues.disarm();
         if queues.is_quiet() {

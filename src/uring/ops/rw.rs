@@ -47,7 +47,7 @@ unsafe impl<B: IoBufMut> Operation for Read<B> {
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {
         let Self(mut held, offset) = self;
         let (len, to) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_mut_ptr());
-        let (fd, flags) = held.fd.target(ring);
+        let (fd, flags) = held.fd.target_of(held.buf.len(), ring);
         let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
             Some(index) => opcode::ReadFixed::new(fd, to, len, index).offset(offset).build().flags(flags),
             None => opcode::Read::new(fd, to, len).offset(offset).build().flags(flags),
@@ -70,7 +70,7 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Transfer<B>) {
         let Self(held, offset) = self;
         let (len, from) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_ptr());
-        let (fd, flags) = held.fd.target(ring);
+        let (fd, flags) = held.fd.target_of(held.buf.len(), ring);
         let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
             Some(index) => opcode::WriteFixed::new(fd, from, len, index).offset(offset).build().flags(flags),
             None => opcode::Write::new(fd, from, len).offset(offset).build().flags(flags),

@@ -24,6 +24,12 @@ const SPARES_MAX: usize = 64;
 /// Where the buffers of one operation lie, as the kernel takes it.
 struct Places(Vec<iovec>);
 
+impl Places {
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|place| place.iov_len).fold(0, usize::saturating_add)
+    }
+}
+
 thread_local! {
     #[expect(clippy::vec_box, reason = "the boxes travel with operations and come back")]
     static SPARES: RefCell<Vec<Box<Places>>> = const { RefCell::new(Vec::new()) };
@@ -80,7 +86,7 @@ unsafe impl<B: IoBufMut> Operation for ReadAll<B> {
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, List<B>) {
         let Self(held, offset) = self;
-        let (fd, flags) = held.fd.target(ring);
+        let (fd, flags) = held.fd.target_of(held.places.bytes(), ring);
         let (places, len) = (held.places.0.as_ptr().cast(), held.places.0.len() as u32);
         let entry = |offset| opcode::Readv::new(fd, places, len).offset(offset).build().flags(flags);
         (checked(offset).map(entry), held)
@@ -98,7 +104,7 @@ unsafe impl<B: IoBuf> Operation for WriteAll<B> {
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, List<B>) {
         let Self(held, offset) = self;
-        let (fd, flags) = held.fd.target(ring);
+        let (fd, flags) = held.fd.target_of(held.places.bytes(), ring);
         let (places, len) = (held.places.0.as_ptr().cast(), held.places.0.len() as u32);
         let entry = |offset| opcode::Writev::new(fd, places, len).offset(offset).build().flags(flags);
         (checked(offset).map(entry), held)

@@ -1,6 +1,7 @@
 //! Rings stepped by hand, on real files.
 
 mod asleep;
+mod at_once;
 mod bed;
 mod cancel;
 mod core;

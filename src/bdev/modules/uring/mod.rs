@@ -212,7 +212,7 @@ impl Bdev for Uring {
             context: format!("no io_uring for {} on this core", self.path.display()),
             source: io::Error::other(e),
         })?;
-        let fd = Fd::from(self.file(access)?);
+        let fd = Fd::from(self.file(access)?).for_data(self.is_direct);
         // Worth a try: where the table is full, the kernel looks the descriptor up each time.
         let _ = ring.register(&fd);
         let polled = if self.is_polled { self.polled_channel(access)? } else { None };
