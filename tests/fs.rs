@@ -1,6 +1,8 @@
 //! Files as users meet them: what is written is read back, bad input is explained, nothing is lost. What needs a look inside (futures
 //! dropped at every await, kernels without an operation) is in `src/fs/tests`.
 
+#[path = "fs/copy.rs"]
+mod copy;
 #[path = "fs/data.rs"]
 mod data;
 #[path = "fs/input.rs"]

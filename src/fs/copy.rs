@@ -1,20 +1,22 @@
 //! Bytes from file to file.
 
-use super::{File, OpenOptions, way};
-use rustix::{fs::copy_file_range, io::Errno};
-use std::{io, ops::Range, path::Path, sync::Arc};
-
-/// Bytes per trip to a thread: long enough that the trip is lost in it, short enough that a dropped copy ends soon.
-const CHUNK: usize = 16 << 20;
-
-/// Bytes per buffer where the kernel does not copy by itself.
-const BUFFER: usize = 256 << 10;
+use super::{
+    File, OpenOptions,
+    copying::{BUFFER, CHUNK, Copying},
+    way,
+};
+use rustix::{
+    fs::{Mode, fchmod},
+    io::Errno,
+};
+use std::{io, ops::Range, path::Path};
 
 /// Copies what is in a file, and its permissions, to a file that is made if it is missing and emptied if it is not. Returns how many
 /// bytes went.
 ///
-/// The kernel copies (`copy_file_range(2)`, on a thread), which on file systems such as XFS and btrfs shares the blocks; where it cannot,
-/// the bytes go through a buffer.
+/// File systems such as XFS and btrfs share the blocks (`FICLONE`); otherwise the kernel copies (`copy_file_range(2)`), and where it
+/// cannot, as between file systems of two kinds, the bytes go through a buffer. All by a thread, but for targets such as pipes. Holes stay
+/// holes.
 ///
 /// If the future is dropped, the copying ends within 16 MiB, and the file holds a part.
 ///
@@ -31,17 +33,22 @@ pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u6
     if (known.device(), known.inode()) == (before.device(), before.inode()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file is not copied onto itself"));
     }
-    if before.is_file() {
-        if before.len() > 0 {
-            target.set_len(0).await?;
-        }
-        if before.mode() != known.mode() {
-            // The umask took some when it was made, or it was there before.
-            let (target, mode) = (target.try_clone_to_std()?, rustix::fs::Mode::from_raw_mode(known.mode()));
-            way::beside(move || Ok(rustix::fs::fchmod(&target, mode)?)).await?;
-        }
+    if before.is_file() && before.len() > 0 {
+        target.set_len(0).await?;
     }
-    let copied = source.copy_range_to(0..i64::MAX as u64, &target, 0).await?;
+    // The umask took some when it was made, or it was there before.
+    let mode = (before.is_file() && before.mode() != known.mode()).then(|| Mode::from_raw_mode(known.mode()));
+    let copying = Copying::new(&source, &target)?;
+    let (shared, copying) = way::beside(move || {
+        mode.map_or(Ok(()), |mode| fchmod(&copying.target, mode))?;
+        Ok((copying.share()?, copying))
+    })
+    .await?;
+    let copied = match shared {
+        Some(len) => len,
+        None if before.is_file() && known.allocated() < known.len() => copy_over_holes(copying).await?,
+        None => source.copy_range(copying, 0..i64::MAX as u64, &target, 0).await?,
+    };
     target.close().await?;
     Ok(copied)
 }
@@ -75,30 +82,41 @@ impl File {
         if ends.iter().any(|&end| end > i64::MAX as u64) {
             return Err(Errno::INVAL.into());
         }
-        let files = Arc::new((self.try_clone_to_std()?, target.try_clone_to_std()?));
-        let mut done = 0;
-        while done < len {
-            let files = files.clone();
-            let chunk = usize::try_from(len - done).map_or(CHUNK, |left| left.min(CHUNK));
-            let (mut from, mut to) = (bytes.start + done, at + done);
-            let call =
-                move || Ok(copy_file_range(&files.0, Some(&mut from), &files.1, Some(&mut to), chunk)?);
-            match way::beside(call).await {
-                // The end; or a file such as those of /proc, which only reading brings to light.
-                Ok(0) => break,
-                Ok(count) => done += count as u64,
-                Err(error) if is_unable(&error) => break,
+        self.copy_range(Copying::new(self, target)?, bytes, target, at).await
+    }
+
+    pub(super) async fn copy_range(
+        &self,
+        mut copying: Copying,
+        bytes: Range<u64>,
+        target: &Self,
+        at: u64,
+    ) -> io::Result<u64> {
+        let (mut from, mut end) = (bytes.start, bytes.end);
+        while from < end {
+            let (to, range) = (at + (from - bytes.start), bytes.clone());
+            let step = way::beside(move || {
+                if from == range.start {
+                    end = copying.end(range, at)?;
+                }
+                let count = copying.step(from, to, CHUNK.min(end.saturating_sub(from)))?;
+                Ok((count, end, copying))
+            });
+            match step.await {
+                Ok((0, ..)) => break,
+                Ok((count, found, back)) => (from, end, copying) = (from + count, found, back),
+                // No offsets in one of them: what waits for a peer is the ring's.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::SPIPE) => {
+                    return self.copy_by_ring(bytes, target, at).await;
+                }
                 Err(error) => return Err(error),
             }
         }
-        if done < len {
-            done += self.copy_by_buffer(bytes.start + done..bytes.end, target, at + done).await?;
-        }
-        Ok(done)
+        Ok(from - bytes.start)
     }
 
     /// As [`copy_range_to`](Self::copy_range_to), by reading and writing.
-    pub(super) async fn copy_by_buffer(&self, bytes: Range<u64>, target: &Self, at: u64) -> io::Result<u64> {
+    async fn copy_by_ring(&self, bytes: Range<u64>, target: &Self, at: u64) -> io::Result<u64> {
         let mut buf = vec![0; BUFFER];
         let mut from = bytes.start;
         while from < bytes.end {
@@ -123,10 +141,11 @@ impl File {
     }
 }
 
-/// Whether the kernel cannot copy between these two by itself.
-fn is_unable(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM | Errno::BADF)
-    )
+/// All of a source into an empty target, but for the holes.
+async fn copy_over_holes(mut copying: Copying) -> io::Result<u64> {
+    let (mut at, mut is_over) = (0, false);
+    while !is_over {
+        ((at, is_over), copying) = way::beside(move || Ok((copying.step_over_holes(at)?, copying))).await?;
+    }
+    Ok(at)
 }

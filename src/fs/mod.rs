@@ -39,7 +39,7 @@
 //! | [`create_dir`], [`create_dir_all`] | `MKDIRAT` | 5.15 | a thread |
 //! | [`symlink`], [`hard_link`] | `SYMLINKAT`, `LINKAT` | 5.15 | a thread |
 //! | [`File::set_len`] | `FTRUNCATE` | 6.9 | a thread |
-//! | [`copy`], [`File::copy_range_to`] | none: `copy_file_range(2)` on a thread | | read and write |
+//! | [`copy`], [`File::copy_range_to`] | none: always a thread, by `copy_file_range(2)` where the kernel can | | |
 //! | [`read_dir`], [`read_link`], [`canonicalize`], [`set_permissions`], [`remove_dir_all`] | none: always a thread | | |
 //!
 //! # Errors
@@ -53,6 +53,7 @@
 
 mod alignment;
 mod copy;
+mod copying;
 mod dir;
 mod error;
 mod file;

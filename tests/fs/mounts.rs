@@ -115,6 +115,31 @@ fn a_full_ext4_is_enospc_and_the_buffer_comes_back() {
     });
 }
 
+/// XFS shares blocks between files; the space that a copy takes tells.
+#[test]
+fn a_copy_shares_blocks_where_the_file_system_can() {
+    with_mounts("mounts::a_copy_shares_blocks_where_the_file_system_can", async |dir| {
+        let image = dir.join("image");
+        std::fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        let name = image.to_str().unwrap();
+        if !can("mkfs.xfs", &["-q", "-m", "reflink=1", name]) {
+            return;
+        }
+        let Some(at) = mounted(dir, &["-o", "loop", name]) else { return };
+        let bytes: Vec<u8> = (0..32 << 20).map(|n: u32| (n % 251) as u8).collect();
+        fs::write(at.join("file"), bytes.clone()).await.unwrap();
+        let free = || {
+            rustix::fs::syncfs(std::fs::File::open(&at).unwrap()).unwrap();
+            let known = rustix::fs::statvfs(&at).unwrap();
+            known.f_bfree * known.f_frsize
+        };
+        let before = free();
+        assert_eq!(fs::copy(at.join("file"), at.join("copy")).await.unwrap(), bytes.len() as u64);
+        assert!(before - free() < 4 << 20, "{} bytes were taken", before - free());
+        assert!(fs::read(at.join("copy")).await.unwrap() == bytes);
+    });
+}
+
 #[test]
 fn a_read_only_mount_is_erofs() {
     with_mounts("mounts::a_read_only_mount_is_erofs", async |dir| {

@@ -59,7 +59,7 @@ fn all() -> Vec<(&'static str, Make)> {
         "read": |s| fs::read(s.at("file"));
         "read_to_string": |s| fs::read_to_string(s.at("file"));
         "copy": |s| fs::copy(s.at("file"), s.at("new"));
-        "copy_by_buffer": |s| s.file.copy_by_buffer(0..20, &s.file, 4096);
+        "copy_range_to": |s| s.file.copy_range_to(0..20, &s.file, 4096);
         "sync_all": |s| s.file.sync_all();
         "sync_data": |s| s.file.sync_data();
         "allocate": |s| s.file.allocate(0..8192);

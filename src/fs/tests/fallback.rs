@@ -2,7 +2,7 @@
 
 use super::{LATE, core_without};
 use crate::{
-    fs::{self, File},
+    fs::{self, File, copying::Copying},
     uring::{Features, Ring},
 };
 use std::{
@@ -98,9 +98,10 @@ fn what_the_kernel_does_not_copy_goes_through_a_buffer() {
         let bytes: Vec<u8> = (0..700_001).map(|n| (n % 251) as u8).collect();
         fs::write(at("from"), bytes.clone()).await.unwrap();
         let (source, target) = (File::open(at("from")).await.unwrap(), File::create(at("to")).await.unwrap());
-        assert_eq!(source.copy_by_buffer(1..u64::MAX >> 1, &target, 7).await.unwrap(), 700_000);
+        let copying = || Copying::new(&source, &target).unwrap().by_buffer();
+        assert_eq!(source.copy_range(copying(), 1..u64::MAX >> 1, &target, 7).await.unwrap(), 700_000);
         assert_eq!(fs::read(at("to")).await.unwrap()[7..], bytes[1..]);
-        assert_eq!(source.copy_by_buffer(0..10, &target, 0).await.unwrap(), 10);
+        assert_eq!(source.copy_range(copying(), 0..10, &target, 0).await.unwrap(), 10);
         // `copy_file_range(2)` says that these are empty.
         let version = std::fs::read("/proc/version").unwrap();
         let proc = File::open("/proc/version").await.unwrap();
