@@ -5,6 +5,7 @@ use crate::uring::{Fd, Ring};
 use rustix::fs::{Mode, OFlags, fcntl_getfl};
 use std::{
     fmt, io,
+    ops::Range,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     rc::Rc,
@@ -124,6 +125,45 @@ impl File {
     /// As [`sync_all`](Self::sync_all).
     pub async fn sync_data(&self) -> io::Result<()> {
         self.ring.sync_data(&self.fd).await
+    }
+
+    /// Has what was written to the byte range carried to the device, and waits for that (`sync_file_range(2)`). Durable it is only after
+    /// [`sync_data`](Self::sync_data), which then has little left to do.
+    ///
+    /// # Errors
+    /// Those of `sync_file_range(2)`: `ESPIPE` for a pipe, `EIO` as for [`sync_all`](Self::sync_all); `EINVAL` for a range that ends before
+    /// it begins.
+    pub async fn sync_range(&self, bytes: Range<u64>) -> io::Result<()> {
+        if bytes.start == bytes.end {
+            return Ok(());
+        }
+        self.ring.sync_range(&self.fd, bytes, true).await
+    }
+
+    /// As [`sync_range`](Self::sync_range), without waiting: the device gets to work on it, instead of on everything at once when
+    /// [`sync_data`](Self::sync_data) asks for it.
+    ///
+    /// ```
+    /// # #[reactor::main]
+    /// # async fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = reactor::fs::File::create(dir.path().join("large")).await?;
+    /// for part in 0..4 {
+    ///     file.write_all_at(vec![1; 1 << 20], part << 20).await.0?;
+    ///     file.write_back(part << 20..(part + 1) << 20).await?;
+    /// }
+    /// file.sync_data().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`sync_range`](Self::sync_range).
+    pub async fn write_back(&self, bytes: Range<u64>) -> io::Result<()> {
+        if bytes.start == bytes.end {
+            return Ok(());
+        }
+        self.ring.sync_range(&self.fd, bytes, false).await
     }
 }
 

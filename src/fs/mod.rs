@@ -31,6 +31,7 @@
 //! | [`read_at`](File::read_at), [`write_at`](File::write_at) and what loops over them | `READ`, `WRITE` | 5.6 | no ring |
 //! | [`read_vectored_at`](File::read_vectored_at), [`write_vectored_at`](File::write_vectored_at) | `READV`, `WRITEV` | 5.1 | no ring |
 //! | [`sync_all`](File::sync_all), [`sync_data`](File::sync_data) | `FSYNC` | 5.1 | no ring |
+//! | [`sync_range`](File::sync_range), [`write_back`](File::write_back) | `SYNC_FILE_RANGE` | 5.2 | no ring |
 //! | [`allocate`](File::allocate), [`punch_hole`](File::punch_hole) and the like | `FALLOCATE` | 5.6 | no ring |
 //! | [`advise`](File::advise) | `FADVISE` | 5.6; beyond 4 GiB always a thread | no ring |
 //! | [`metadata()`], [`File::metadata`], [`File::alignment`] | `STATX` | 5.6 | no ring |

@@ -162,6 +162,29 @@ async fn space_is_reserved_punched_zeroed_and_moved() {
     file.sync_data().await.unwrap();
 }
 
+/// Whether anything is still dirty only the kernel knows: here is what it is asked, and what it refuses.
+#[reactor::test]
+async fn ranges_are_written_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = read_write(&dir).await;
+    file.write_all_at(pattern(1 << 20), 0).await.0.unwrap();
+    let ring = reactor::uring::Ring::current().unwrap();
+    let before = ring.counters().submitted;
+    file.write_back(0..1 << 19).await.unwrap();
+    file.sync_range(0..1 << 20).await.unwrap();
+    file.sync_range(1 << 19..1 << 40).await.unwrap();
+    assert_eq!(ring.counters().submitted - before, 3, "beyond 4 GiB, too");
+    // For the kernel no bytes would be all bytes.
+    file.sync_range(5..5).await.unwrap();
+    file.write_back(5..5).await.unwrap();
+    assert_eq!(ring.counters().submitted - before, 3);
+    let code = |result: io::Result<()>| result.unwrap_err().raw_os_error();
+    assert_eq!(code(file.sync_range(std::ops::Range { start: 2, end: 1 }).await), Some(22), "EINVAL");
+    assert_eq!(code(file.write_back(1 << 63..u64::MAX).await), Some(22), "EINVAL");
+    let (read, _write) = rustix::pipe::pipe().unwrap();
+    assert_eq!(code(File::from_std(read).unwrap().sync_range(0..1).await), Some(29), "ESPIPE");
+}
+
 #[reactor::test]
 async fn a_copy_has_the_bytes_and_the_permissions() {
     let dir = tempfile::tempdir().unwrap();

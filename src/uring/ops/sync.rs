@@ -34,6 +34,33 @@ unsafe impl Operation for Sync {
     }
 }
 
+/// Pages that are being written, and those that are dirty: waited for and written (`SYNC_FILE_RANGE_WAIT_BEFORE`, `_WRITE`, `_WAIT_AFTER`).
+const WRITE: u32 = 2;
+const WRITE_AND_WAIT: u32 = 1 | WRITE | 4;
+
+struct SyncRange(Fd, Range<u64>, u32);
+
+// SAFETY: the entry points to no memory.
+unsafe impl Operation for SyncRange {
+    type Held = Fd;
+    type Output = io::Result<()>;
+
+    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Fd) {
+        let Self(fd, Range { start, end }, how) = self;
+        let (target, fixed) = fd.target(ring);
+        let entry = end.checked_sub(start).ok_or(Errno::INVAL).map(|len| {
+            // 0 stands for all that is behind: more than was asked for, where that is more than the entry can say.
+            let len = u32::try_from(len).unwrap_or(0);
+            opcode::SyncFileRange::new(target, len).offset(start).flags(how).build().flags(fixed)
+        });
+        (entry, fd)
+    }
+
+    fn finish(_: Fd, completion: Completion) -> io::Result<()> {
+        completion.into_result().map(drop)
+    }
+}
+
 struct Allocate(Fd, FallocateFlags, Range<u64>);
 
 // SAFETY: the entry points to no memory.
@@ -72,6 +99,20 @@ impl Ring {
     /// As [`sync_all`](Self::sync_all).
     pub fn sync_data(self: &Rc<Self>, fd: &Fd) -> impl Link<Output = io::Result<()>> + use<> {
         Op::new(self, Sync(fd.clone(), FsyncFlags::DATASYNC))
+    }
+
+    /// Has the byte range's dirty pages written to the device, and waits for it if `waits` (`sync_file_range(2)`). Neither metadata nor what
+    /// the device keeps in a cache is part of it. From 4 GiB on everything behind the start is; an empty range stands for that, too.
+    ///
+    /// # Errors
+    /// Those of `sync_file_range(2)`: `ESPIPE` for a pipe; `EINVAL` for a range that ends before it begins.
+    pub fn sync_range(
+        self: &Rc<Self>,
+        fd: &Fd,
+        bytes: Range<u64>,
+        waits: bool,
+    ) -> impl Link<Output = io::Result<()>> + use<> {
+        Op::new(self, SyncRange(fd.clone(), bytes, if waits { WRITE_AND_WAIT } else { WRITE }))
     }
 
     /// Reserves, punches or zeroes the byte range, as `flags` says (`fallocate(2)`).

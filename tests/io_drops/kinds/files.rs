@@ -27,6 +27,14 @@ fn transfers() -> Vec<Kind> {
         "fs/whole read_to_string": |f| fs::read_to_string(f.at("file"));
         "fs/copy copy": |f| fs::copy(f.at("file"), f.at("new"));
         "fs/copy copy, by buffer": |f| fs::copy("/proc/self/status", f.at("new"));
+        "fs/copy copy, with a hole": |f| async move {
+            f.file.punch_hole(0..4096).await?;
+            fs::copy(f.at("file"), f.at("new")).await
+        };
+        "fs/copy copy, to a pipe": |f| async move {
+            let (_reader, pipe) = rustix::pipe::pipe()?;
+            f.file.copy_range_to(0..20, &File::from_std(pipe)?, 0).await
+        };
         "fs/copy copy_range_to": |f| f.file.copy_range_to(0..20, &f.file, 4096);
     }
 }
@@ -35,6 +43,8 @@ fn space() -> Vec<Kind> {
     with_folder! {
         "fs/file sync_all": |f| f.direct.sync_all();
         "fs/file sync_data": |f| f.direct.sync_data();
+        "fs/file sync_range": |f| f.direct.sync_range(0..8192);
+        "fs/file write_back": |f| f.direct.write_back(0..8192);
         "fs/space allocate": |f| f.file.allocate(0..8192);
         "fs/space reserve": |f| f.file.reserve(0..8192);
         "fs/space punch_hole": |f| f.file.punch_hole(0..4096);

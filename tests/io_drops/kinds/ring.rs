@@ -28,6 +28,7 @@ fn files() -> Vec<Kind> {
         "uring/ops/vectored write_vectored_at": |f| f.stage.ring.write_vectored_at(f.fd(), f.list(3, 9), 1, 0);
         "uring/ops/sync sync_all": |f| f.stage.ring.sync_all(f.direct.fd());
         "uring/ops/sync sync_data": |f| f.stage.ring.sync_data(f.direct.fd());
+        "uring/ops/sync sync_range": |f| f.stage.ring.sync_range(f.direct.fd(), 0..8192, true);
         "uring/ops/sync allocate": |f| f.stage.ring.allocate(f.fd(), FallocateFlags::KEEP_SIZE, 0..8192);
         "uring/ops/extent truncate": |f| f.stage.ring.truncate(f.fd(), 5);
         "uring/ops/extent advise": |f| f.stage.ring.advise(f.fd(), 0, 4096, Advice::WillNeed);
