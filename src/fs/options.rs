@@ -106,6 +106,10 @@ impl OpenOptions {
 
     /// Opens the file; relative paths start at the working directory. The descriptor is close-on-exec.
     ///
+    /// A named pipe that nobody has opened at the other end is opened as with `O_NONBLOCK`: for reading at once, for writing with `ENXIO`.
+    /// With [`create`](Self::create), and where the kernel has the path not at hand, a worker of the kernel's waits for the other end instead,
+    /// for as long as it takes or until the future is dropped.
+    ///
     /// If the future is dropped, a file that was opened nevertheless is closed.
     ///
     /// # Errors

@@ -145,6 +145,31 @@ async fn a_pipe_that_would_say_eagain_is_waited_for() {
     assert_eq!((count.unwrap(), &buf[..]), (4, &b"data\x07\x07\x07\x07"[..]));
 }
 
+/// With `create` the ring waits for the other end; without, the answer is that of `O_NONBLOCK`.
+#[reactor::test]
+async fn a_named_pipe_is_opened_at_once_or_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
+    let refused = OpenOptions::new().write(true).open(&path).await.unwrap_err();
+    assert_eq!(code(&refused), Some(Errno::NXIO));
+    let waiting = async |path: &Path| OpenOptions::new().write(true).create(true).open(path).await;
+    // Given up: the worker that waits is called off, or the core would not end.
+    let mut given_up = Box::pin(waiting(&path));
+    assert!(is_pending(&mut given_up).await);
+    reactor::yield_now().await;
+    assert!(is_pending(&mut given_up).await);
+    drop(given_up);
+    let mut writer = Box::pin(waiting(&path));
+    assert!(is_pending(&mut writer).await);
+    let reader = File::open(&path).await.unwrap();
+    let writer = writer.await.unwrap();
+    writer.write_all_at("through", 0).await.0.unwrap();
+    let (read, buf) = reader.read_exact_at(vec![0; 7], 0).await;
+    read.unwrap();
+    assert_eq!(buf, b"through");
+}
+
 #[reactor::test]
 async fn paths_that_lead_nowhere_keep_the_kernels_word() {
     let (missing, nul) = (Path::new("/missing/file"), Path::new("a\0b"));
