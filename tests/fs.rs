@@ -1,5 +1,5 @@
-//! Files as users meet them: what is written is read back, bad input is explained, nothing is lost. What needs a look inside (futures
-//! dropped at every await, kernels without an operation) is in `src/fs/tests`.
+//! Files as users meet them: what is written is read back, bad input is explained, nothing is lost. What needs a look inside (kernels
+//! without an operation) is in `src/fs/tests`, futures dropped at every await in `io_drops`.
 
 #[path = "fs/copy.rs"]
 mod copy;

@@ -31,8 +31,13 @@ use trial::Run;
 /// `what` and how it ended; a failure shows what its process said.
 struct Running(String, Child);
 
-const WATCHES: [Watch; 2] = [Watch::Canary, Watch::Protect];
-const SETUPS: [Setup; 3] = [Setup::Deferred, Setup::Cooperative, Setup::Plain];
+/// How buffers are watched on rings of each kind that have all there is, and on bare ones. Each kind is tried with all and bare, and
+/// watched in both ways; the one that cores get has both with all.
+const RUNS: [(Setup, &[Watch], Watch); 3] = [
+    (Setup::Deferred, &[Watch::Canary, Watch::Protect], Watch::Protect),
+    (Setup::Cooperative, &[Watch::Protect], Watch::Canary),
+    (Setup::Plain, &[Watch::Canary], Watch::Protect),
+];
 
 /// Begins the arguments of a child: the run's name, then the kinds, all if none is named.
 const CHILD: &str = "--child";
@@ -57,11 +62,10 @@ fn main() {
 }
 
 fn runs() -> impl Iterator<Item = (String, Run)> {
-    let kinds = SETUPS.into_iter().flat_map(|setup| [(setup, false), (setup, true)]);
-    let all = kinds.flat_map(|(setup, is_bare)| WATCHES.map(|watch| Run { watch, setup, is_bare }));
-    // Bare rings are alike in how they are watched: one of each will do.
-    let all =
-        all.filter(|run| !run.is_bare || (run.watch == Watch::Protect) == (run.setup == Setup::Deferred));
+    let all = RUNS.into_iter().flat_map(|(setup, watches, bare)| {
+        let runs = watches.iter().map(move |&watch| Run { watch, setup, is_bare: false });
+        runs.chain([Run { watch: bare, setup, is_bare: true }])
+    });
     all.map(|run| (format!("{:?}-{:?}{}", run.watch, run.setup, if run.is_bare { "-bare" } else { "" }), run))
 }
 
@@ -95,11 +99,13 @@ fn be_child(run: Run, names: &[String]) {
     }));
     let (alive, ended) = mpsc::channel();
     thread::spawn(move || watch(&ended));
+    let disk = tempfile::tempdir().unwrap();
+    let direct = stage::write_direct(disk.path());
     for kind in kinds::all() {
         alive.send(()).unwrap();
         if names.is_empty() || names.iter().any(|name| kind.name.contains(&**name)) {
             eprintln!("{}", kind.name);
-            run.try_kind(&kind);
+            run.try_kind(&kind, &direct);
             assert!(!HAS_PANICKED.load(Ordering::Relaxed), "a task has panicked");
         }
     }

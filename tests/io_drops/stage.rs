@@ -84,11 +84,9 @@ pub struct Folder {
 }
 
 impl Stage {
-    /// With folders below `root`, and a file below `disk`.
-    pub fn new(ring: Rc<Ring>, buffers: Quarantine, root: &Path, disk: &Path) -> Self {
-        let path = disk.join("direct");
-        std::fs::write(&path, [LENT; 1 << 16]).unwrap();
-        let direct = open(&path, OFlags::DIRECT).or_else(|_| open(&path, OFlags::empty())).unwrap();
+    /// With folders below `root`, and the file `direct`.
+    pub fn new(ring: Rc<Ring>, buffers: Quarantine, root: &Path, direct: &Path) -> Self {
+        let direct = open(direct, OFlags::DIRECT).or_else(|_| open(direct, OFlags::empty())).unwrap();
         Self {
             ring,
             buffers,
@@ -206,6 +204,13 @@ impl Stage {
         };
         (addr, peer(when, accept))
     }
+}
+
+/// The file of a folder on a disk that all stages of a process share.
+pub fn write_direct(disk: &Path) -> PathBuf {
+    let path = disk.join("direct");
+    std::fs::write(&path, [LENT; 1 << 16]).unwrap();
+    path
 }
 
 impl Folder {

@@ -18,6 +18,7 @@ use reactor::uring::{Config, Features, Ring, Setup};
 use reactor::{AbortHandle, LocalExecutor, spawn_local};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -91,17 +92,16 @@ impl Run {
         config
     }
 
-    /// Tries the kind, and fails if anything is left or was touched.
-    pub fn try_kind(self, kind: &Kind) {
+    /// Tries the kind, and fails if anything is left or was touched. `direct` is what [`write_direct`](super::stage::write_direct) wrote.
+    pub fn try_kind(self, kind: &Kind, direct: &Path) {
         for (is_loaded, endings) in CORES {
-            let (disk, dir) = (tempfile::tempdir().unwrap(), in_memory());
+            let dir = in_memory();
             let buffers = Quarantine::new(self.watch);
             let before = (descriptors(), DmaPool::local().stats().in_use);
             let core = LocalExecutor::new().unwrap();
             let ring = core.enter_with(|| Ring::current_or_new(&self.config(is_loaded))).unwrap();
             assert_eq!(ring.setup(), self.setup);
-            let stage =
-                core.enter_with(|| Stage::new(ring.clone(), buffers.clone(), dir.path(), disk.path()));
+            let stage = core.enter_with(|| Stage::new(ring.clone(), buffers.clone(), dir.path(), direct));
             if is_loaded {
                 core.enter_with(|| load::start(&stage));
             }

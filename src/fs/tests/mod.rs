@@ -1,8 +1,7 @@
-//! Files on a core that is stepped by hand: what is done without an operation, and futures dropped at every await. What users
-//! can see is in `tests/fs.rs`.
+//! Files on a core that is stepped by hand: what is done without an operation. What users can see is in `tests/fs.rs`, futures dropped at
+//! every await in `tests/io_drops.rs`.
 
 mod alignment;
-mod cancel;
 mod fallback;
 
 use crate::{
