@@ -5,7 +5,14 @@ use reactor::{
     sys::dma::DmaPool,
     uring::{Fd, IoBuf},
 };
-use std::{io, rc::Rc};
+use std::{
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n % 251) as u8).collect()
@@ -113,6 +120,37 @@ async fn a_file_cut_short_below_ends_the_read_and_returns_the_buffer() {
     );
     assert_eq!(error.to_string(), "stopped after 300000 bytes: unexpected end of file");
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::UnexpectedEof);
+}
+
+/// As above, while the read is under way.
+#[reactor::test]
+async fn a_file_cut_and_filled_while_it_is_read_is_whole_or_ended() {
+    const LEN: usize = 4 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let file = read_write(&dir).await;
+    file.write_all_at(vec![7; LEN], 0).await.0.unwrap();
+    let other = file.try_clone_to_std().unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let cuts = std::thread::spawn({
+        let is_over = is_over.clone();
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                other.set_len(100).unwrap();
+                other.set_len(LEN as u64).unwrap();
+            }
+        }
+    });
+    for _ in 0..50 {
+        let (read, buf) = file.read_exact_at(vec![9; LEN], 0).await;
+        assert_eq!((buf.len(), &buf[..100]), (LEN, &[7; 100][..]), "what nobody cut is there");
+        if let Err(error) = read {
+            assert!((100..LEN).contains(&error.done), "{error}");
+            assert_eq!(error.source.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(buf[error.done..].iter().all(|&byte| byte == 9), "and nothing behind the end");
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    cuts.join().unwrap();
 }
 
 #[reactor::test]
