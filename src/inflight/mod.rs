@@ -62,7 +62,7 @@ impl Id {
 }
 
 /// Keys stay below this, so that the driver has the bits above and some identities for itself.
-pub(crate) const KEYS_MAX: usize = i32::MAX as usize - 2;
+pub(crate) const KEYS_MAX: usize = (1 << 30) - 4;
 
 /// The operations in flight on one queue: `R` is what a slot keeps alive, `C` what the device answers.
 pub(crate) struct Inflight<R, C> {
@@ -226,6 +226,14 @@ impl<R, C> Inflight<R, C> {
             State::Completed(answer) => Orphan::Answered(slot.resource, answer),
             State::Waiting(_) | State::Orphaned => panic!("dropped twice: {id:?}"),
         }
+    }
+
+    /// The operation, with its mark, if the device has been given it and has not answered. `id` names it unmarked.
+    pub(crate) fn in_flight(&self, id: Id) -> Option<Id> {
+        let slot = self.slots.get(id.key as usize)?;
+        let whole = Id { generation: slot.generation, ..id };
+        let is_there = matches!(slot.state, State::Waiting(_) | State::Orphaned);
+        (is_there && whole.marked(false) == id).then_some(whole)
     }
 
     /// The operations that the device has not answered.

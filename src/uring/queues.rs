@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "hands entries with pointers to the kernel")]
 
 mod backlog;
+mod cancels;
 mod sleep;
 mod streams;
 mod tables;
@@ -19,6 +20,7 @@ pub(crate) use super::completion::{Completion, Counters};
 
 pub(super) use self::backlog::Chaining;
 use self::backlog::Waiting;
+use self::cancels::Cancels;
 use self::sleep::Watch;
 use super::config::Made;
 use super::door::Door;
@@ -27,7 +29,7 @@ use super::groups::Groups;
 use super::signal::Signal;
 use super::stream::Unclaimed;
 use super::{Config, Error, Features, Setup, probe, workers};
-use crate::inflight::{Completed, Id, Inflight, Orphan, Parcel, Streams};
+use crate::inflight::{Completed, Id, Inflight, Parcel, Streams};
 use io_uring::{IoUring, squeue};
 use rustix::io::Errno;
 use rustix::io_uring::IoringEnterFlags as EnterFlags;
@@ -48,13 +50,6 @@ pub(super) enum Reaped {
     Stirred,
 }
 
-/// A cancel of the operation with this `user_data`, or of [all](CANCEL) operations.
-#[derive(Clone, Copy)]
-struct Cancel(u64);
-
-/// `user_data` of cancels, but for those of one stream: they have that of the stream, marked, as theirs may have to be repeated.
-/// No operation has it: keys stay below `KEYS_MAX`.
-const CANCEL: u64 = u64::MAX;
 /// Set in the `user_data` of streams, and of cancels: all that is not the answer to an operation that answers once.
 const SPECIAL: u64 = 1 << 31;
 const _: () = assert!(crate::inflight::KEYS_MAX < SPECIAL as usize);
@@ -73,12 +68,11 @@ pub struct Queues {
     backlog: VecDeque<Waiting>,
     /// The same for those that wait for a peer, which only a full submission queue holds up.
     patient_backlog: VecDeque<Waiting>,
-    cancels: VecDeque<Cancel>,
+    cancels: Cancels,
     /// Handed over and not answered. The first and the last are kept to `in_flight_max` each; operations that wait for a peer
     /// (an idle connection's receive) are not, or they would keep files from being read.
     ops_in_flight: usize,
     patient_in_flight: usize,
-    cancels_in_flight: usize,
     in_flight_max: usize,
     files: Files,
     signal: Signal,
@@ -118,10 +112,9 @@ impl Queues {
             streams: Streams::new(),
             backlog: VecDeque::new(),
             patient_backlog: VecDeque::new(),
-            cancels: VecDeque::new(),
+            cancels: Cancels::default(),
             ops_in_flight: 0,
             patient_in_flight: 0,
-            cancels_in_flight: 0,
             in_flight_max,
             counters: Counters::default(),
             features,
@@ -196,13 +189,8 @@ impl Queues {
     /// Operations and cancels that the kernel has still to answer or even to be given.
     #[inline]
     pub(super) fn outstanding(&self) -> usize {
-        self.at_kernel() + self.cancels.len() + self.backlog.len() + self.patient_backlog.len()
-    }
-
-    /// Entries that the kernel has still to answer for the last time.
-    #[inline]
-    fn at_kernel(&self) -> usize {
-        self.ops_in_flight + self.patient_in_flight + self.cancels_in_flight
+        let at_kernel = self.ops_in_flight + self.patient_in_flight;
+        at_kernel + self.cancels.outstanding() + self.backlog.len() + self.patient_backlog.len()
     }
 
     /// Queues the operation that `entry` describes, behind those of its kind that already wait, and keeps `parcel` until it is
@@ -246,17 +234,6 @@ impl Queues {
     #[inline(always)]
     fn in_flight(&mut self, patient: bool) -> &mut usize {
         if patient { &mut self.patient_in_flight } else { &mut self.ops_in_flight }
-    }
-
-    /// Gives up the operation: its future is being dropped. Whatever the result holds is released outside of the borrow.
-    pub(super) fn give_up(&mut self, id: Id, cancel: bool) -> Orphan<Parcel<Completion>, Completion> {
-        let orphan = self.ops.orphan(id);
-        // What is polled for cannot be cancelled.
-        if cancel && !self.is_polling && matches!(orphan, Orphan::InFlight(_)) {
-            self.cancels.push_back(Cancel(id.to_bits()));
-            self.pump();
-        }
-        orphan
     }
 
     /// Moves what waits into the submission queue while there is room: cancels first, they make room.

@@ -1,14 +1,12 @@
-//! What waits for room at the kernel: operations by themselves, chains of them as units, cancels.
+//! What waits for room at the kernel: operations by themselves, and chains of them as units.
 //!
 //! Chains always pass through here, as all entries of one must become visible to the kernel at once.
 
 #![expect(unsafe_code, reason = "hands entries with pointers to the kernel")]
 
-use super::{CANCEL, Cancel, Completion, Queues, Reaped, SPECIAL};
+use super::{Completion, Queues, Reaped, SPECIAL};
 use crate::inflight::{Id, Parcel};
-use crate::uring::Setup;
 use io_uring::squeue::{Entry, Flags};
-use io_uring::{opcode, types::CancelBuilder};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -28,7 +26,7 @@ fn unit(backlog: &VecDeque<Waiting>) -> usize {
 impl Queues {
     /// Whether something waits for room that the kernel has, once the submission queue is handed over.
     pub(super) fn can_pump(&self) -> bool {
-        !self.cancels.is_empty() && self.cancels_in_flight < self.in_flight_max
+        self.cancels.can_pump(self.in_flight_max)
             || !self.backlog.is_empty() && self.ops_in_flight < self.in_flight_max
             || !self.patient_backlog.is_empty()
     }
@@ -56,23 +54,7 @@ impl Queues {
 
     #[cold]
     pub(super) fn pump_some(&mut self) {
-        let mut queue = self.uring.submission();
-        while self.cancels_in_flight < self.in_flight_max && !queue.is_full() {
-            let Some(cancel) = self.cancels.pop_front() else { break };
-            let (entry, bits) = match cancel {
-                Cancel(CANCEL) => (opcode::AsyncCancel2::new(CancelBuilder::any()).build(), CANCEL),
-                Cancel(one) if one & SPECIAL == 0 => (opcode::AsyncCancel::new(one).build(), CANCEL),
-                Cancel(stream) => {
-                    let marked = Id::from_bits(stream).marked(true).to_bits();
-                    (opcode::AsyncCancel::new(stream).build(), marked)
-                }
-            };
-            // SAFETY: a cancel points to no memory.
-            unsafe { queue.push(&entry.user_data(bits)) }.expect("there is room");
-            self.cancels_in_flight += 1;
-            self.counters.submitted += u64::from(self.has_thread);
-        }
-        drop(queue);
+        self.pump_cancels();
         // Those that wait for a peer first: only a full submission queue holds them up.
         while self.submit_unit(true) {}
         while self.ops_in_flight < self.in_flight_max && self.submit_unit(false) {}
@@ -147,21 +129,6 @@ impl Queues {
         }
         let id = Id::from_bits(bits);
         Some(if self.ops.submit(id) { self.answer(id, refused) } else { Reaped::Nothing })
-    }
-
-    /// Asks the kernel to give up everything that it works on.
-    pub(in crate::uring) fn cancel_all(&mut self) {
-        if self.ops_in_flight + self.patient_in_flight == 0 || self.is_polling {
-            return;
-        }
-        // Streams each by themselves: a cancel of all does not say whom it has missed.
-        self.cancels.extend(self.streams.unanswered().map(|id| Cancel(id.to_bits() | SPECIAL)));
-        match self.setup {
-            // Whoever has COOP_TASKRUN has ASYNC_CANCEL_ANY: both came with Linux 5.19.
-            Setup::Deferred | Setup::Cooperative => self.cancels.push_back(Cancel(CANCEL)),
-            Setup::Plain => self.cancels.extend(self.ops.unanswered().map(|id| Cancel(id.to_bits()))),
-        }
-        self.pump();
     }
 }
 

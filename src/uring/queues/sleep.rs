@@ -24,7 +24,7 @@
 
 #![expect(unsafe_code, reason = "hands entries to the kernel")]
 
-use super::{Cancel, Completion, Queues, Reaped, SPECIAL};
+use super::{Completion, Queues, Reaped, SPECIAL};
 use crate::uring::Features;
 use crate::uring::door::NO_IOWAIT;
 use io_uring::{opcode, types::Fd};
@@ -47,7 +47,7 @@ pub(super) struct Watch {
     has_others: bool,
     /// The core sleeps elsewhere: they are being cancelled.
     is_ending: bool,
-    /// How many polls were queued so far: nobody's operations, which the ring's counters leave out.
+    /// How many polls and pauses between cancels were queued so far: nobody's operations, which the ring's counters leave out.
     pub(super) made: u64,
 }
 
@@ -61,10 +61,11 @@ pub(super) fn among(features: Features) -> Features {
 }
 
 impl Queues {
-    /// Whether nothing can come of the ring: no operation is under way, and neither poll may answer.
+    /// Whether nothing can come of the ring: no operation is under way, and neither poll nor a pause may answer.
     #[inline]
     pub(in crate::uring) fn is_quiet(&self) -> bool {
-        self.outstanding() == 0 && !self.watch.has_bell && !self.watch.has_others
+        let may_stir = self.watch.has_bell || self.watch.has_others || self.cancels.is_pausing();
+        self.outstanding() == 0 && !may_stir
     }
 
     /// Whether the kernel says that it has completions which it posts when it is entered. What is queued is not asked for: it may have
@@ -126,7 +127,7 @@ impl Queues {
         let mut polls = polls.into_iter().filter(|(is_on, _)| *is_on).peekable();
         let is_on = polls.peek().is_some();
         if is_on && !std::mem::replace(&mut self.watch.is_ending, true) {
-            self.cancels.extend(polls.map(|(_, poll)| Cancel(poll)));
+            polls.for_each(|(_, poll)| self.cancels.push(poll));
         }
         is_on
     }

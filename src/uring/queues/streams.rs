@@ -1,11 +1,11 @@
 //! Operations that answer more than once, as the queues treat them: started, answered, given up.
 
+use super::cancels::PAUSE;
 use super::sleep::{BELL, OTHERS};
-use super::{Cancel, Completion, Queues, Reaped, SPECIAL};
+use super::{Completion, Queues, Reaped, SPECIAL};
 use crate::inflight::{Answered, Id, Line, Next};
 use crate::uring::stream::Unclaimed;
 use io_uring::squeue;
-use rustix::io::Errno;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -49,7 +49,7 @@ impl Queues {
     pub(in crate::uring) fn give_up_stream(&mut self, id: Id) -> (Line, Option<Waker>) {
         let (is_in_flight, line, waker) = self.streams.orphan(id);
         if is_in_flight {
-            self.cancel_stream(id);
+            self.cancel(id.to_bits() | SPECIAL);
         }
         (line, waker)
     }
@@ -75,11 +75,13 @@ impl Queues {
     pub(super) fn reap_special(&mut self, bits: u64, completion: Completion) -> Reaped {
         let id = Id::from_bits(bits & !SPECIAL);
         if id.mark() {
-            self.reap_cancel(id.marked(false), completion);
+            self.reap_cancel(bits, completion);
             return Reaped::Nothing;
         }
-        if matches!(bits, BELL | OTHERS) {
-            return self.stirred(bits, completion);
+        match bits {
+            BELL | OTHERS => return self.stirred(bits, completion),
+            PAUSE => return self.end_pause(),
+            _ => {}
         }
         let has_more = completion.has_more();
         match has_more {
@@ -87,18 +89,6 @@ impl Queues {
             false => self.patient_in_flight -= 1,
         }
         self.answer_stream(id, completion, !has_more)
-    }
-
-    /// Repeats the cancel of a stream that has changed nothing. The kernel does not find a timeout between going off and being
-    /// armed again, and says so; whatever it does then, the operation answers at least once more.
-    ///
-    /// `id` is nobody's if the cancel was not that of a stream.
-    fn reap_cancel(&mut self, id: Id, completion: Completion) {
-        self.cancels_in_flight -= 1;
-        let has_missed = completion.is(Errno::NOENT) || completion.is(Errno::ALREADY);
-        if has_missed && self.streams.is_in_flight(id) {
-            self.cancel_stream(id);
-        }
     }
 
     /// Answers a stream that still waits for room.
@@ -115,18 +105,10 @@ impl Queues {
             }
             Answered::Kept(waker) => waker,
             Answered::Full(waker) => {
-                self.cancel_stream(id);
+                self.cancel(id.to_bits() | SPECIAL);
                 waker
             }
         };
         waker.map_or(Reaped::Nothing, Reaped::Wake)
-    }
-
-    fn cancel_stream(&mut self, id: Id) {
-        // What is polled for cannot be cancelled.
-        if !self.is_polling {
-            self.cancels.push_back(Cancel(id.to_bits() | SPECIAL));
-            self.pump();
-        }
     }
 }

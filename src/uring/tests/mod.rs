@@ -13,6 +13,7 @@ mod fixed;
 mod hostile;
 mod idle;
 mod link;
+mod missed;
 pub(crate) mod quarantine;
 mod recv;
 mod sleep;
