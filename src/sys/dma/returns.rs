@@ -213,6 +213,15 @@ mod loom_tests {
             }
         }
 
+        /// A foreign core for each slot.
+        fn users(world: &Arc<Self>) -> Vec<loom::thread::JoinHandle<()>> {
+            let spawn = |i| {
+                let world = world.clone();
+                loom::thread::spawn(move || world.use_and_drop(i))
+            };
+            (0..world.slots.len()).map(spawn).collect()
+        }
+
         fn retire(&self) {
             if self.returns.retire() {
                 // Stands for freeing the pool: touches everything.
@@ -243,12 +252,7 @@ mod loom_tests {
     fn loom_returned_buffers_arrive_once_and_ordered() {
         loom::model(|| {
             let world = World::new(2);
-            let threads: Vec<_> = (0..2)
-                .map(|i| {
-                    let world = world.clone();
-                    loom::thread::spawn(move || world.use_and_drop(i))
-                })
-                .collect();
+            let threads = World::users(&world);
             let mut home = 0;
             while home < 2 {
                 home += world.reuse(world.returns.take_all());
@@ -266,12 +270,7 @@ mod loom_tests {
     fn loom_who_waits_is_woken_by_whatever_comes_back() {
         loom::model(|| {
             let world = World::new(2);
-            let threads: Vec<_> = (0..2)
-                .map(|i| {
-                    let world = world.clone();
-                    loom::thread::spawn(move || world.use_and_drop(i))
-                })
-                .collect();
+            let threads = World::users(&world);
             let mut home = 0;
             loom::future::block_on(std::future::poll_fn(|cx| {
                 loop {
@@ -295,12 +294,7 @@ mod loom_tests {
     fn loom_a_closed_pool_is_freed_exactly_once_after_all_use() {
         loom::model(|| {
             let world = World::new(2);
-            let threads: Vec<_> = (0..2)
-                .map(|i| {
-                    let world = world.clone();
-                    loom::thread::spawn(move || world.use_and_drop(i))
-                })
-                .collect();
+            let threads = World::users(&world);
             let mut list = world.returns.close(2);
             while !list.is_null() {
                 let i = world.index(list);

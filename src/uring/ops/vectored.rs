@@ -75,43 +75,33 @@ impl<B: IoBuf> List<B> {
     }
 }
 
-struct ReadAll<B>(List<B>, u64);
-struct WriteAll<B>(List<B>, u64);
-
-// SAFETY: the entry points to the places, which are on the heap and never change, and through them to the buffers' bytes, which
-// `IoBufMut` keeps in place, and ours alone while `Held` has them: the buffers are not touched until `finish`.
-unsafe impl<B: IoBufMut> Operation for ReadAll<B> {
-    type Held = List<B>;
-    type Output = (io::Result<usize>, Vec<B>);
-
-    fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, List<B>) {
-        let Self(held, offset) = self;
-        let (fd, flags) = held.fd.target_of(held.places.bytes(), ring);
-        let (places, len) = (held.places.0.as_ptr().cast(), held.places.0.len() as u32);
-        let entry = |offset| opcode::Readv::new(fd, places, len).offset(offset).build().flags(flags);
-        (checked(offset).map(entry), held)
-    }
-
-    fn finish(held: List<B>, completion: Completion) -> Self::Output {
-        held.finish(completion)
-    }
+/// Reads or writes all of a list.
+struct Vectored<B> {
+    list: List<B>,
+    offset: u64,
+    is_write: bool,
 }
 
-// SAFETY: as above, with what `IoBuf` promises; the kernel only reads the bytes.
-unsafe impl<B: IoBuf> Operation for WriteAll<B> {
+// SAFETY: the entry points to the places, which are on the heap and never change, and through them to the buffers' bytes, which
+// `IoBuf` keeps in place: the buffers are not touched until `finish`. The kernel only reads them where `is_write`; where it is not,
+// `read_vectored_at` made the list of an `IoBufMut`'s pointers, and the bytes are ours alone while `Held` has them.
+unsafe impl<B: IoBuf> Operation for Vectored<B> {
     type Held = List<B>;
     type Output = (io::Result<usize>, Vec<B>);
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, List<B>) {
-        let Self(held, offset) = self;
-        let (fd, flags) = held.fd.target_of(held.places.bytes(), ring);
-        let (places, len) = (held.places.0.as_ptr().cast(), held.places.0.len() as u32);
-        let entry = |offset| opcode::Writev::new(fd, places, len).offset(offset).build().flags(flags);
-        (checked(offset).map(entry), held)
+        let Self { list, offset, is_write } = self;
+        let (fd, flags) = list.fd.target_of(list.places.bytes(), ring);
+        let (places, len) = (list.places.0.as_ptr().cast(), list.places.0.len() as u32);
+        let entry = |offset| match is_write {
+            true => opcode::Writev::new(fd, places, len).offset(offset).build().flags(flags),
+            false => opcode::Readv::new(fd, places, len).offset(offset).build().flags(flags),
+        };
+        (checked(offset).map(entry), list)
     }
 
-    fn finish(held: List<B>, completion: Completion) -> Self::Output {
-        held.finish(completion)
+    fn finish(list: List<B>, completion: Completion) -> Self::Output {
+        list.finish(completion)
     }
 }
 
@@ -131,7 +121,8 @@ impl Ring {
         skip: usize,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Vec<B>)> + use<B> {
-        Op::new(self, ReadAll(List::new(fd, bufs, skip, B::as_mut_ptr), offset))
+        let list = List::new(fd, bufs, skip, B::as_mut_ptr);
+        Op::new(self, Vectored { list, offset, is_write: false })
     }
 
     /// Writes `bufs` one after the other at byte `offset`, leaving out their first `skip` bytes, and yields how many bytes went;
@@ -148,6 +139,7 @@ impl Ring {
         skip: usize,
         offset: u64,
     ) -> impl Future<Output = (io::Result<usize>, Vec<B>)> + use<B> {
-        Op::new(self, WriteAll(List::new(fd, bufs, skip, |buf| buf.as_ptr().cast_mut()), offset))
+        let list = List::new(fd, bufs, skip, |buf| buf.as_ptr().cast_mut());
+        Op::new(self, Vectored { list, offset, is_write: true })
     }
 }
