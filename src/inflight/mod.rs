@@ -25,7 +25,6 @@ mod streams;
 pub(crate) use parcel::{Parcel, Payload};
 pub(crate) use streams::{Answered, LINE_MAX, Line, Next, Streams};
 
-use slab::Slab;
 use std::task::Waker;
 
 /// Names one operation for as long as the process may hear of it: the slab key, and a generation that tells the slot's
@@ -66,32 +65,36 @@ pub(crate) const KEYS_MAX: usize = (1 << 30) - 4;
 
 /// The operations in flight on one queue: `R` is what a slot keeps alive, `C` what the device answers.
 pub(crate) struct Inflight<R, C> {
-    slots: Slab<Slot<R, C>>,
+    slots: Vec<Slot<R, C>>,
+    /// The slot freed last, which the next operation gets as it is at hand in the cache. Each free slot names another.
+    free: u32,
     /// Given to the next slot, always even. It wraps after 2^31 operations, by when no completion of the first is outstanding.
     generation: u32,
 }
 
+/// Filled and emptied field by field, where it stands: what is built elsewhere and moved here is written in words and read back in
+/// vectors, which waits for the stores.
 struct Slot<R, C> {
-    resource: R,
     state: State<C>,
     generation: u32,
+    /// Whom the answer wakes, in the first two states after `Free`.
+    waker: Option<Waker>,
+    /// Nothing in `Free` only.
+    resource: Option<R>,
 }
 
+#[derive(Clone, Copy)]
 enum State<C> {
-    Queued(Waker),
-    Waiting(Waker),
+    /// The next free slot.
+    Free(u32),
+    Queued,
+    Waiting,
     Completed(C),
     Orphaned,
 }
 
-/// What the driver does after a completion.
-#[must_use]
-pub(crate) enum Completed<R> {
-    /// Somebody awaits it.
-    Wake(Waker),
-    /// Nobody does: release the resource, and whatever the answer brought.
-    Abandoned(R),
-}
+/// No slot.
+const NONE: u32 = u32::MAX;
 
 /// What the future learns when it asks.
 #[must_use]
@@ -110,145 +113,200 @@ pub(crate) enum Polled<R, C> {
 #[must_use]
 pub(crate) enum Orphan<R, C> {
     /// The device never saw it.
-    Unsubmitted(R, Waker),
+    Unsubmitted(R, Option<Waker>),
     /// The device works on it: the slot keeps the resource, a cancel may be sent.
-    InFlight(Waker),
+    InFlight(Option<Waker>),
     /// The device had answered.
     Answered(R, C),
 }
 
-impl<R, C> Inflight<R, C> {
+impl<R, C: Copy> Inflight<R, C> {
     /// Makes room for `capacity` operations; more will fit.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { slots: Slab::with_capacity(capacity), generation: 0 }
+        Self { slots: Vec::with_capacity(capacity), free: NONE, generation: 0 }
     }
 
     /// Slots in use, those whose answer nobody has fetched included.
     #[cfg(all(test, not(loom)))]
     fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.iter().filter(|slot| !matches!(slot.state, State::Free(_))).count()
     }
 
     /// Edge 1: keeps `resource` for an operation that waits for room at the device.
     pub(crate) fn queue(&mut self, resource: R, waker: Waker, mark: bool) -> Id {
-        self.insert(resource, State::Queued(waker), mark)
+        self.insert(|| resource, State::Queued, waker, mark)
     }
 
-    /// Edge 2: keeps `resource` for an operation that is handed to the device now.
+    /// Edge 2: keeps what `resource` makes for an operation that is handed to the device now.
     #[inline(always)]
-    pub(crate) fn start(&mut self, resource: R, waker: Waker, mark: bool) -> Id {
-        self.insert(resource, State::Waiting(waker), mark)
+    pub(crate) fn start(&mut self, resource: impl FnOnce() -> R, waker: Waker, mark: bool) -> Id {
+        self.insert(resource, State::Waiting, waker, mark)
     }
 
-    // Built where it stays: moved here by calls, it would be written in words and read back in vectors, which stalls.
+    /// The resource is made when nothing can fail any more, or it would lie in memory elsewhere to be dropped if it did.
     #[inline(always)]
-    fn insert(&mut self, resource: R, state: State<C>, mark: bool) -> Id {
+    fn insert(&mut self, resource: impl FnOnce() -> R, state: State<C>, waker: Waker, mark: bool) -> Id {
+        if self.free == NONE {
+            self.grow();
+        }
+        let key = self.free;
+        let slot = &mut self.slots[key as usize];
+        let State::Free(next) = slot.state else { unreachable!("a free slot is free") };
+        self.free = next;
         let generation = self.generation | u32::from(mark);
         self.generation = self.generation.wrapping_add(2);
-        let key = self.slots.insert(Slot { resource, state, generation });
+        slot.generation = generation;
+        slot.state = state;
+        // Nothing was there: what it asks for is not to be looked for.
+        std::mem::forget((slot.waker.replace(waker), slot.resource.replace(resource())));
+        Id { key, generation }
+    }
+
+    /// Makes a slot when none is free.
+    #[cold]
+    fn grow(&mut self) {
+        let key = self.slots.len();
         assert!(key < KEYS_MAX, "operations in flight: {key}");
-        Id { key: key as u32, generation }
+        self.slots.push(Slot { state: State::Free(NONE), generation: 0, waker: None, resource: None });
+        self.free = key as u32;
     }
 
     /// Edge 3: the device takes a queued operation. False if its future has given it up since.
     pub(crate) fn submit(&mut self, id: Id) -> bool {
         let Some(slot) = self.slots.get_mut(id.key as usize) else { return false };
-        if slot.generation != id.generation {
+        if slot.generation != id.generation || matches!(slot.state, State::Free(_)) {
             return false;
         }
-        match std::mem::replace(&mut slot.state, State::Orphaned) {
-            State::Queued(waker) => slot.state = State::Waiting(waker),
-            _ => panic!("submitted twice: {id:?}"),
-        }
+        assert!(matches!(slot.state, State::Queued), "submitted twice: {id:?}");
+        slot.state = State::Waiting;
         true
     }
 
-    /// Edges 4 and 9: the device has answered.
+    /// Edges 4 and 9: the device has answered. Returns who awaits it; if nobody does, the driver [takes](Self::take_orphaned) the
+    /// resource, and releases it and whatever the answer brought.
     ///
     /// # Panics
     /// If no operation of this name is in flight: a stale or repeated completion must not reach another's task.
-    #[inline]
-    pub(crate) fn complete(&mut self, id: Id, answer: C) -> Completed<R> {
-        let slot = self.slots.get_mut(id.key as usize);
-        let found = slot.as_ref().map(|slot| slot.generation);
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn complete(&mut self, id: Id, answer: C) -> Option<Waker> {
+        if let Some(slot) = self.slots.get_mut(id.key as usize) {
+            if slot.generation == id.generation && matches!(slot.state, State::Waiting) {
+                slot.state = State::Completed(answer);
+                return slot.waker.take();
+            }
+        }
+        self.check_orphaned(id);
+        None
+    }
+
+    #[cold]
+    fn check_orphaned(&self, id: Id) {
+        let slot = self.slots.get(id.key as usize).filter(|slot| !matches!(slot.state, State::Free(_)));
+        let found = slot.map(|slot| slot.generation);
         let Some(slot) = slot.filter(|slot| slot.generation == id.generation) else {
             panic!("stale completion: {id:?}, the slot's generation is {found:?}");
         };
-        match std::mem::replace(&mut slot.state, State::Completed(answer)) {
-            State::Waiting(waker) => Completed::Wake(waker),
-            State::Orphaned => Completed::Abandoned(self.slots.remove(id.key as usize).resource),
+        match slot.state {
+            State::Orphaned => {}
             State::Completed(_) => panic!("repeated completion: {id:?}"),
-            State::Queued(_) => panic!("completion of an operation that was never submitted: {id:?}"),
+            _ => panic!("completion of an operation that was never submitted: {id:?}"),
         }
     }
 
+    /// The rest of edge 9: what an answered operation kept that nobody awaits.
+    pub(crate) fn take_orphaned(&mut self, id: Id) -> R {
+        self.check_orphaned(id);
+        self.release(id)
+    }
+
     /// Edge 6: the future asks, and while the answer is outstanding has `waker` woken by it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll(&mut self, id: Id, waker: &Waker) -> Polled<R, C> {
-        match &mut self.tenant(id).state {
-            State::Completed(_) => {
-                let slot = self.slots.remove(id.key as usize);
-                let State::Completed(answer) = slot.state else { unreachable!("matched above") };
-                Polled::Ready(slot.resource, answer)
-            }
-            State::Queued(current) | State::Waiting(current) => {
-                if current.will_wake(waker) {
-                    Polled::Pending
-                } else {
-                    Polled::Stale
-                }
-            }
-            State::Orphaned => panic!("polled after it was dropped: {id:?}"),
+        let slot = self.tenant(id);
+        if let State::Completed(answer) = slot.state {
+            return Polled::Ready(self.release(id), answer);
+        }
+        match &slot.waker {
+            Some(current) if current.will_wake(waker) => Polled::Pending,
+            Some(_) => Polled::Stale,
+            None => polled_after_drop(id),
         }
     }
 
     /// Has `waker` woken by the answer from now on. Returns the one displaced, to be dropped with nothing borrowed; as an error
     /// the waker itself, if the answer has come meanwhile: then the future polls again.
-    pub(crate) fn renew(&mut self, id: Id, waker: Waker) -> Result<Waker, Waker> {
-        match &mut self.tenant(id).state {
-            State::Queued(current) | State::Waiting(current) => Ok(std::mem::replace(current, waker)),
-            State::Completed(_) | State::Orphaned => Err(waker),
+    pub(crate) fn renew(&mut self, id: Id, waker: Waker) -> Result<Option<Waker>, Waker> {
+        let slot = self.tenant(id);
+        match slot.state {
+            State::Queued | State::Waiting => Ok(slot.waker.replace(waker)),
+            _ => Err(waker),
         }
     }
 
     /// Edges 5, 7 and 8: the future gives up.
     pub(crate) fn orphan(&mut self, id: Id) -> Orphan<R, C> {
         let slot = self.tenant(id);
-        if let State::Waiting(_) = slot.state {
-            let State::Waiting(waker) = std::mem::replace(&mut slot.state, State::Orphaned) else {
-                unreachable!("matched above")
-            };
-            return Orphan::InFlight(waker);
-        }
-        let slot = self.slots.remove(id.key as usize);
         match slot.state {
-            State::Queued(waker) => Orphan::Unsubmitted(slot.resource, waker),
-            State::Completed(answer) => Orphan::Answered(slot.resource, answer),
-            State::Waiting(_) | State::Orphaned => panic!("dropped twice: {id:?}"),
+            State::Waiting => {
+                slot.state = State::Orphaned;
+                Orphan::InFlight(slot.waker.take())
+            }
+            State::Queued => {
+                let waker = slot.waker.take();
+                Orphan::Unsubmitted(self.release(id), waker)
+            }
+            State::Completed(answer) => Orphan::Answered(self.release(id), answer),
+            State::Orphaned | State::Free(_) => panic!("dropped twice: {id:?}"),
         }
+    }
+
+    /// Frees the slot.
+    #[inline(always)]
+    fn release(&mut self, id: Id) -> R {
+        let slot = &mut self.slots[id.key as usize];
+        slot.state = State::Free(self.free);
+        self.free = id.key;
+        slot.resource.take().expect("it is kept until now")
     }
 
     /// The operation, with its mark, if the device has been given it and has not answered. `id` names it unmarked.
     pub(crate) fn in_flight(&self, id: Id) -> Option<Id> {
         let slot = self.slots.get(id.key as usize)?;
         let whole = Id { generation: slot.generation, ..id };
-        let is_there = matches!(slot.state, State::Waiting(_) | State::Orphaned);
-        (is_there && whole.marked(false) == id).then_some(whole)
+        (slot.is_in_flight() && whole.marked(false) == id).then_some(whole)
     }
 
     /// The operations that the device has not answered.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = Id> + '_ {
-        self.slots
-            .iter()
-            .filter(|(_, slot)| matches!(slot.state, State::Waiting(_) | State::Orphaned))
-            .map(|(key, slot)| Id { key: key as u32, generation: slot.generation })
+        let in_flight = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_in_flight());
+        in_flight.map(|(key, slot)| Id { key, generation: slot.generation })
     }
 
-    #[inline]
+    #[inline(always)]
     fn tenant(&mut self, id: Id) -> &mut Slot<R, C> {
         let slot = &mut self.slots[id.key as usize];
-        assert!(slot.generation == id.generation, "not this operation's slot: {id:?}, {}", slot.generation);
+        if slot.generation != id.generation {
+            not_its_slot(id, slot.generation);
+        }
         slot
+    }
+}
+
+// Apart, as what is formatted lies in memory.
+#[cold]
+fn not_its_slot(id: Id, found: u32) -> ! {
+    panic!("not this operation's slot: {id:?}, {found}")
+}
+
+#[cold]
+fn polled_after_drop(id: Id) -> ! {
+    panic!("polled after it was dropped: {id:?}")
+}
+
+impl<R, C> Slot<R, C> {
+    fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Orphaned)
     }
 }
 

@@ -97,10 +97,11 @@ impl<C: 'static> Parcel<C> {
     /// If it is not a `T`.
     #[inline]
     pub(crate) fn take<T: Payload<C>>(self) -> T {
-        // One type may have several tables (one per codegen unit): the addresses settle only the common case.
-        let same = ptr::eq(self.table, Of::<T, C>::TABLE) || (self.table.type_id)() == TypeId::of::<T>();
-        assert!(same, "the slot holds no {}", std::any::type_name::<T>());
+        // Before the check: a value that had to be dropped if it fails would lie in memory until then.
         let this = ManuallyDrop::new(self);
+        // One type may have several tables (one per codegen unit): the addresses settle only the common case.
+        let same = ptr::eq(this.table, Of::<T, C>::TABLE) || (this.table.type_id)() == TypeId::of::<T>();
+        assert!(same, "the slot holds no {}", std::any::type_name::<T>());
         // SAFETY: the types agree, and `this` is never dropped.
         unsafe { read::<T, C>(&this.words) }
     }

@@ -1,6 +1,6 @@
 //! Each edge of the slot's life, and each thing that must never happen to it.
 
-use super::{Completed, Id, Inflight, Orphan, Parcel, Payload, Polled};
+use super::{Id, Inflight, Orphan, Parcel, Payload, Polled};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Waker;
@@ -54,9 +54,9 @@ fn ops() -> (Ops, Canary) {
 fn an_answer_wakes_and_brings_the_resource_back() {
     let (mut ops, canary) = ops();
     let waker = Waker::noop().clone();
-    let id = ops.start(Parcel::new(Small(canary.clone())), waker.clone(), false);
+    let id = ops.start(|| Parcel::new(Small(canary.clone())), waker.clone(), false);
     assert!(matches!(ops.poll(id, &waker), Polled::Pending));
-    assert!(matches!(ops.complete(id, 7), Completed::Wake(_)));
+    assert!(ops.complete(id, 7).is_some());
     let Polled::Ready(parcel, 7) = ops.poll(id, Waker::noop()) else { panic!("not ready") };
     assert_eq!(canary.dropped(), 0);
     drop(parcel.take::<Small>());
@@ -66,11 +66,11 @@ fn an_answer_wakes_and_brings_the_resource_back() {
 #[test]
 fn an_orphan_keeps_its_resource_until_the_answer() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
+    let id = ops.start(|| Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     assert!(matches!(ops.orphan(id), Orphan::InFlight(_)));
     assert_eq!((canary.dropped(), ops.unanswered().collect::<Vec<_>>()), (0, vec![id]));
-    let Completed::Abandoned(parcel) = ops.complete(id, 9) else { panic!("somebody awaits an orphan") };
-    parcel.abandon(9);
+    assert!(ops.complete(id, 9).is_none(), "nobody awaits an orphan");
+    ops.take_orphaned(id).abandon(9);
     assert_eq!((canary.dropped(), canary.abandoned(), ops.len()), (1, 9, 0));
 }
 
@@ -89,8 +89,8 @@ fn a_queued_operation_gives_its_resource_back_at_once() {
 #[test]
 fn an_answer_nobody_fetched_is_handed_out_on_drop() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
-    assert!(matches!(ops.complete(id, 3), Completed::Wake(_)));
+    let id = ops.start(|| Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
+    assert!(ops.complete(id, 3).is_some());
     assert!(matches!(ops.orphan(id), Orphan::Answered(_, 3)));
     assert_eq!((canary.dropped(), ops.len()), (1, 0));
 }
@@ -99,10 +99,10 @@ fn an_answer_nobody_fetched_is_handed_out_on_drop() {
 #[should_panic(expected = "stale completion: Id { key: 0, generation: 0 }, the slot's generation is Some(2)")]
 fn a_stale_completion_asserts_with_its_values() {
     let (mut ops, canary) = ops();
-    let first = ops.start(Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
+    let first = ops.start(|| Parcel::new(Small(canary.clone())), Waker::noop().clone(), false);
     let _ = ops.complete(first, 0);
     let _ = ops.poll(first, Waker::noop());
-    let _second = ops.start(Parcel::new(Small(canary)), Waker::noop().clone(), false);
+    let _second = ops.start(|| Parcel::new(Small(canary)), Waker::noop().clone(), false);
     let _ = ops.complete(first, 0);
 }
 
@@ -117,7 +117,7 @@ fn a_completion_of_nothing_asserts() {
 #[should_panic(expected = "repeated completion")]
 fn a_repeated_completion_asserts() {
     let (mut ops, canary) = ops();
-    let id = ops.start(Parcel::new(Small(canary)), Waker::noop().clone(), false);
+    let id = ops.start(|| Parcel::new(Small(canary)), Waker::noop().clone(), false);
     let _ = ops.complete(id, 0);
     let _ = ops.complete(id, 0);
 }

@@ -65,8 +65,8 @@ impl<T: Operation> Op<T> {
             Ok(entry) => {
                 // Cloning a waker may run anything, so it comes before the borrow.
                 let waker = cx.waker().clone();
-                // SAFETY: `Operation` promises that `entry` points only into `held`, which moves into the parcel.
-                let id = unsafe { self.ring.queues().start(entry, Parcel::new(held), waker, T::IS_PATIENT) };
+                // SAFETY: `Operation` promises that `entry` points only into `held`.
+                let id = unsafe { self.ring.queues().start(entry, held, waker, T::IS_PATIENT) };
                 self.state = State::Submitted(id);
                 Poll::Pending
             }
@@ -130,6 +130,12 @@ fn release(orphan: Left) {
     }
 }
 
+#[cold]
+fn give_up(ring: &Ring, id: Id, cancel: bool) {
+    let orphan = ring.queues().give_up(id, cancel);
+    release(orphan);
+}
+
 impl<T: Operation> Linked for Op<T> {
     type Staged = (Result<Entry, Errno>, T::Held, Waker);
     type Left = Option<Left>;
@@ -174,9 +180,10 @@ impl<T: Operation> Linked for Op<T> {
 }
 
 impl<T: Operation> Drop for Op<T> {
+    #[inline]
     fn drop(&mut self) {
-        let State::Submitted(id) = self.state else { return };
-        let orphan = self.ring.queues().give_up(id, T::CANCELLED_BY_DROP);
-        release(orphan);
+        if let State::Submitted(id) = self.state {
+            give_up(&self.ring, id, T::CANCELLED_BY_DROP);
+        }
     }
 }

@@ -29,7 +29,7 @@ use super::groups::Groups;
 use super::signal::Signal;
 use super::stream::Unclaimed;
 use super::{Config, Error, Features, Setup, probe, workers};
-use crate::inflight::{Completed, Id, Inflight, Parcel, Streams};
+use crate::inflight::{Id, Inflight, Parcel, Payload, Streams};
 use io_uring::{IoUring, squeue};
 use rustix::io::Errno;
 use rustix::io_uring::IoringEnterFlags as EnterFlags;
@@ -37,6 +37,14 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Waker;
+
+/// What the oldest completion is. Small, so that it goes through registers.
+pub(super) enum Reap {
+    /// The answer to an operation that somebody awaits.
+    Wake(Waker),
+    /// Anything else, for [`Queues::reap_other`]: `user_data` and the answer.
+    Other(u64, Completion),
+}
 
 /// What a completion asks the ring to do, outside of its borrow.
 pub(super) enum Reaped {
@@ -77,6 +85,8 @@ pub struct Queues {
     files: Files,
     signal: Signal,
     watch: Watch,
+    /// Entries put into the submission queue. `submitted` of the counters is made of it.
+    pushed: u64,
     counters: Counters,
     features: Features,
     groups: Groups,
@@ -116,6 +126,7 @@ impl Queues {
             ops_in_flight: 0,
             patient_in_flight: 0,
             in_flight_max,
+            pushed: 0,
             counters: Counters::default(),
             features,
             groups: Groups::default(),
@@ -135,8 +146,10 @@ impl Queues {
         self.features
     }
 
-    pub(super) fn counters(&self) -> Counters {
-        Counters { submitted: self.counters.submitted.saturating_sub(self.watch.made), ..self.counters }
+    pub(super) fn counters(&mut self) -> Counters {
+        // The thread publishes what it takes later than what it completes.
+        let queued = if self.has_thread { 0 } else { self.uring.submission().len() as u64 };
+        Counters { submitted: self.pushed.saturating_sub(self.watch.made + queued), ..self.counters }
     }
 
     pub(super) fn event(&self) -> &Rc<OwnedFd> {
@@ -193,33 +206,34 @@ impl Queues {
         at_kernel + self.cancels.outstanding() + self.backlog.len() + self.patient_backlog.len()
     }
 
-    /// Queues the operation that `entry` describes, behind those of its kind that already wait, and keeps `parcel` until it is
+    /// Queues the operation that `entry` describes, behind those of its kind that already wait, and keeps `held` until it is
     /// answered. `patient` operations wait for a peer, not for a device.
     ///
     /// # Safety
-    /// All memory that `entry` points to is owned by what is in `parcel`, and stays put as that moves.
+    /// All memory that `entry` points to is owned by `held`, and stays put as that moves.
     #[inline(always)]
-    pub(super) unsafe fn start(
+    pub(super) unsafe fn start<T: Payload<Completion>>(
         &mut self,
         mut entry: squeue::Entry,
-        parcel: Parcel<Completion>,
+        held: T,
         waker: Waker,
         patient: bool,
     ) -> Id {
         if self.admits(patient) {
             let mut queue = self.uring.submission();
             if !queue.is_full() {
-                let id = self.ops.start(parcel, waker, patient);
+                let id = self.ops.start(|| Parcel::new(held), waker, patient);
                 entry.set_user_data(id.to_bits());
-                // SAFETY: the slot just made keeps `parcel`, and with it all that `entry` points to, until the answer.
+                // SAFETY: the slot just made keeps `held`, and with it all that `entry` points to, until the answer.
                 unsafe { queue.push(&entry) }.expect("there is room");
                 drop(queue);
                 *self.in_flight(patient) += 1;
-                self.counters.submitted += u64::from(self.has_thread);
+                self.pushed += 1;
                 return id;
             }
         }
-        self.start_later(entry, parcel, waker, patient)
+        // What is called here gets a copy: the original would have a place in memory for that, and the way above would go through it.
+        self.start_later(entry.clone(), Parcel::new(held), waker, patient)
     }
 
     /// Whether an operation may go to the submission queue, if that has room: nobody waits before it.
@@ -256,12 +270,13 @@ impl Queues {
         }
     }
 
-    /// Has the kernel post what it keeps back, if it says so and nothing else is there to reap.
+    /// How many completions there are to reap; if none, the kernel posts what it keeps back, if it says that it does.
     #[inline]
-    pub(super) fn fetch(&mut self) {
+    pub(super) fn fetch(&mut self) -> usize {
         if self.uring.completion().is_empty() && (self.keeps_back() || self.must_ask()) {
             self.enter(0);
         }
+        self.uring.completion().len()
     }
 
     /// The system call: hands over what is queued, has completions posted, and waits for `want` of them. False if the kernel
@@ -287,46 +302,38 @@ impl Queues {
         match unsafe { self.door.enter(len as u32, want, flags) } {
             // The thread takes them when it likes.
             Ok(_) if self.has_thread => false,
-            Ok(submitted) => {
-                self.counters.submitted += u64::from(submitted);
-                submitted as usize == len
-            }
+            Ok(submitted) => submitted as usize == len,
             // A signal came, memory is short for the moment, or completions must be reaped first.
             Err(Errno::INTR | Errno::AGAIN | Errno::BUSY) => false,
             Err(error) => panic!("io_uring_enter(to_submit={len}, min_complete={want}, {flags:?}): {error}"),
         }
     }
 
-    /// Completions that can be reaped without asking the kernel.
-    #[inline]
-    pub(super) fn ready(&mut self) -> usize {
-        self.uring.completion().len()
-    }
-
     /// Takes the oldest completion.
-    #[inline]
-    pub(super) fn reap(&mut self) -> Option<Reaped> {
+    #[inline(always)]
+    pub(super) fn reap(&mut self) -> Option<Reap> {
         let entry = self.uring.completion().next()?;
         self.counters.completed += 1;
         let (bits, completion) =
             (entry.user_data(), Completion { result: entry.result(), flags: entry.flags() });
-        if bits & SPECIAL != 0 {
-            return Some(self.reap_special(bits, completion));
-        }
-        let id = Id::from_bits(bits);
-        *self.in_flight(id.mark()) -= 1;
-        Some(self.answer(id, completion))
-    }
-
-    #[inline]
-    fn answer(&mut self, id: Id, completion: Completion) -> Reaped {
-        match self.ops.complete(id, completion) {
-            Completed::Wake(waker) => Reaped::Wake(waker),
-            Completed::Abandoned(parcel) => {
-                self.counters.count_fault(completion);
-                Reaped::Abandon(parcel, completion)
+        if bits & SPECIAL == 0 {
+            let id = Id::from_bits(bits);
+            *self.in_flight(id.mark()) -= 1;
+            if let Some(waker) = self.ops.complete(id, completion) {
+                return Some(Reap::Wake(waker));
             }
         }
+        Some(Reap::Other(bits, completion))
+    }
+
+    /// Goes on with what [`reap`](Self::reap) took and did not settle.
+    #[cold]
+    pub(super) fn reap_other(&mut self, bits: u64, completion: Completion) -> Reaped {
+        if bits & SPECIAL != 0 {
+            return self.reap_special(bits, completion);
+        }
+        self.counters.count_fault(completion);
+        Reaped::Abandon(self.ops.take_orphaned(Id::from_bits(bits)), completion)
     }
 
     /// Hands over what it can and waits for an answer, unless the kernel will not now.

@@ -5,7 +5,7 @@
 
 use super::at_once::Share;
 use super::buffers::Buffers;
-use super::queues::{Queues, Reaped};
+use super::queues::{Queues, Reap, Reaped};
 use super::{BufferTable, Config, Counters, Error, Features, Setup};
 use crate::reactor::{
     context,
@@ -76,6 +76,7 @@ impl Ring {
     /// # Errors
     /// If the kernel has no io_uring, forbids it, or lacks memory or descriptors for it. A kernel without a feature is no
     /// error: see [`setup`](Self::setup).
+    #[inline(never)] // some 4 KiB of stack, which a task that asks for its ring need not have
     pub fn new(config: &Config) -> Result<Rc<Self>, Error> {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
@@ -107,7 +108,7 @@ impl Ring {
 
     /// What this ring has done so far.
     pub fn counters(&self) -> Counters {
-        self.queues.borrow().counters()
+        self.queues().counters()
     }
 
     /// Whether the submission thread sleeps.
@@ -127,7 +128,6 @@ impl Ring {
     }
 
     /// Does what a completion asks for, with nothing borrowed.
-    #[inline]
     fn settle(reaped: Reaped) {
         match reaped {
             Reaped::Wake(waker) => waker.wake(),
@@ -137,16 +137,21 @@ impl Ring {
         }
     }
 
-    /// Reaps what was there at the beginning: what the woken submit meanwhile belongs to the next turn. Returns how many answers to
-    /// operations that was.
+    /// Reaps what is there: what the woken submit meanwhile belongs to the next turn. Returns how many answers to operations that was.
     #[inline]
-    fn reap(&self) -> usize {
-        let ready = self.queues().ready();
+    fn reap(&self, ready: usize) -> usize {
         let mut stirred = 0;
         for _ in 0..ready {
-            let Some(reaped) = self.queues().reap() else { break };
-            stirred += usize::from(matches!(reaped, Reaped::Stirred));
-            Self::settle(reaped);
+            let reaped = self.queues().reap();
+            match reaped {
+                Some(Reap::Wake(waker)) => waker.wake(),
+                Some(Reap::Other(bits, completion)) => {
+                    let reaped = self.queues().reap_other(bits, completion);
+                    stirred += usize::from(matches!(reaped, Reaped::Stirred));
+                    Self::settle(reaped);
+                }
+                None => break,
+            }
         }
         ready - stirred
     }
@@ -161,9 +166,9 @@ impl Driver for Ring {
         if queues.is_quiet() {
             return 0;
         }
-        queues.fetch();
+        let ready = queues.fetch();
         drop(queues);
-        self.reap()
+        self.reap(ready)
     }
 
     #[inline]
@@ -214,7 +219,8 @@ impl Drop for Ring {
     fn drop(&mut self) {
         self.cancel_all();
         while self.in_flight() > 0 {
-            if self.reap() == 0 {
+            let ready = self.queues().fetch();
+            if self.reap(ready) == 0 {
                 self.queues().wait();
             }
         }
@@ -223,7 +229,7 @@ impl Drop for Ring {
 
 impl fmt::Debug for Ring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let queues = self.queues.borrow();
+        let mut queues = self.queues();
         f.debug_struct("Ring")
             .field("setup", &queues.setup())
             .field("features", &self.buffers.features(queues.features()))

@@ -77,7 +77,7 @@ impl Queues {
             if is_wanted {
                 // SAFETY: the operation's slot exists, so it keeps what `entry` points to until the answer.
                 unsafe { queue.push(&entry) }.expect("there is room");
-                self.counters.submitted += u64::from(self.has_thread);
+                self.pushed += 1;
                 match is_special || id.mark() {
                     true => self.patient_in_flight += 1,
                     false => self.ops_in_flight += 1,
@@ -128,7 +128,10 @@ impl Queues {
             return Some(self.refuse_stream(bits, refused));
         }
         let id = Id::from_bits(bits);
-        Some(if self.ops.submit(id) { self.answer(id, refused) } else { Reaped::Nothing })
+        if !self.ops.submit(id) {
+            return Some(Reaped::Nothing);
+        }
+        Some(Reaped::Wake(self.ops.complete(id, refused).expect("its future awaits it")))
     }
 }
 

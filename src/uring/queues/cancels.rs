@@ -129,7 +129,7 @@ impl Queues {
             let Some((entry, is_cancel)) = self.cancels.pop() else { return };
             // SAFETY: a cancel points to no memory, and the pause to what is static.
             unsafe { queue.push(&entry) }.expect("there is room");
-            self.counters.submitted += u64::from(self.has_thread);
+            self.pushed += 1;
             match is_cancel {
                 true => self.cancels.in_flight += 1,
                 false => self.watch.made += 1,

@@ -65,7 +65,7 @@ impl Queues {
     #[inline]
     pub(in crate::uring) fn is_quiet(&self) -> bool {
         let may_stir = self.watch.has_bell || self.watch.has_others || self.cancels.is_pausing();
-        self.outstanding() == 0 && !may_stir
+        self.ops_in_flight == 0 && self.outstanding() == 0 && !may_stir
     }
 
     /// Whether the kernel says that it has completions which it posts when it is entered. What is queued is not asked for: it may have
@@ -103,7 +103,7 @@ impl Queues {
         self.counters.enters += 1;
         // SAFETY: every entry was pushed under the contract of `start`, or points to nothing.
         match unsafe { self.door.sleep(len as u32, flags, timeout) } {
-            Ok(submitted) => self.counters.submitted += u64::from(submitted),
+            Ok(_) => {}
             // Time is over, a signal came, memory is short for the moment, or completions must be reaped first.
             Err(Errno::TIME | Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
             Err(_) => self.refuse_sleep(),
@@ -116,6 +116,7 @@ impl Queues {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), readable).multi(is_multishot).build();
         // SAFETY: a poll points to no memory, and the kernel holds the file open itself.
         let is_made = unsafe { self.uring.submission().push(&entry.user_data(user_data)) }.is_ok();
+        self.pushed += u64::from(is_made);
         self.watch.made += u64::from(is_made);
         is_made
     }

@@ -26,7 +26,7 @@ impl Queues {
             // SAFETY: the slot just made keeps `source`, and with it all that `entry` points to, until the last answer.
             unsafe { queue.push(&entry.user_data(id.to_bits() | SPECIAL)) }.expect("there is room");
             self.patient_in_flight += 1;
-            self.counters.submitted += u64::from(self.has_thread);
+            self.pushed += 1;
             return id;
         }
         drop(queue);
