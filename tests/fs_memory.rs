@@ -7,6 +7,7 @@ use reactor::{
     LocalExecutor,
     fs::{File, OpenOptions},
     sys::dma::{DmaBuf, DmaPool},
+    uring::IoBuf,
 };
 
 /// What a round lends, and gets back.
@@ -23,6 +24,16 @@ async fn round(file: &File, buffers: &mut Option<Buffers>) {
     written.unwrap();
     let (read, page) = file.read_at(page, 0).await;
     read.unwrap();
+    let (written, part) = file.write_at(bytes.slice(1..100), 0).await;
+    written.unwrap();
+    let (read, part) = file.read_at(part, 0).await;
+    read.unwrap();
+    let bytes = part.into_inner();
+    let (written, part) = file.write_at(page.slice(512..1024), 0).await;
+    written.unwrap();
+    let (read, part) = file.read_at(part, 0).await;
+    read.unwrap();
+    let page = part.into_inner();
     let (written, list) = file.write_all_vectored_at(list, 0).await;
     written.unwrap();
     let (read, list) = file.read_exact_vectored_at(list, 0).await;

@@ -13,8 +13,9 @@ use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
 
-/// Five words: a buffer of four (`bytes::Bytes`, `DmaBuf`) and a reference-counted file beside it.
-const WORDS: usize = 5;
+/// Six words: a part of a `Vec<u8>`, of three words and two for the range, or a buffer of four (`bytes::Bytes`), and a
+/// reference-counted file beside it.
+const WORDS: usize = 6;
 
 type Words = MaybeUninit<[usize; WORDS]>;
 
@@ -76,7 +77,7 @@ unsafe fn read<T: Payload<C>, C: 'static>(words: &Words) -> T {
 }
 
 impl<C: 'static> Parcel<C> {
-    /// Wraps `value`; allocates only if it is larger than five words or oddly aligned.
+    /// Wraps `value`; allocates only if it is larger than six words or oddly aligned.
     #[inline(always)]
     pub(crate) fn new<T: Payload<C>>(value: T) -> Self {
         let mut words = Words::uninit();

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 /// All memory that the entry from [`prepare`](Self::prepare) points to is owned by the `Held` beside it, stays where it is
 /// when that moves, and is touched by nobody else while that exists.
 pub(super) unsafe trait Operation: 'static {
-    /// What the kernel may use until it has answered: buffer, path, file. At most five words, or each operation allocates.
+    /// What the kernel may use until it has answered: buffer, path, file. At most six words, or each operation allocates.
     type Held: Payload<Completion>;
     /// What awaiting yields.
     type Output;
