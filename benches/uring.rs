@@ -1,12 +1,15 @@
-//! What a trip through the ring costs above a hand-written one with the same flags: NOPs, alternating, in one run.
+//! What a trip through the ring costs above a hand-written one with the same flags: NOPs, alternating, in one run. And what hand-written
+//! rings cost with and without what the driver chose to have.
 //!
 //! `cargo bench --bench uring -- [--quick] [--json] [PART OF A ROW'S ID]...`.
 #![expect(unsafe_code, reason = "hands entries to the kernel")]
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
+#[path = "uring/kernel.rs"]
+mod kernel;
 
-use harness::{Bench, Measure, Target::*, median};
+use harness::{Bench, Measure, Target::*};
 use io_uring::{EnterFlags, IoUring, opcode};
 use reactor::{LocalExecutor, Mode, spawn_local, uring::Ring};
 use std::hint::black_box;
@@ -18,29 +21,33 @@ fn main() {
     bench.row("raw_32", "depth 32", "ns", None, |m| raw(m, 32));
     bench.row("raw_128", "depth 128", "ns", None, |m| raw(m, 128));
     bench.group("NOP as a future, above that");
-    bench.row("nop_1", "depth 1", "ns", AtMost(20.0), |m| overhead(m, 1));
-    bench.row("nop_32", "depth 32", "ns", AtMost(20.0), |m| overhead(m, 32));
-    bench.row("nop_128", "depth 128", "ns", AtMost(20.0), |m| overhead(m, 128));
+    bench.row("nop_1", "depth 1", "ns", AtMost(20.0), |m| kernel::above(m, || ours(m, 1), || raw(m, 1)));
+    bench.row("nop_32", "depth 32", "ns", AtMost(20.0), |m| kernel::above(m, || ours(m, 32), || raw(m, 32)));
+    bench.row("nop_128", "depth 128", "ns", AtMost(20.0), |m| {
+        kernel::above(m, || ours(m, 128), || raw(m, 128))
+    });
+    kernel::rows(&mut bench);
     bench.print();
 }
 
-/// The median of the differences between neighbouring measurements: the machine's drift is in both.
-fn overhead(measure: Measure, depth: u32) -> f64 {
-    let rounds = if measure.quick { 1 } else { 5 };
-    let mut differences: Vec<_> = (0..rounds).map(|_| ours(measure, depth) - raw(measure, depth)).collect();
-    median(&mut differences)
+fn raw(measure: Measure, depth: u32) -> f64 {
+    nops(measure, &mut ring(), depth)
 }
 
-/// Nanoseconds per NOP, `depth` of them handed over and reaped together.
-fn raw(measure: Measure, depth: u32) -> f64 {
-    let mut ring: IoUring = IoUring::builder()
+/// A ring with the flags of the driver's.
+fn ring() -> IoUring {
+    IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_taskrun_flag()
         .setup_submit_all()
         .setup_no_sqarray()
         .build(256)
-        .expect("the kernel has io_uring, Linux 6.6 or later");
+        .expect("the kernel has io_uring, Linux 6.6 or later")
+}
+
+/// Nanoseconds per NOP, `depth` of them handed over and reaped together.
+fn nops(measure: Measure, ring: &mut IoUring, depth: u32) -> f64 {
     let ns = measure.ns_blocking(|count| {
         for _ in 0..count {
             let mut queue = ring.submission();

@@ -44,6 +44,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("benches/peers/src/bin/limits/raw_ring.rs", "entries with pointers that the kernel follows"),
     ("benches/peers/src/memory.rs", "an allocator that counts"),
     ("benches/uring.rs", "a ring written by hand, to hold ours against"),
+    ("benches/uring/kernel.rs", "rings written by hand"),
     ("src/app/signal.rs", "a signal handler, which must be async-signal-safe"),
     ("src/bdev/modules/ram.rs", "memory that all cores copy to and from"),
     ("src/bdev/slots.rs", "futures of erased types in reused slots"),

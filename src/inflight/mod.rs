@@ -79,7 +79,7 @@ struct Slot<R, C> {
     generation: u32,
     /// Whom the answer wakes, in the first two states after `Free`.
     waker: Option<Waker>,
-    /// Nothing in `Free` only.
+    /// `None` in `Free` only.
     resource: Option<R>,
 }
 

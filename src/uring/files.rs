@@ -1,4 +1,5 @@
-//! The ring's table of registered files: operations on them spare the kernel looking up the descriptor (47 ns of each).
+//! The ring's table of registered files: operations on them spare the kernel looking up the descriptor (43 ns of each, `cargo bench
+//! --bench uring -- pays_lookup`).
 
 use super::Features;
 use io_uring::IoUring;

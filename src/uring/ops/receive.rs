@@ -1,9 +1,8 @@
 //! Receiving into one owned buffer.
 //!
-//! The kernel looks before it waits, which costs less than the hint not to (`IORING_RECVSEND_POLL_FIRST`): of the TCP echo of
-//! `benches/peers`, where it nearly always looks in vain, a message takes the server 4.06 µs of processor time without the hint and
-//! 4.25 with it (medians of nine passes in turn, most of it in the kernel). Multishot receives into a pool take 4.16: they are
-//! for connections that are to hold no buffer while idle, not for speed.
+//! The kernel looks before it waits. The hint not to (`IORING_RECVSEND_POLL_FIRST`) would save the 0.2 µs of a look in vain, and cost
+//! 0.5 µs for each message that is there already (`cargo bench --bench uring -- pays_hint`). Receives into a
+//! pool by a stream cost about as much (`recv_`, there): they are for connections that are to hold no buffer while idle.
 
 #![expect(unsafe_code, reason = "vouches for entries that point into owned buffers")]
 

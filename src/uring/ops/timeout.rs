@@ -31,7 +31,7 @@ pub struct Ticks {
 }
 
 /// Timeouts of shorter periods are given a count. It has its price: from the first on, each system call on the ring that completes
-/// something takes the kernel longer, for as long as the ring lives (61 ns of 440, `cargo bench --bench uring -- pays_count`).
+/// something takes the kernel longer, for as long as the ring lives (60 to 70 ns of 410, `cargo bench --bench uring -- pays_count`).
 const COUNTED_BELOW: Duration = Duration::from_millis(1);
 
 fn now() -> Duration {

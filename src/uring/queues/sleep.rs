@@ -12,7 +12,8 @@
 //! - *No ring is lost.* A write to the eventfd queues the poll's answer, whether the counter was zero or not and whether the core sleeps
 //!   or not; so nobody reads the counter. Rings before the kernel gets to it are one answer, after which the core looks at everything
 //!   that they rang for. An answer that is reaped while the core is awake is one whose event lies in the inbox already, and the core does
-//!   not go to sleep over that.
+//!   not go to sleep over that. (A message to the ring itself, `MSG_RING`, wakes no faster than the eventfd: 31 µs there and back for
+//!   both, `cargo bench --bench uring -- wake_`. It would take a ring of the sender's, which foreign threads and signal handlers lack.)
 //! - *A poll that ends* says so (without `IORING_CQE_F_MORE`: a full completion queue, a cancel of everything) and is made again with
 //!   the next sleep. It answers at once if the counter is not zero: in vain, once.
 //!   They are cancelled where the core is to sleep elsewhere for once, in a host's loop.
