@@ -6,7 +6,7 @@
 //! has grown to [`LINE_MAX`] tells the driver to cancel the operation; the stream asks again when it has taken all of them,
 //! so that a consumer who is slow or gone never holds more than that and what the device answers before it has understood.
 //! A cancel may find the operation at work and change nothing. The driver learns that from the device's answer to it, and
-//! repeats it for as long as the operation is [in flight](Streams::is_in_flight).
+//! repeats it for as long as the operation is [in flight](Streams::in_flight).
 //!
 //! ```text
 //!            ┌─1 queue──▶ Queued ──────────9 orphan──────────────────▶ free (never submitted)
@@ -273,18 +273,18 @@ impl<R: Clone, C> Streams<R, C> {
         line.pop(&mut self.nodes)
     }
 
-    /// Whether the device will answer the operation again. False too for one that is long gone.
-    pub(crate) fn is_in_flight(&self, id: Id) -> bool {
-        let slot = self.slots.get(id.key as usize).filter(|slot| slot.generation == id.generation);
-        slot.is_some_and(|slot| slot.state.is_in_flight())
+    /// The resource of an operation that the device will answer again. `None` too for one that is long gone.
+    pub(crate) fn in_flight(&self, id: Id) -> Option<&R> {
+        let slot = self.slots.get(id.key as usize).filter(|slot| slot.generation == id.generation)?;
+        slot.state.is_in_flight().then_some(&slot.resource)
     }
 
-    /// The operations that the device will answer.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = Id> + '_ {
+    /// The operations that the device will answer, and their resources.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (Id, &R)> {
         self.slots
             .iter()
             .filter(|(_, slot)| slot.state.is_in_flight())
-            .map(|(key, slot)| Id { key: key as u32, generation: slot.generation })
+            .map(|(key, slot)| (Id { key: key as u32, generation: slot.generation }, &slot.resource))
     }
 
     /// Slots in use, and answers that nobody has taken.

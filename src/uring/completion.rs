@@ -32,6 +32,11 @@ impl Completion {
         cqueue::more(self.flags)
     }
 
+    /// Whether it says that memory which was lent is free again, and nothing of a result.
+    pub(crate) fn is_notification(self) -> bool {
+        cqueue::notif(self.flags)
+    }
+
     /// Which provided buffer the answer is in.
     #[inline]
     pub(crate) fn buffer(self) -> Option<u16> {

@@ -26,6 +26,8 @@ impl Features {
     pub const POLL_MULTISHOT: Self = Self(1 << 3);
     /// Timeouts that answer for each period (Linux 6.4).
     pub const TIMEOUT_MULTISHOT: Self = Self(1 << 4);
+    /// Sends that leave the bytes where they are (Linux 6.0).
+    pub const SEND_ZERO_COPY: Self = Self(1 << 5);
     /// Entries are taken in order, without an array of indices (`NO_SQARRAY`, Linux 6.6).
     pub const DIRECT_QUEUE: Self = Self(1 << 8);
     /// System calls name the ring by a number of the thread's own, not by its descriptor (`REGISTER_RING_FDS`, Linux 5.18), which
@@ -60,12 +62,13 @@ impl Features {
     /// Sets the length of files (Linux 6.9).
     pub const TRUNCATE: Self = Self(1 << 21);
 
-    const NAMES: [(Self, &str); 19] = [
+    const NAMES: [(Self, &str); 20] = [
         (Self::BUFFER_RINGS, "buffer rings"),
         (Self::ACCEPT_MULTISHOT, "multishot accept"),
         (Self::RECV_MULTISHOT, "multishot receive"),
         (Self::POLL_MULTISHOT, "multishot poll"),
         (Self::TIMEOUT_MULTISHOT, "multishot timeout"),
+        (Self::SEND_ZERO_COPY, "zero-copy send"),
         (Self::DIRECT_QUEUE, "direct queue"),
         (Self::RING_NUMBER, "ring number"),
         (Self::FILE_TABLE, "file table"),

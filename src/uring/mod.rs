@@ -52,7 +52,7 @@ pub use ops::accept::AcceptStream;
 pub use ops::poll::ReadyStream;
 pub use ops::recv::RecvStream;
 pub use ops::timeout::TickStream;
-pub use ops::{Accept, Bufs, Enclosed, Received, RecvOp, SendOp};
+pub use ops::{Accept, Bufs, Enclosed, Lent, Received, RecvOp, SendOp, SendZeroCopy};
 pub use probe::Probe;
 pub use provided::{RecvBuf, RecvPool};
 pub use ring::Ring;

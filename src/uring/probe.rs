@@ -26,7 +26,8 @@ static PROBE: OnceLock<Probe> = OnceLock::new();
 static KNOWN: OnceLock<Probe> = OnceLock::new();
 
 /// The operations that are features, and their numbers.
-const OPERATIONS: [(Features, u8); 6] = [
+const OPERATIONS: [(Features, u8); 7] = [
+    (Features::SEND_ZERO_COPY, opcode::SendZc::CODE),
     (Features::RENAME, opcode::RenameAt::CODE),
     (Features::UNLINK, opcode::UnlinkAt::CODE),
     (Features::MAKE_DIRECTORY, opcode::MkDirAt::CODE),

@@ -339,13 +339,16 @@ impl Queues {
     /// Hands over what it can and waits for an answer, unless the kernel will not now.
     pub(super) fn wait(&mut self) {
         self.pump();
-        self.enter(1);
+        match self.at_kernel() == self.lent() {
+            true => self.wait_a_moment(),
+            false => _ = self.enter(1),
+        }
     }
 }
 
 impl Drop for Queues {
-    /// [`Ring`](super::Ring) waits for every answer before this. If a panic on the way kept it from that, the memory that the
-    /// kernel may still touch is lost rather than freed.
+    /// [`Ring`](super::Ring) waits for every answer before this. If a panic on the way or a peer that acknowledges nothing kept it from
+    /// that, the memory that the kernel may still touch is lost rather than freed.
     fn drop(&mut self) {
         self.door.close(&self.uring);
         if self.ops_in_flight + self.patient_in_flight > 0 {

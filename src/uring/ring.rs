@@ -12,11 +12,11 @@ use crate::reactor::{
     driver::{Bed, Driver},
 };
 use crate::sys::dma::DmaChunk;
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One io_uring, used by one thread.
 ///
@@ -29,7 +29,13 @@ pub struct Ring {
     buffers: Buffers,
     pub(super) share: Share,
     event: Rc<OwnedFd>,
+    /// Since when everything is to be given up.
+    ends_since: Cell<Option<Instant>>,
 }
+
+/// How long the end of a ring waits for networks to let go of memory that was lent to them: longer than bytes travel around the earth
+/// and their acknowledgement back, which may be put off by 200 ms.
+const LENT_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Ring {
     /// The ring of the core that the calling thread turns, made on first use.
@@ -81,7 +87,8 @@ impl Ring {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
         let buffers = Buffers::new(queues.uring(), config.features);
-        Ok(Rc::new(Self { queues: RefCell::new(queues), buffers, share: Share::new(), event }))
+        let (queues, share, ends_since) = (RefCell::new(queues), Share::new(), Cell::new(None));
+        Ok(Rc::new(Self { queues, buffers, share, event, ends_since }))
     }
 
     /// What the kernel agreed to.
@@ -191,11 +198,15 @@ impl Driver for Ring {
         self.queues().features().contains(Features::SLEEP).then_some(self as &dyn Bed)
     }
 
+    /// In the end, without what a network has kept for longer than there is patience.
     fn in_flight(&self) -> usize {
-        self.queues().outstanding()
+        let queues = self.queues();
+        let is_late = self.ends_since.get().is_some_and(|since| since.elapsed() >= LENT_PATIENCE);
+        queues.outstanding() - if is_late { queues.lent() } else { 0 }
     }
 
     fn cancel_all(&self) {
+        self.ends_since.set(self.ends_since.get().or_else(|| Some(Instant::now())));
         loop {
             let Some(reaped) = self.queues().refuse_one() else { break };
             Self::settle(reaped);
@@ -215,7 +226,8 @@ impl Bed for Ring {
 }
 
 impl Drop for Ring {
-    /// Waits until the kernel has answered everything, so that no buffer goes before its operation and no result is lost.
+    /// Waits until the kernel has answered everything, so that no buffer goes before its operation and no result is lost. Memory that a
+    /// network does not let go of in time is lost with the queues.
     fn drop(&mut self) {
         self.cancel_all();
         while self.in_flight() > 0 {

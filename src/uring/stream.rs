@@ -31,6 +31,11 @@ use std::task::{Context, Poll, Waker};
 pub(crate) trait Unclaimed {
     /// Releases what the answer brought.
     fn abandon(&self, completion: Completion);
+
+    /// Whether all that is left is memory that a network may still look at: no cancel finds that, and nobody can hasten it.
+    fn is_lent(&self) -> bool {
+        false
+    }
 }
 
 /// One kind of operation that answers more than once.

@@ -116,7 +116,9 @@ impl Queues {
     /// Asks the kernel to give up everything that it works on, each by itself: a cancel of all does not say whom it has missed.
     pub(in crate::uring) fn cancel_all(&mut self) {
         if !self.is_polling {
-            self.cancels.queued.extend(self.streams.unanswered().map(|id| id.to_bits() | SPECIAL));
+            // What is lent has gone out; it comes back when the network lets go of it.
+            let streams = self.streams.unanswered().filter(|(_, source)| !source.is_lent());
+            self.cancels.queued.extend(streams.map(|(id, _)| id.to_bits() | SPECIAL));
             self.cancels.queued.extend(self.ops.unanswered().map(Id::to_bits));
             self.pump();
         }
@@ -143,7 +145,7 @@ impl Queues {
         let has_missed = completion.is(Errno::NOENT) || completion.is(Errno::ALREADY);
         let id = Id::from_bits(user_data & !(SPECIAL | SINGLE)).marked(false);
         if user_data & SINGLE == 0 {
-            if has_missed && self.streams.is_in_flight(id) {
+            if has_missed && self.streams.in_flight(id).is_some_and(|source| !source.is_lent()) {
                 self.cancel(id.to_bits() | SPECIAL);
             }
             return;

@@ -111,6 +111,17 @@ impl Queues {
         }
     }
 
+    /// Hands over what it can and waits for an answer, a millisecond at most: for what may not come.
+    pub(super) fn wait_a_moment(&mut self) {
+        let moment = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        let len = self.uring.submission().len();
+        self.counters.enters += 1;
+        // SAFETY: every entry was pushed under the contract of `start`.
+        if let Ok(submitted) = unsafe { self.door.sleep(len as u32, EnterFlags::empty(), Some(moment)) } {
+            self.counters.submitted += u64::from(submitted);
+        }
+    }
+
     /// Queues a poll, if there is room.
     fn poll(&mut self, user_data: u64, fd: BorrowedFd<'_>, is_multishot: bool) -> bool {
         let readable = PollFlags::IN.bits().into();

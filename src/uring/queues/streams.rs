@@ -54,6 +54,17 @@ impl Queues {
         (line, waker)
     }
 
+    /// As [`give_up_stream`](Self::give_up_stream), of an operation that is not to be cancelled.
+    pub(in crate::uring) fn leave_stream(&mut self, id: Id) -> (Line, Option<Waker>) {
+        let (_is_in_flight, line, waker) = self.streams.orphan(id);
+        (line, waker)
+    }
+
+    /// How many streams are past all but the network's letting go of their memory.
+    pub(in crate::uring) fn lent(&self) -> usize {
+        self.streams.unanswered().filter(|(_, source)| source.is_lent()).count()
+    }
+
     /// Takes the oldest answer of a line that left its stream.
     pub(in crate::uring) fn take(&mut self, line: &mut Line) -> Option<Completion> {
         self.streams.take(line)

@@ -12,6 +12,7 @@ mod files;
 mod fixed;
 mod hostile;
 mod idle;
+mod lent;
 mod link;
 mod missed;
 pub(crate) mod quarantine;

@@ -6,7 +6,8 @@ use reactor::uring::{Enclosed, Fd};
 use rustix::event::PollFlags;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, StatxFlags};
 use rustix::net::{RecvFlags, SendFlags};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::time::Duration;
 
 /// More than a full socket takes at once.
 const MUCH: usize = 64 << 10;
@@ -73,6 +74,14 @@ fn ends() -> Vec<Kind> {
             Ends::Pipe, |s, fd| s.ring.write_vectored_at(&fd.into(), s.buffers.lend_list(3, 9), 0, 0);
         "uring/ops/send send": Ends::Stream, |s, fd| s.ring.send(&fd.into(), s.buf(MUCH), SendFlags::empty());
         "uring/ops/send send, over TCP": Ends::Tcp, |s, fd| s.ring.send(&fd.into(), s.buf(MUCH), WAITALL);
+        "uring/ops/send_zero_copy send_zero_copy": Ends::Tcp, |s, fd| async move {
+            // The peer may outlive the core without having read a byte: closed, the socket gives up what it has.
+            SockRef::from(&fd).set_linger(Some(Duration::ZERO)).unwrap();
+            let (_, lent) = s.ring.send_zero_copy(&fd.into(), s.buf(MUCH), WAITALL).await;
+            lent.await
+        };
+        "uring/ops/send_zero_copy send_zero_copy, where it is copied":
+            Ends::Stream, |s, fd| s.ring.send_zero_copy(&fd.into(), s.buf(MUCH), SendFlags::empty());
         "uring/ops/msg send_msg": Ends::Packet, |s, fd| {
             s.ring.send_msg(&fd.into(), [s.buf(9), s.buf(64)], Enclosed::default(), SendFlags::empty())
         };
