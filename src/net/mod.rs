@@ -47,6 +47,6 @@ pub use udp::UdpSocket;
 pub use unix::{UnixAddr, UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};
 
 #[doc(no_inline)]
-pub use crate::uring::Received;
+pub use crate::uring::{Lent, Received, SendZeroCopy};
 #[doc(no_inline)]
 pub use socket2::{SockAddr, SockRef, TcpKeepalive};

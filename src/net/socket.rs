@@ -133,6 +133,11 @@ impl Socket {
         Writing(self.0.ring.send(&self.0.fd, buf, WAITALL))
     }
 
+    /// To a stream, from where the bytes are: all of them, likewise.
+    pub(super) fn write_zero_copy<B: IoBuf>(&self, buf: B) -> uring::SendZeroCopy<B> {
+        self.0.ring.send_zero_copy(&self.0.fd, buf, WAITALL)
+    }
+
     /// One packet.
     pub(super) fn send<B: IoBuf>(&self, buf: B) -> uring::SendOp<B> {
         self.0.ring.send(&self.0.fd, buf, SendFlags::empty())

@@ -1,6 +1,7 @@
 //! Halves of a stream: one reads, the other writes.
 
 use super::stream::OverSocket;
+use super::{SendZeroCopy, TcpStream};
 use crate::io::{IoBuf, IoBufMut, ReadOwned, WriteOwned};
 use std::fmt;
 use std::net::Shutdown;
@@ -70,6 +71,26 @@ impl<S: OverSocket> Drop for OwnedWriteHalf<S> {
 impl<S: OverSocket> fmt::Debug for OwnedWriteHalf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OwnedWriteHalf").field(&self.stream.as_ref().map(|stream| stream.socket())).finish()
+    }
+}
+
+impl WriteHalf<'_, TcpStream> {
+    /// See [`TcpStream::send_zero_copy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_zero_copy<B: IoBuf>(&self, buf: B) -> SendZeroCopy<B> {
+        self.0.send_zero_copy(buf)
+    }
+}
+
+impl OwnedWriteHalf<TcpStream> {
+    /// See [`TcpStream::send_zero_copy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_zero_copy<B: IoBuf>(&self, buf: B) -> SendZeroCopy<B> {
+        self.stream().send_zero_copy(buf)
     }
 }
 

@@ -3,6 +3,8 @@
 use super::socket::{Socket, inet};
 use super::stream::{OverSocket, over_socket, stream};
 use super::{Endpoint, Incoming, TcpOptions};
+use crate::io::IoBuf;
+use crate::uring::SendZeroCopy;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -79,6 +81,27 @@ impl TcpStream {
     /// As [`connect`](Self::connect).
     pub async fn connect_timeout(endpoint: impl Into<Endpoint>, limit: Duration) -> io::Result<Self> {
         TcpOptions::new().connect_timeout(endpoint, limit).await
+    }
+
+    /// Writes `buf` from where it is: as [`write`](crate::io::WriteOwned::write), but the network takes the bytes without a copy, and
+    /// the buffer comes back by a second future, when the peer has acknowledged them. For large buffers over real networks; to the same
+    /// machine it is slower than a write. See [`Ring::send_zero_copy`](crate::uring::Ring::send_zero_copy).
+    ///
+    /// ```no_run
+    /// # async fn example(stream: reactor::net::TcpStream, next: Vec<u8>) -> std::io::Result<()> {
+    /// let (sent, lent) = stream.send_zero_copy(vec![7; 1 << 20]).await;
+    /// assert_eq!(sent?, 1 << 20); // on its way: more may follow
+    /// stream.send_zero_copy(next).await.0?;
+    /// let buf = lent.await; // acknowledged: the bytes may change
+    /// # drop(buf);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Ring::send_zero_copy`](crate::uring::Ring::send_zero_copy).
+    pub fn send_zero_copy<B: IoBuf>(&self, buf: B) -> SendZeroCopy<B> {
+        self.socket.write_zero_copy(buf)
     }
 
     /// This side's address.

@@ -52,6 +52,57 @@ fn a_write_that_waits_for_room_hears_of_the_reset() {
     });
 }
 
+/// Nobody acknowledges the bytes, and nobody ever will.
+#[test]
+fn a_reset_gives_back_what_the_network_has() {
+    on_core(async || {
+        // One side takes more than the other does without reading.
+        const LEN: usize = 400_000;
+        let listener = TcpOptions::new().recv_buffer(8 << 10).listen("127.0.0.1:0").await.unwrap();
+        let options = TcpOptions::new().send_buffer(2 * LEN);
+        let client = options.connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = listener.accept().await.unwrap();
+        let (result, mut lent) = client.send_zero_copy(vec![3; LEN]).await;
+        assert_eq!(result.unwrap(), LEN);
+        assert!((&mut lent).now_or_never().is_none(), "the other side has not read it");
+        server.as_socket().set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        assert_eq!(lent.await.len(), LEN);
+        let (result, lent) = client.send_zero_copy(vec![3; 9]).await;
+        assert!(matches!(code(result), Some(Errno::CONNRESET | Errno::PIPE)));
+        assert_eq!(lent.await, [3; 9]);
+    });
+}
+
+#[test]
+fn a_connection_that_was_reset_before_it_was_taken_does_no_harm() {
+    on_core(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let gone = std::net::TcpStream::connect(addr).unwrap();
+        socket2::SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(gone);
+        let _client = TcpStream::connect(addr).await.unwrap();
+        let mut incoming = listener.incoming();
+        let first = incoming.next().await.unwrap().unwrap();
+        assert_eq!(code(first.read(vec![0; 1]).await.0), Some(Errno::CONNRESET));
+        incoming.next().await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_writes_to_a_peer_that_has_closed_hears_of_it() {
+    on_core(async || {
+        let (client, server) = connection().await;
+        drop(server);
+        assert_eq!(client.read(vec![0; 1]).await.0.unwrap(), 0);
+        // The first write is on its way before the peer can say that he is gone.
+        client.write(vec![1; 10]).await.0.unwrap();
+        let (result, buf) = client.write(vec![1; 10]).await;
+        assert_eq!((code(result), buf.len()), (Some(Errno::PIPE), 10));
+    });
+}
+
 #[test]
 fn an_early_end_is_told_apart() {
     on_core(async || {
@@ -95,7 +146,10 @@ fn a_connection_without_an_answer_ends_in_time() {
             }
             assert!(waiting.len() < 100, "the backlog was to be 1");
         };
-        assert_eq!(Errno::from_io_error(&refused), Some(Errno::TIMEDOUT));
+        assert_eq!(
+            (Errno::from_io_error(&refused), refused.kind()),
+            (Some(Errno::TIMEDOUT), ErrorKind::TimedOut)
+        );
     });
 }
 

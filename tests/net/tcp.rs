@@ -4,6 +4,7 @@ use crate::{connection, on_core};
 use futures::StreamExt;
 use reactor::io::{IoBuf, ReadOwned, WriteOwned};
 use reactor::net::{TcpKeepalive, TcpListener, TcpOptions, TcpStream, resolve};
+use reactor::sys::dma::DmaPool;
 use reactor::{app, cores, spawn_local};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::time::Duration;
@@ -158,6 +159,27 @@ fn halves_of_two_streams_do_not_fit() {
         let ((read, _), (_, write)) = (one.into_split(), other.into_split());
         let error = read.reunite(write).unwrap_err();
         assert_eq!(error.to_string(), "these are halves of two streams");
+    });
+}
+
+#[test]
+fn bytes_that_are_sent_from_where_they_are_arrive_and_the_buffers_come_back() {
+    on_core(async || {
+        let (mut client, server) = connection().await;
+        let reader = spawn_local(async move { server.read_to_end(Vec::new()).await.1 });
+        let (result, whole) = client.send_zero_copy(vec![1; 3 << 20]).await;
+        assert_eq!(result.unwrap(), 3 << 20);
+        let (result, none) = client.split().1.send_zero_copy(Vec::new()).await;
+        assert_eq!((result.unwrap(), none.await.len()), (0, 0));
+        let (read, write) = client.into_split();
+        // Of a part, and of memory that is registered with the ring.
+        let mut page = DmaPool::local().try_alloc(4096).unwrap();
+        page.fill(2);
+        let (result, page) = write.send_zero_copy(page.slice(..1000)).await;
+        assert_eq!(result.unwrap(), 1000);
+        drop((read, write));
+        assert!(reader.await.unwrap() == [vec![1; 3 << 20], vec![2; 1000]].concat());
+        assert_eq!((whole.await.len(), page.await.into_inner().len()), (3 << 20, 4096));
     });
 }
 

@@ -101,6 +101,21 @@ fn descriptors_without_room_are_closed_and_told() {
 }
 
 #[test]
+fn datagrams_and_packets_to_nobody_come_back() {
+    on_core(async || {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        drop(other);
+        let (result, buf) = one.send(vec![1, 2]).await;
+        assert_eq!((code(result), buf), (Some(Errno::CONNREFUSED), vec![1, 2]));
+        let (one, other) = UnixSeqpacket::pair().unwrap();
+        drop(other);
+        assert_eq!(one.recv(vec![0; 1]).await.0.unwrap(), 0, "the end");
+        let (result, buf) = one.send(vec![1, 2]).await;
+        assert_eq!((code(result), buf), (Some(Errno::PIPE), vec![1, 2]));
+    });
+}
+
+#[test]
 fn a_path_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     on_core(async || {

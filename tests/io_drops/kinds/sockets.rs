@@ -86,6 +86,11 @@ fn sending() -> Vec<Kind> {
             let (read, write) = tcp(fd).into_split();
             async move { (write.write_all(s.buf(MUCH)).await, read) }
         };
+        "net/tcp send_zero_copy": Ends::Tcp, |s, fd| {
+            let stream = tcp(fd);
+            stream.as_socket().set_linger(Some(Duration::ZERO)).unwrap();
+            async move { stream.send_zero_copy(s.buf(MUCH)).await.1.await }
+        };
         "net/stream write_vectored": Ends::Stream, |s, fd| unix(fd).write_vectored(s.buffers.lend_list(3, MUCH));
         "net/unix/datagram send": Ends::Datagram, |s, fd| datagram(fd).send(s.buf(64));
         "net/unix/stream send_fds": Ends::Stream, |s, fd| async move {
