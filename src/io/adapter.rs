@@ -136,6 +136,23 @@ impl<S: ReadOwned + WriteOwned> Adapter<S> {
         }
     }
 
+    /// Copies what is read, `room` bytes at most, reading if there is nothing; 0 at the end, and where there is no room.
+    pub(super) fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        copy: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        if room == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let bytes = ready!(self.poll_fill(cx))?;
+        let count = bytes.len().min(room);
+        copy(&bytes[..count]);
+        self.take(count);
+        Poll::Ready(Ok(count))
+    }
+
     /// Takes `count` of the bytes that [`poll_fill`](Self::poll_fill) showed.
     pub(super) fn take(&mut self, count: usize) {
         match &mut self.reader.state {

@@ -5,7 +5,7 @@ use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 impl<S: ReadOwned + WriteOwned> AsyncBufRead for Adapter<S> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
@@ -19,15 +19,7 @@ impl<S: ReadOwned + WriteOwned> AsyncBufRead for Adapter<S> {
 
 impl<S: ReadOwned + WriteOwned> AsyncRead for Adapter<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        let bytes = ready!(this.poll_fill(cx))?;
-        let count = bytes.len().min(buf.len());
-        buf[..count].copy_from_slice(&bytes[..count]);
-        this.take(count);
-        Poll::Ready(Ok(count))
+        self.get_mut().poll_copy(cx, buf.len(), |bytes| buf[..bytes.len()].copy_from_slice(bytes))
     }
 }
 

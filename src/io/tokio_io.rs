@@ -4,7 +4,7 @@ use super::{Adapter, ReadOwned, WriteOwned};
 use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 impl<S: ReadOwned + WriteOwned> AsyncBufRead for Adapter<S> {
@@ -19,15 +19,7 @@ impl<S: ReadOwned + WriteOwned> AsyncBufRead for Adapter<S> {
 
 impl<S: ReadOwned + WriteOwned> AsyncRead for Adapter<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let bytes = ready!(this.poll_fill(cx))?;
-        let count = bytes.len().min(buf.remaining());
-        buf.put_slice(&bytes[..count]);
-        this.take(count);
-        Poll::Ready(Ok(()))
+        self.get_mut().poll_copy(cx, buf.remaining(), |bytes| buf.put_slice(bytes)).map_ok(drop)
     }
 }
 

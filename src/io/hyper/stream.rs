@@ -14,15 +14,7 @@ impl<S: ReadOwned + WriteOwned> Read for Adapter<S> {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let bytes = ready!(this.poll_fill(cx))?;
-        let count = bytes.len().min(buf.remaining());
-        buf.put_slice(&bytes[..count]);
-        this.take(count);
-        Poll::Ready(Ok(()))
+        self.get_mut().poll_copy(cx, buf.remaining(), |bytes| buf.put_slice(bytes)).map_ok(drop)
     }
 }
 
