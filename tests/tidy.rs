@@ -38,10 +38,11 @@ const FLOORS: &[(&str, usize)] = &[
 /// Where `unsafe` may stand, a file or a folder, and what for.
 const UNSAFE: &[(&str, &str)] = &[
     ("benches/harness/memory.rs", "an allocator that counts"),
+    ("benches/net.rs", "a ring written by hand, to hold ours against"),
     ("benches/peers/src/bin/limits.rs", "the time stamp counter is read by an instruction"),
     ("benches/peers/src/bin/glommio.rs", "a listener is adopted by its descriptor"),
     ("benches/peers/src/echo/client.rs", "entries with pointers that the kernel follows"),
-    ("benches/peers/src/bin/limits/raw_ring.rs", "entries with pointers that the kernel follows"),
+    ("benches/peers/src/bin/limits/", "entries with pointers that the kernel follows"),
     ("benches/peers/src/memory.rs", "an allocator that counts"),
     ("benches/uring.rs", "a ring written by hand, to hold ours against"),
     ("benches/uring/kernel.rs", "rings written by hand"),

@@ -339,7 +339,8 @@ impl Queues {
     /// Hands over what it can and waits for an answer, unless the kernel will not now.
     pub(super) fn wait(&mut self) {
         self.pump();
-        match self.at_kernel() == self.lent() {
+        // The pause between two cancels is not one of the operations, but ends all the same.
+        match self.ops_in_flight + self.patient_in_flight == self.lent() && !self.cancels.is_pausing() {
             true => self.wait_a_moment(),
             false => _ = self.enter(1),
         }
