@@ -3,6 +3,7 @@
 //! Each runtime is one small file in `src/bin` that implements [`Runtime`] and calls [`main`]; `src/bin/report` starts
 //! those binaries, row by row and pass by pass, and reads the lines they print. README.md says how to read the result.
 
+mod accept;
 mod countdown;
 mod cross;
 mod echo;
@@ -16,7 +17,7 @@ mod rows;
 mod runtime;
 mod timers;
 
-pub use echo::BUFFER;
+pub use echo::{BUFFER, CONNECTIONS, run_against as run_echo_against};
 pub use http::serve_hello;
 pub use io::{PAGE, Places, data_file, open_direct, page_within, print_reads, reads_and_cpu};
 pub use mailbox::{Job, Mailbox, serve_mailbox};
@@ -51,7 +52,9 @@ pub fn main<R: Runtime>() -> ! {
         "events_256" => cross::events::<R>(&measure, 256),
         "events_1024" => cross::events::<R>(&measure, 1024),
         "channel_cross" => cross::channel::<R>(&measure),
-        "tcp_echo" => echo::run::<R>(&measure),
+        "tcp_echo" => echo::run::<R>(&measure, 1),
+        "tcp_echo_8" => echo::run::<R>(&measure, 8),
+        "tcp_accept" => accept::run::<R>(&measure),
         "http" => http::run::<R>(&measure, http::Connections::Kept),
         "http_close" => http::run::<R>(&measure, http::Connections::Closed),
         "timer" => timers::create_cancel::<R>(&measure),

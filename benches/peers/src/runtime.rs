@@ -94,6 +94,9 @@ pub trait Runtime: Sized + 'static {
     /// [`BUFFER`](crate::BUFFER) bytes per connection.
     fn echo(listener: TcpListener) -> impl Future<Output = ()> + 'static;
 
+    /// Accepts the connections of `listener` for ever, in the runtime's best way, and closes each.
+    fn accept(listener: TcpListener) -> impl Future<Output = ()> + 'static;
+
     /// A file opened with O_DIRECT.
     type File: 'static;
     /// An aligned page to read into, or nothing where the runtime brings its own.

@@ -98,6 +98,13 @@ impl Runtime for Compio {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            drop(listener.accept().await.expect("the listener listens"));
+        }
+    }
+
     fn with_remote<T: Send + 'static>(
         idle: Idle,
         work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,

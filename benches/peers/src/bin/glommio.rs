@@ -102,6 +102,14 @@ impl Runtime for Glommio {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        // SAFETY: the descriptor is a listener's, and from here on nobody's but glommio's.
+        let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
+        loop {
+            drop(listener.accept().await.expect("the listener listens"));
+        }
+    }
+
     fn with_remote<T: Send + 'static>(
         idle: Idle,
         work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,

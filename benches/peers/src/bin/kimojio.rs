@@ -115,6 +115,12 @@ impl Runtime for Kimojio {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        loop {
+            drop(operations::accept(&listener).await.expect("the listener listens"));
+        }
+    }
+
     fn with_remote<T: Send + 'static>(
         idle: Idle,
         work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,

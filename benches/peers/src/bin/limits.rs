@@ -1,6 +1,8 @@
 //! The limits: what an allocation, a cache line between two cores, a sleeping thread and a bare ring cost here.
 #![expect(unsafe_code, reason = "rdtsc is an unsafe intrinsic")]
 
+#[path = "limits/raw_echo.rs"]
+mod raw_echo;
 #[path = "limits/raw_ring.rs"]
 mod raw_ring;
 
@@ -13,7 +15,7 @@ use peers::{Measure, far_thread, finish, median, pin, spin_for};
 fn main() {
     let measure = Measure::from_args("limits");
     pin(0);
-    if raw_ring::run(&measure) {
+    if raw_ring::run(&measure) || raw_echo::run(&measure) {
         finish()
     }
     let value = match measure.workload.as_str() {

@@ -98,6 +98,13 @@ impl Runtime for Monoio {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            drop(listener.accept().await.expect("the listener listens"));
+        }
+    }
+
     const HAS_HYPER: bool = true;
 
     async fn http(listener: std::net::TcpListener) {

@@ -94,6 +94,13 @@ impl Runtime for Smol {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        let listener = Async::new(listener).expect("the listener is adopted");
+        loop {
+            drop(listener.accept().await.expect("the listener listens"));
+        }
+    }
+
     fn with_remote<T: Send + 'static>(
         idle: Idle,
         work: impl AsyncFnOnce(Self::Remote) -> T + Send + 'static,

@@ -104,6 +104,14 @@ impl<const LOCAL_SET: bool> Runtime for Tokio<LOCAL_SET> {
         }
     }
 
+    async fn accept(listener: std::net::TcpListener) {
+        listener.set_nonblocking(true).expect("a socket may be");
+        let listener = TcpListener::from_std(listener).expect("the listener is adopted");
+        loop {
+            drop(listener.accept().await.expect("the listener listens"));
+        }
+    }
+
     const HAS_HYPER: bool = true;
 
     async fn http(listener: std::net::TcpListener) {

@@ -14,21 +14,27 @@ pub(super) const MESSAGE: usize = 64;
 /// `IORING_RECVSEND_POLL_FIRST`: the answer is never there yet.
 const POLL_FIRST: u16 = 1;
 
+/// All answers at once, if there are several.
+const WAITALL: i32 = 0x100;
+
 pub(super) struct Client {
     ring: IoUring,
     connections: Vec<TcpStream>,
-    /// One message per connection, leaked: the kernel may have its address to the end of the process.
-    messages: &'static mut [[u8; MESSAGE]],
-    /// Bytes of the answer that are still to come.
+    /// The messages of each connection, leaked: the kernel may have their addresses to the end of the process.
+    messages: &'static mut [u8],
+    /// Bytes that are sent at once over one connection.
+    len: usize,
+    /// Bytes of the answers that are still to come.
     missing: Vec<usize>,
 }
 
 impl Client {
-    /// Connects, and sends the first message on each connection.
-    pub(super) fn connect(addr: SocketAddr, connections: usize) -> Self {
+    /// Connects, and sends the first `depth` messages on each connection.
+    pub(super) fn connect(addr: SocketAddr, connections: usize, depth: usize) -> Self {
         let connect = |_| {
             let stream = TcpStream::connect(addr).expect("the server listens");
             stream.set_nodelay(true).expect("TCP has it");
+            wait_for(&stream, depth * MESSAGE);
             stream
         };
         let connections: Vec<TcpStream> = (0..connections).map(connect).collect();
@@ -40,24 +46,27 @@ impl Client {
             .expect("Linux 6.1 or later");
         let fds: Vec<i32> = connections.iter().map(AsRawFd::as_raw_fd).collect();
         ring.submitter().register_files(&fds).expect("they are open");
-        let messages = vec![[7; MESSAGE]; count].leak();
-        let mut client = Self { ring, connections, messages, missing: vec![0; count] };
+        let len = depth * MESSAGE;
+        let messages = vec![7; count * len].leak();
+        let mut client = Self { ring, connections, messages, len, missing: vec![0; count] };
         (0..count).for_each(|index| client.ask(index));
         client
     }
 
-    /// Sends a message and waits for its echo.
+    /// Sends the messages and waits for their echoes.
     fn ask(&mut self, index: usize) {
         let fd = types::Fixed(index as u32);
-        let send = opcode::Send::new(fd, self.messages[index].as_ptr(), MESSAGE as u32).build();
+        let from = self.messages[index * self.len..].as_ptr();
+        let send = opcode::Send::new(fd, from, self.len as u32).build();
         self.push(send.flags(Flags::SKIP_SUCCESS).user_data(u64::MAX));
-        self.missing[index] = MESSAGE;
+        self.missing[index] = self.len;
         self.wait(index);
     }
 
     fn wait(&mut self, index: usize) {
-        let (at, len) = (self.messages[index].as_mut_ptr(), self.missing[index]);
-        let recv = opcode::Recv::new(types::Fixed(index as u32), at, len as u32).ioprio(POLL_FIRST).build();
+        let (at, len) = (self.messages[index * self.len..].as_mut_ptr(), self.missing[index]);
+        let recv = opcode::Recv::new(types::Fixed(index as u32), at, len as u32).flags(WAITALL);
+        let recv = recv.ioprio(POLL_FIRST).build();
         self.push(recv.user_data(index as u64));
     }
 
@@ -76,7 +85,7 @@ impl Client {
                 assert!(answer.result() > 0, "of {}: {}", self.connections.len(), answer.result());
                 self.missing[index] -= answer.result() as usize;
                 if self.missing[index] == 0 {
-                    echoed += 1;
+                    echoed += (self.len / MESSAGE) as u64;
                     self.ask(index);
                 } else {
                     self.wait(index);
@@ -85,4 +94,15 @@ impl Client {
         }
         echoed
     }
+}
+
+/// Has nobody be woken before so many bytes have come (`SO_RCVLOWAT`): the server's sends would pay for it.
+fn wait_for(stream: &TcpStream, len: usize) {
+    let len = len as libc::c_int;
+    // SAFETY: the kernel reads one integer, which outlives the call.
+    let code = unsafe {
+        let (option, size) = ((&raw const len).cast(), size_of_val(&len) as libc::socklen_t);
+        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, option, size)
+    };
+    assert_eq!(code, 0, "TCP has it");
 }
