@@ -1,12 +1,30 @@
 //! Running the command and reading what it says.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+
+fn command(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+    command.args(line.split_whitespace());
+    command
+}
 
 /// Runs `reactor` with the words of `line`.
 pub fn reactor(line: &str) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
-    let output = command.args(line.split_whitespace()).output().expect("the command starts");
+    let output = command(line).output().expect("the command starts");
+    Run { line: line.to_owned(), output }
+}
+
+/// Runs `reactor` with the words of `line`, and ends it by Ctrl-C once `is_time` says so.
+pub fn interrupted(line: &str, is_time: impl Fn() -> bool) -> Run {
+    let started = command(line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child: Child = started.expect("the command starts");
+    while !is_time() && child.try_wait().expect("a child").is_none() {
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it runs, or waits to be looked at");
+    let output = child.wait_with_output().expect("its output");
     Run { line: line.to_owned(), output }
 }
 

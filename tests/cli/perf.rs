@@ -1,6 +1,6 @@
 //! `reactor perf`.
 
-use crate::command::{number, reactor, two_cores};
+use crate::command::{interrupted, number, reactor, two_cores};
 use std::fs;
 
 /// Every key that is promised, for every kind of work.
@@ -70,6 +70,49 @@ fn a_file_verifies_from_its_first_block_to_its_last() {
     );
 }
 
+/// Ctrl-C in the middle: the hour is over, and its report is whole.
+#[test]
+fn an_interrupted_measurement_is_reported() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(64 << 10).expect("a size");
+    let has_begun = || fs::read(file.path()).expect("readable").iter().any(|byte| *byte != 0);
+    let line = format!("perf file:{} --rw write --qd 1 --time 3600 --json", file.path().display());
+    let report = interrupted(&line, has_begun).json();
+    assert!(number(&report, "/total/iops") > 0.0, "{report}");
+    assert_eq!(number(&report, "/total/errors"), 0.0);
+}
+
+/// Holes are read at the speed of memory: whoever takes that for the disk is told.
+#[test]
+fn reads_of_what_was_never_written_are_pointed_out() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let name = format!("file:{}", file.path().display());
+    let note = |rw: &str| {
+        let run = reactor(&format!("perf {name} --rw {rw} --time 0.1")).exits(0);
+        assert!(run.stdout().contains("total"));
+        run.stderr()
+    };
+    file.as_file().set_len(64 << 10).expect("a size");
+    assert!(note("randread").starts_with(&format!("note: {name} has parts that were never written")));
+    // It is whole from here on.
+    assert_eq!(note("verify"), "");
+    file.as_file().sync_all().expect("a disk");
+    assert_eq!(note("read"), "");
+}
+
+#[test]
+fn a_ram_disk_beyond_the_memory_is_refused() {
+    reactor("perf ram:1M ram:4000000T --time 0.1")
+        .refuses(1, &["error: ram:4000000T: there is not enough memory", "MiB available"]);
+}
+
+#[test]
+fn a_file_that_is_named_as_a_file_is_told_how_to_be_written() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display().to_string();
+    reactor(&format!("perf {path}")).refuses(2, &["no block device is named", &format!("write file:{path}")]);
+}
+
 #[test]
 fn a_file_that_is_missing_says_how_to_make_one() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -98,6 +141,9 @@ fn what_makes_no_sense_is_refused_with_code_2() {
     reactor("perf --time soon").refuses(2, &["0.5"]);
     reactor("perf null --rwmixread 70").refuses(2, &["--rw randrw"]);
     reactor("perf null null").refuses(2, &["listed twice"]);
+    for rw in ["read", "write"] {
+        reactor(&format!("perf null null:1T --rw {rw}")).refuses(2, &["null:1T", "listed twice"]);
+    }
     reactor("perf ram").refuses(2, &["ram:64M"]);
     reactor("perf disk0").refuses(2, &["no block device is named", "file:PATH"]);
     reactor("perf null --bs 1000 --time 0.1").refuses(2, &["512", "multiple"]);
@@ -108,15 +154,18 @@ fn what_makes_no_sense_is_refused_with_code_2() {
 /// Buffers beyond the pool's limit are a matter of the machine, and known before anything is written.
 #[test]
 fn more_buffers_than_there_is_memory_for_are_refused_with_code_1() {
-    reactor("perf null --qd 65536 --bs 64M --time 0.1").refuses(1, &["error: null: ", "pool"]);
+    reactor("perf null --qd 65536 --bs 64M --time 0.1")
+        .refuses(1, &["error: null: ", "pool", "lower --qd or --bs"]);
 }
 
 #[test]
 fn help_teaches() {
     let help = reactor("perf --help").exits(0).stdout();
-    for word in
-        ["Examples:", "OVERWRITES", "truncate -s 1G", "latency", "MiB/s", "--rwmixread", "Possible values"]
-    {
+    let words =
+        ["Examples:", "OVERWRITES", "truncate -s 1G", "latency", "MiB/s", "--rwmixread", "Possible values"];
+    let keys = ["jobs", "bdev", "core", "iops", "mib_per_s", "lat_us", "p999", "errors", "total"];
+    let keys = keys.map(|key| format!("{key:?}"));
+    for word in words.into_iter().chain(["poll:PATH", "Ctrl-C"]).chain(keys.iter().map(String::as_str)) {
         assert!(help.contains(word), "{word:?} is not in\n{help}");
     }
     let help = reactor("--help").exits(0).stdout();

@@ -66,7 +66,10 @@ What the numbers mean:
 Examples:
   reactor events --cores 0 --time 3                       from one core to itself
   reactor events --cores 0-1 --time 3 --in-flight 32      between two cores
-  reactor events --cores 0-1 --time 3 --json              {\"events_per_s\": ..., \"cores\": [...]}";
+  reactor events --cores 0-1 --time 3 --json
+
+JSON, the total first:
+  {\"events_per_s\", \"cores\": [{\"core\", \"events_per_s\"}]}";
 
 /// Reads, writes or verifies block devices and reports IOPS and latency
 ///
@@ -76,7 +79,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = PERF_HELP)]
 pub(crate) struct Perf {
-    /// Devices: null, null:SIZE, ram:SIZE or file:PATH [default: a RAM disk and a temporary file, 64 MiB each]
+    /// Devices: null, null:SIZE, ram:SIZE, file:PATH or poll:PATH [default: a RAM disk and a temporary file, 64 MiB each]
     #[arg(value_name = "BDEV")]
     pub(crate) bdevs: Vec<String>,
 
@@ -114,7 +117,9 @@ Devices:
   null, null:1G   answers at once and keeps nothing (1 TiB unless told otherwise)
   ram:64M         memory; filled before reads are measured
   file:PATH       a file or a block device, through io_uring and O_DIRECT where the file system has it.
-                  It must exist, with its size: truncate -s 1G PATH
+                  It must exist, with its size: truncate -s 1G PATH. Write all of it before reads are
+                  measured: parts that were never written are read without the disk
+  poll:PATH       the same, its completions polled for where the disk has queues for that
 
 What --rw does:
   read, write     in order; with several cores each has its part of the device
@@ -132,6 +137,12 @@ What the numbers mean:
               time whatever --qd says; its I/Os are timed in bursts of about 2 µs, and each counts
               with the mean of its burst. The clock is read once per I/O otherwise.
   errors      I/Os that failed, and blocks that did not verify
+
+Ctrl-C ends the measurement, and what was measured is reported; a second one ends at once.
+
+JSON, latencies in microseconds:
+  {\"jobs\": [{\"bdev\", \"core\", \"iops\", \"mib_per_s\", \"lat_us\": {\"avg\", \"p50\", \"p99\", \"p999\", \"max\"}, \"errors\"}],
+   \"total\": {\"iops\", \"errors\"}}
 
 Examples:
   reactor perf                                            the default devices, 4 KiB random reads

@@ -5,7 +5,7 @@
 //! memory that cores share is what the runtime itself uses to carry the event.
 
 use crate::args;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::report::{self, CoreEvents, EventsReport};
 use reactor::app::{self, Builder};
@@ -37,7 +37,7 @@ pub(crate) fn main(args: &args::Events) -> Result<(), Failure> {
         None => cpu::allowed().map_err(|e| Failure::at("cannot read which cores there are", &e))?,
     };
     let runtime = Builder::new().cores(cores).mode(args.common.mode);
-    let report = runtime.run(async || run(args).await).map_err(|e| Failure::Run(chain(&e)))??;
+    let report = runtime.run(async || run(args).await).map_err(|e| Failure::of_app(&e))??;
     crate::print(&if args.common.json { report::json(&report) } else { report.table() })
 }
 
@@ -66,7 +66,7 @@ async fn run(args: &args::Events) -> Result<EventsReport, Failure> {
     ring.stop.store(true, Ordering::Relaxed);
     drop(progress);
 
-    let rate = |index: usize| report::rate(after[index] - before[index], elapsed);
+    let rate = |index: usize| report::tenths(report::rate(after[index] - before[index], elapsed));
     let cores = ring.seats.iter().enumerate();
     let cores = cores.map(|(index, seat)| CoreEvents { core: seat.core.id(), events_per_s: rate(index) });
     Ok(EventsReport::new(cores.collect()))

@@ -1,5 +1,6 @@
 //! Why a command ends without having done what was asked, and the exit code that says so.
 
+use reactor::app;
 use std::error::Error;
 use std::fmt::{Display, Write};
 
@@ -16,6 +17,15 @@ impl Failure {
     /// `error` happened to `what`.
     pub(crate) fn at(what: impl Display, error: &(dyn Error + 'static)) -> Self {
         Self::Run(format!("{what}: {}", chain(error)))
+    }
+
+    /// The application ended without a report.
+    pub(crate) fn of_app(error: &app::Error) -> Self {
+        match error {
+            // A signal: from the beginning of the measurement on, the first one has it reported.
+            app::Error::Stopped { .. } => Self::Run("interrupted before anything was measured".into()),
+            error => Self::Run(chain(error)),
+        }
     }
 }
 
@@ -51,6 +61,16 @@ mod tests {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             Some(&self.1)
         }
+    }
+
+    #[test]
+    fn an_early_end_is_told_from_a_failed_start() {
+        let text = |error: &app::Error| match Failure::of_app(error) {
+            Failure::Run(text) => text,
+            Failure::Usage(text) => panic!("no usage error: {text}"),
+        };
+        assert_eq!(text(&app::Error::Stopped { code: 0 }), "interrupted before anything was measured");
+        assert!(text(&app::Error::NoUnblockThreads).contains("allow one thread"));
     }
 
     #[test]

@@ -53,6 +53,11 @@ pub(crate) struct Total {
     pub(crate) errors: u64,
 }
 
+/// To tenths: what is beyond is noise, and hard to read.
+pub(crate) fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
 /// How many per second; zero where no time has passed.
 pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() { 0.0 } else { count as f64 / elapsed.as_secs_f64() }
@@ -60,7 +65,7 @@ pub(crate) fn rate(count: u64, elapsed: Duration) -> f64 {
 
 impl EventsReport {
     pub(crate) fn new(cores: Vec<CoreEvents>) -> Self {
-        Self { events_per_s: cores.iter().map(|core| core.events_per_s).sum(), cores }
+        Self { events_per_s: tenths(cores.iter().map(|core| core.events_per_s).sum()), cores }
     }
 
     pub(crate) fn table(&self) -> String {
@@ -78,7 +83,7 @@ impl EventsReport {
 impl PerfReport {
     pub(crate) fn new(jobs: Vec<Job>) -> Self {
         let total = Total {
-            iops: jobs.iter().map(|job| job.iops).sum(),
+            iops: tenths(jobs.iter().map(|job| job.iops).sum()),
             errors: jobs.iter().map(|job| job.errors).sum(),
         };
         Self { jobs, total }
@@ -175,6 +180,18 @@ mod tests {
         assert_eq!(value["total"]["errors"], 4);
         let events = EventsReport::new(vec![CoreEvents { core: 3, events_per_s: 5.0 }]);
         assert_eq!(json(&events), r#"{"events_per_s":5.0,"cores":[{"core":3,"events_per_s":5.0}]}"#);
+    }
+
+    /// Sums of what is given in tenths are tenths too, whatever binary fractions make of them.
+    #[test]
+    fn sums_have_no_more_digits_than_their_parts() {
+        let parts = [400_394.2, 16_011.9];
+        assert_ne!(parts.iter().sum::<f64>().to_string(), "416406.1");
+        let lat_us = Latency { avg: 0.0, p50: 0.0, p99: 0.0, p999: 0.0, max: 0.0 };
+        let job = |iops| Job { bdev: "null".into(), core: 0, iops, mib_per_s: 0.0, lat_us, errors: 0 };
+        assert_eq!(PerfReport::new(parts.map(job).into()).total.iops.to_string(), "416406.1");
+        let cores = parts.map(|events_per_s| CoreEvents { core: 0, events_per_s });
+        assert_eq!(EventsReport::new(cores.into()).events_per_s.to_string(), "416406.1");
     }
 
     #[test]

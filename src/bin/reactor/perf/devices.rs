@@ -5,6 +5,7 @@ use super::reads_what_was_there;
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use reactor::bdev::{self, Access, Descriptor};
+use rustix::fs::SeekFrom;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -25,26 +26,75 @@ pub(super) struct Opened {
 /// Opens and prepares `names` for what `args` asks for, on the cores of this runtime.
 pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, Failure> {
     let cores = reactor::cores().len();
-    let mut devices = Vec::new();
+    let mut devices: Vec<Opened> = Vec::new();
+    must_have_memory(names)?;
     for name in names {
         let is_ram = name.starts_with("ram:");
         let access = if args.rw.writes() || is_ram { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
         let device = bdev::open(name, access).await.map_err(|e| refused(name, &e))?;
+        // However it was spelled, it has one name.
+        if devices.iter().any(|other| other.device.name() == device.name()) {
+            return Err(listed_twice(name));
+        }
         must_fit(args, name, &device, cores)?;
         devices.push(Opened { name: name.clone(), device });
     }
+    if !reads_what_was_there(args.rw) {
+        return Ok(devices);
+    }
     // Only when all are known to be good.
     for Opened { name, device } in &devices {
-        if device.module() == "ram" && reads_what_was_there(args.rw) {
+        if device.module() == "ram" {
             fill(device).await.map_err(|e| Failure::at(name, &e))?;
+        } else if path_of(name).is_some_and(|path| has_holes(path).unwrap_or(false)) {
+            eprintln!(
+                "note: {name} has parts that were never written, and reads of them do not reach the disk: write all of it first"
+            );
         }
     }
     Ok(devices)
 }
 
+/// The file that `name` stands for.
+fn path_of(name: &str) -> Option<&str> {
+    name.strip_prefix("file:").or_else(|| name.strip_prefix("poll:")).filter(|path| !path.is_empty())
+}
+
+/// Whether a file has a hole before its end, or space that was set aside and never written.
+fn has_holes(path: &str) -> std::io::Result<bool> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file() && rustix::fs::seek(&file, SeekFrom::Hole(0))? < metadata.len())
+}
+
+/// RAM disks take their memory as they are written: the kernel would end the process in the midst of that.
+fn must_have_memory(names: &[String]) -> Result<(), Failure> {
+    let Some(available) = memory_available() else { return Ok(()) };
+    let mut wanted = 0_u64;
+    for name in names {
+        let Some(Ok(bytes)) = name.strip_prefix("ram:").map(bdev::parse_size) else { continue };
+        wanted = wanted.saturating_add(bytes);
+        if wanted > available {
+            return Err(Failure::Run(format!(
+                "{name}: there is not enough memory, this machine has {} MiB available: give less",
+                available >> 20
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that could be used without swapping, by the kernel's estimate; none where it gives none.
+fn memory_available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
 fn must_exist(name: &str) -> Result<(), Failure> {
-    let Some(path) = name.strip_prefix("file:").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let Some(path) = path_of(name) else { return Ok(()) };
     match fs::metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Err(Failure::Run(format!(
             "{name}: there is no such file: make one of the size that the device shall have, such as \
@@ -58,10 +108,31 @@ fn must_exist(name: &str) -> Result<(), Failure> {
 /// Names and sizes that cannot be are a matter of what was asked for, all else of the machine.
 fn refused(name: &str, error: &bdev::Error) -> Failure {
     match error {
-        bdev::Error::BadSpec { .. } | bdev::Error::NotFound { .. } => Failure::Usage(chain(error)),
+        bdev::Error::NotFound { .. } => {
+            let meant = if Path::new(name).exists() {
+                format!("file:{name} for that file, or ")
+            } else {
+                String::new()
+            };
+            Failure::Usage(format!(
+                "no block device is named {name:?}: write {meant}null, null:SIZE, ram:SIZE, file:PATH or poll:PATH"
+            ))
+        }
+        bdev::Error::BadSpec { .. } => Failure::Usage(chain(error)),
+        // Nobody else in this process has devices open.
+        bdev::Error::Busy { .. } => listed_twice(name),
+        bdev::Error::ReadOnly { .. } => Failure::Run(format!(
+            "{name} cannot be written: give this user the right to, or measure --rw read or randread"
+        )),
         bdev::Error::BadGeometry { .. } => Failure::Usage(format!("{name}: {}", chain(error))),
         _ => Failure::at(name, error),
     }
+}
+
+fn listed_twice(name: &str) -> Failure {
+    Failure::Usage(format!(
+        "{name} is a device that is listed twice: name each device once, and raise --qd for more in flight"
+    ))
 }
 
 /// Whether `args` can be done on `device`.
@@ -150,4 +221,34 @@ fn fill_file(mut file: File) -> std::io::Result<()> {
     }
     // Now, so that the run does not share the disk with the writing back.
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Root may write whatever it likes, so that only a test without a file says this everywhere.
+    #[test]
+    fn refusals_speak_of_the_command_line() {
+        let said = |error: bdev::Error| match refused("file:disk.img", &error) {
+            Failure::Usage(text) => format!("usage: {text}"),
+            Failure::Run(text) => text,
+        };
+        let read_only = said(bdev::Error::ReadOnly { name: "/disk.img".into() });
+        assert!(
+            read_only.starts_with("file:disk.img cannot be written: ") && read_only.contains("--rw"),
+            "{read_only}"
+        );
+        let busy = said(bdev::Error::Busy { name: "file:/disk.img".into() });
+        assert!(busy.starts_with("usage: file:disk.img is a device that is listed twice"), "{busy}");
+        let unknown = said(bdev::Error::NotFound { name: "file:disk.img".into() });
+        assert!(unknown.ends_with("write null, null:SIZE, ram:SIZE, file:PATH or poll:PATH"), "{unknown}");
+    }
+
+    #[test]
+    fn the_machine_has_memory() {
+        assert!(memory_available().is_none_or(|bytes| bytes > 1 << 20));
+        assert_eq!(must_have_memory(&["null".into(), "ram:4k".into(), "ram:x".into()]), Ok(()));
+        assert!(must_have_memory(&vec!["ram:2000000T".into(); 2]).is_err());
+    }
 }

@@ -11,7 +11,7 @@ use super::window::{Phase, Step, Windows};
 use crate::args::Rw;
 use crate::failure::{Failure, chain};
 use reactor::bdev::{self, Channel, Descriptor};
-use reactor::sys::dma::DmaBuf;
+use reactor::sys::dma::{AllocError, DmaBuf};
 use reactor::time::Clock;
 use std::cell::Cell;
 use std::fmt::Display;
@@ -73,7 +73,7 @@ pub(super) async fn run(
     let blocks = work.io_bytes as u64 / u64::from(geometry.block_size);
     let units = geometry.block_count / blocks;
     let channel = device.channel().map_err(|e| Failure::at(&place.bdev, &e))?;
-    fill_pool(&channel, work).map_err(|e| Failure::at(&place.bdev, &e))?;
+    fill_pool(&channel, work).map_err(|e| no_buffers(&place.bdev, work, &e))?;
 
     let clock = Clock::tsc();
     let begin = clock.now_ticks();
@@ -122,6 +122,20 @@ fn fill_pool(channel: &Channel, work: Work) -> bdev::Result<()> {
         Pass { seed: work.seed, number: 0 }.fill(buf, number, work.io_bytes);
     }
     Ok(())
+}
+
+/// Says in terms of the command line that there is no memory for so many I/Os.
+fn no_buffers(bdev: &str, work: Work, error: &bdev::Error) -> Failure {
+    let (depth, bytes) = (work.queue_depth, work.io_bytes);
+    match error {
+        bdev::Error::NoBuffer(AllocError::Dry { limit, .. } | AllocError::OverLimit { limit, .. }) => {
+            Failure::Run(format!(
+                "{bdev}: {depth} I/Os of {bytes} bytes do not fit the buffer pool of a core, which has {limit} bytes: lower \
+                 --qd or --bs"
+            ))
+        }
+        error => Failure::at(bdev, error),
+    }
 }
 
 /// A task of every kind of work but `verify`.

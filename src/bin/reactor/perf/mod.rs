@@ -30,7 +30,7 @@ pub(crate) fn main(args: &args::Perf) -> Result<(), Failure> {
         None => CpuSet::first(1).map_err(|e| Failure::Run(chain(&e)))?,
     };
     let runtime = Builder::new().cores(cores).mode(args.common.mode);
-    let outcomes = runtime.run(async || run(args).await).map_err(|e| Failure::Run(chain(&e)))??;
+    let outcomes = runtime.run(async || run(args).await).map_err(|e| Failure::of_app(&e))??;
 
     let (rows, messages): (Vec<_>, Vec<_>) =
         outcomes.into_iter().map(|done| (done.row, done.messages)).unzip();

@@ -2,7 +2,7 @@
 //!
 //! Stays on its core; [`Live`] is the part that the progress line reads from elsewhere.
 
-use crate::report::{Job, Latency, rate};
+use crate::report::{Job, Latency, rate, tenths};
 use hdrhistogram::Histogram;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -77,9 +77,8 @@ impl Tally {
     pub(super) fn outcome(self, bdev: String, core: usize, io_bytes: usize, elapsed: Duration) -> Outcome {
         let latencies = self.latencies_ns.into_inner();
         let ios = self.ios.get();
-        // To the nanosecond, and I/Os to tenths: what is beyond is noise, and hard to read.
+        // To the nanosecond.
         let us = |ns: f64| ns.round() / 1_000.0;
-        let tenths = |number: f64| (number * 10.0).round() / 10.0;
         let at = |quantile| us(latencies.value_at_quantile(quantile) as f64);
         let iops = rate(ios, elapsed);
         let row = Job {
