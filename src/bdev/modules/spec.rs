@@ -2,6 +2,7 @@
 //!
 //! Here, above the modules that it makes, stands [`open`]: names that nobody registered are read as specs.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::{Null, Ram, Uring};
@@ -77,9 +78,13 @@ impl Spec {
             Self::Null { bytes } => format!("null:{bytes}"),
             Self::Ram { bytes } => format!("ram:{bytes}"),
             Self::File { path, .. } => {
-                let whole = path.canonicalize().map_err(|source| Error::Os {
-                    context: format!("cannot find {}; create it first, with its size", path.display()),
-                    source,
+                let whole = path.canonicalize().map_err(|source| {
+                    let path = path.display();
+                    let context = match source.kind() {
+                        ErrorKind::NotFound => format!("cannot find {path}; create it first, with its size"),
+                        _ => format!("cannot reach {path}"),
+                    };
+                    Error::Os { context, source }
                 })?;
                 format!("file:{}", whole.display())
             }

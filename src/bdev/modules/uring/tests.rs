@@ -120,6 +120,10 @@ fn a_missing_file_and_a_directory_are_refused_with_advice() {
     let dir = tempfile::tempdir().unwrap();
     let e = opened(&dir.path().join("none"), Access::ReadOnly).unwrap_err();
     assert!(e.to_string().contains("create it first"), "{e}");
+    // What is there, and out of reach, is not to be created.
+    let file = file(4096);
+    let e = opened(&file.path().join("below"), Access::ReadOnly).unwrap_err();
+    assert!(e.to_string().starts_with("cannot reach "), "{e}");
     let e = opened(dir.path(), Access::ReadOnly).unwrap_err();
     assert!(e.to_string().contains("is a directory"), "{e}");
     let e = opened(Path::new("/dev/null"), Access::ReadOnly).unwrap_err();
