@@ -8,7 +8,8 @@ mod support;
 
 use reactor::{
     Core, Handle, LightThread, LocalExecutor, Outbox, Poller, Spawner, TaskScope, ThreadRef, app, call_on,
-    on_every_core, post, spawn_balanced, spawn_local, spawn_named, spawn_on, time, yield_now,
+    fs, net, on_every_core, post, signal, spawn_balanced, spawn_local, spawn_named, spawn_on, sync, time,
+    uring, yield_now,
 };
 use std::{
     any::Any,
@@ -129,8 +130,25 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
             "{said}"
         );
     }
-    let slept = panic_of(|| poll_once(time::sleep(Duration::from_secs(1))));
-    assert!(slept.contains("needs a reactor"), "{slept}");
+    let rooms: [(&str, &dyn Fn()); 13] = [
+        ("reactor::time", &|| drop(time::sleep(Duration::from_secs(1)))),
+        ("reactor::time", &|| drop(time::interval(Duration::from_secs(1)))),
+        ("reactor::time", &|| drop(time::timeout(Duration::from_secs(1), async {}))),
+        ("reactor::time", &|| _ = time::Instant::now()),
+        ("reactor::fs", &|| poll_once(fs::read("/"))),
+        ("reactor::fs", &|| poll_once(fs::File::open("/"))),
+        ("reactor::net", &|| poll_once(net::TcpListener::bind("127.0.0.1:0"))),
+        ("reactor::net", &|| poll_once(net::UdpSocket::bind("127.0.0.1:0"))),
+        ("reactor::net", &|| drop(net::UnixStream::pair())),
+        ("uring::Ring::current", &|| drop(uring::Ring::current())),
+        ("uring::Ring::current_polling", &|| drop(uring::Ring::current_polling())),
+        ("signal::Signals::new", &|| drop(signal::Signals::new([signal::Signal::HUP]))),
+        ("PerCore::get", &|| drop(sync::PerCore::new("p", |_| ()).get())),
+    ];
+    for (name, call) in rooms {
+        let said = panic_of(call);
+        assert!(said.starts_with(&format!("`{name}` needs a reactor")), "{name}: {said}");
+    }
     assert_eq!(Core::try_current(), None);
 }
 

@@ -2,6 +2,7 @@
 
 use super::ahead::{Acceptor, Ahead};
 use crate::io::{BufResult, IoBuf, IoBufMut};
+use crate::reactor::context;
 use crate::uring::{self, AcceptStream, Bufs, Enclosed, Fd, Received, Ring};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Plain, Type};
@@ -30,6 +31,7 @@ const WAITALL: SendFlags = SendFlags::from_bits_retain(0x100);
 
 /// This core's ring.
 fn ring() -> io::Result<Rc<Ring>> {
+    context::with("reactor::net", |_| ());
     Ring::current().map_err(io::Error::other)
 }
 

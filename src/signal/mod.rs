@@ -7,6 +7,7 @@
 
 mod threads;
 
+use crate::reactor::context;
 use crate::uring::{self, Fd, Ring};
 use futures::{Stream, future::LocalBoxFuture};
 use nix::{
@@ -118,6 +119,7 @@ impl Signals {
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> Result<Self, Error> {
+        context::with("signal::Signals::new", |_| ());
         let set = set_of(signals)?;
         let ring = Ring::current()?;
         if let Some(thread) = threads::first_that_takes_one_of(set).map_err(Error::Os)? {

@@ -21,7 +21,9 @@ impl Ring {
     ///
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    #[track_caller]
     pub fn current_polling() -> Result<Rc<Self>, Error> {
+        context::with("uring::Ring::current_polling", |_| ());
         let made = context::singleton(|| {
             let ring = Self::new(&Config { is_polling: true, ..Config::default() })?;
             context::add_driver(ring.clone());

@@ -45,6 +45,7 @@ impl Ring {
     ///
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    #[track_caller]
     pub fn current() -> Result<Rc<Self>, Error> {
         Self::current_or_new(&Config::default())
     }
@@ -69,7 +70,9 @@ impl Ring {
     ///
     /// # Panics
     /// As [`current`](Self::current).
+    #[track_caller]
     pub fn current_or_new(config: &Config) -> Result<Rc<Self>, Error> {
+        context::with("uring::Ring::current", |_| ());
         context::singleton(|| {
             let ring = Self::new(config)?;
             context::add_driver(ring.clone());
