@@ -1,7 +1,10 @@
 //! `reactor perf`.
 
 use crate::command::{interrupted, number, reactor, two_cores};
+use rustix::fs::OFlags;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
 
 /// Every key that is promised, for every kind of work.
 #[test]
@@ -98,6 +101,37 @@ fn reads_of_what_was_never_written_are_pointed_out() {
     assert_eq!(note("verify"), "");
     file.as_file().sync_all().expect("a disk");
     assert_eq!(note("read"), "");
+}
+
+/// A loop device, as root, that somebody has claimed as a mount does.
+#[test]
+fn a_disk_in_use_is_not_overwritten() {
+    struct Loop(String);
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+        }
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(1 << 20).expect("a size");
+    let made = Command::new("losetup").args(["--find", "--show"]).arg(file.path()).output();
+    let Some(made) = made.ok().filter(|made| made.status.success()) else {
+        return println!("no loop device here: not root, or no losetup");
+    };
+    let disk = Loop(String::from_utf8(made.stdout).expect("a path").trim().to_owned());
+    // First, as a child of another test keeps a copy of the claim until it executes.
+    reactor(&format!("perf file:{} --rw write --time 0.1", disk.0)).exits(0);
+    let claim = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::EXCL.bits() as i32)
+        .open(&disk.0)
+        .expect("free");
+    for rw in ["write", "randwrite", "randrw", "verify"] {
+        let line = format!("perf file:{} --rw {rw} --time 0.1", disk.0);
+        reactor(&line).refuses(1, &["is in use, mounted for example"]);
+    }
+    reactor(&format!("perf file:{} --rw read --time 0.1", disk.0)).exits(0);
+    drop(claim);
 }
 
 #[test]

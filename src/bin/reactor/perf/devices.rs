@@ -5,9 +5,10 @@ use super::reads_what_was_there;
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use reactor::bdev::{self, Access, Descriptor};
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The RAM disk of a run without devices.
@@ -32,6 +33,9 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         let is_ram = name.starts_with("ram:");
         let access = if args.rw.writes() || is_ram { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
+        if args.rw.writes() {
+            must_be_free(name)?;
+        }
         let device = bdev::open(name, access).await.map_err(|e| refused(name, &e))?;
         // However it was spelled, it has one name.
         if devices.iter().any(|other| other.device.name() == device.name()) {
@@ -66,6 +70,20 @@ fn has_holes(path: &str) -> std::io::Result<bool> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     Ok(metadata.is_file() && rustix::fs::seek(&file, SeekFrom::Hole(0))? < metadata.len())
+}
+
+/// Whoever mounts a disk, or builds another on it, claims it for himself: then it is not for us to overwrite.
+fn must_be_free(name: &str) -> Result<(), Failure> {
+    let is_disk = |path: &&str| fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device());
+    let Some(path) = path_of(name).filter(is_disk) else { return Ok(()) };
+    match OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(path) {
+        Err(e) if e.kind() == ErrorKind::ResourceBusy => Err(Failure::Run(format!(
+            "{name} is in use, mounted for example, and would be overwritten: unmount it first, or measure --rw read or \
+             randread"
+        ))),
+        // Everything else is for the device to judge.
+        _ => Ok(()),
+    }
 }
 
 /// RAM disks take their memory as they are written: the kernel would end the process in the midst of that.
