@@ -7,9 +7,9 @@
 mod support;
 
 use reactor::{
-    Core, Handle, LightThread, LocalExecutor, Outbox, Poller, Spawner, TaskScope, ThreadRef, app, call_on,
-    fs, net, on_every_core, post, signal, spawn_balanced, spawn_local, spawn_named, spawn_on, sync, time,
-    uring, yield_now,
+    Core, Handle, LightThread, LocalExecutor, Outbox, Poller, Spawner, TaskScope, ThreadRef, app, bdev,
+    call_on, fs, net, on_every_core, poll_every_turn, post, signal, spawn_balanced, spawn_local, spawn_named,
+    spawn_on, sync, time, uring, yield_now,
 };
 use std::{
     any::Any,
@@ -103,7 +103,7 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
         ("spawn_on", &|| drop(spawn_on(core, async {}))),
         ("call_on", &|| drop(call_on(core, async || ()))),
         ("post", &|| drop(post(core, || ()))),
-        ("cores", &|| poll_once(on_every_core(async || ()))),
+        ("on_every_core", &|| poll_once(on_every_core(async || ()))),
         ("cores", &|| drop(reactor::cores())),
         ("Core::current", &|| _ = Core::current()),
         ("Core::nth", &|| _ = Core::nth(0)),
@@ -130,16 +130,15 @@ fn rule_4_what_needs_a_reactor_says_so_by_name() {
             "{said}"
         );
     }
-    let rooms: [(&str, &dyn Fn()); 13] = [
-        ("reactor::time", &|| drop(time::sleep(Duration::from_secs(1)))),
-        ("reactor::time", &|| drop(time::interval(Duration::from_secs(1)))),
-        ("reactor::time", &|| drop(time::timeout(Duration::from_secs(1), async {}))),
-        ("reactor::time", &|| _ = time::Instant::now()),
+    let slept = panic_of(|| poll_once(time::sleep(Duration::from_secs(1))));
+    assert!(slept.contains("needs a reactor"), "{slept}");
+    let rooms: [(&str, &dyn Fn()); 10] = [
+        ("poll_every_turn", &|| poll_once(poll_every_turn(std::future::pending::<()>()))),
+        ("reactor::fs", &|| poll_once(fs::canonicalize("/"))),
         ("reactor::fs", &|| poll_once(fs::read("/"))),
         ("reactor::fs", &|| poll_once(fs::File::open("/"))),
         ("reactor::net", &|| poll_once(net::TcpListener::bind("127.0.0.1:0"))),
         ("reactor::net", &|| poll_once(net::UdpSocket::bind("127.0.0.1:0"))),
-        ("reactor::net", &|| drop(net::UnixStream::pair())),
         ("uring::Ring::current", &|| drop(uring::Ring::current())),
         ("uring::Ring::current_polling", &|| drop(uring::Ring::current_polling())),
         ("signal::Signals::new", &|| drop(signal::Signals::new([signal::Signal::HUP]))),
@@ -158,6 +157,61 @@ fn rule_4_what_needs_an_application_says_so_by_name() {
     let executor = LocalExecutor::new().unwrap();
     let said = executor.enter_with(|| panic_of(|| app::stop(0)));
     assert!(said.starts_with("`app::stop` needs an application"), "{said}");
+}
+
+/// Rule 5, "don't block the reactor": what must block does so beside the core, which goes on meanwhile.
+#[reactor::test]
+async fn rule_5_what_blocks_does_so_beside_the_core() {
+    let (free, blocked) = mpsc::channel();
+    let waiting = spawn_local(app::unblock(move || blocked.recv()));
+    // The call ends only if this core gets here while it blocks.
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    free.send(5).unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), Ok(5));
+}
+
+/// Trap 4, "the poller is on a busy loop": it looks, returns, and looks again when the event that it waits for has run.
+#[reactor::test]
+async fn trap_4_an_event_arrives_while_a_poller_waits_for_it() {
+    let done = Arc::new(AtomicUsize::new(0));
+    let seen = done.clone();
+    let poller = Poller::register("waits", move || seen.load(SeqCst) == 1);
+    post(Core::current(), move || done.store(1, SeqCst)).unwrap();
+    while poller.stats().busy_runs == 0 {
+        yield_now().await;
+    }
+}
+
+/// Trap 7, "the channel is alive but the device isn't": its I/O says so, and nothing dangles.
+#[reactor::test]
+async fn trap_7_a_channel_outlives_its_device() {
+    let ram = bdev::modules::Ram::new(1 << 20).unwrap();
+    bdev::register("trap 7", ram).unwrap();
+    let disk = bdev::open("trap 7", bdev::Access::ReadOnly).await.unwrap();
+    let channel = disk.channel().unwrap();
+    channel.read(0..1).await.unwrap();
+    bdev::unregister("trap 7").unwrap();
+    assert!(matches!(channel.read(0..1).await, Err(bdev::Error::Removed)));
+    assert!(matches!(disk.channel(), Err(bdev::Error::Removed)));
+}
+
+/// Trap 8, "I'm using a Go runtime mutex from a C poller": a lock that is held makes tasks wait, and never the core.
+#[reactor::test]
+async fn trap_8_a_lock_that_is_held_blocks_no_core() {
+    let lock = Rc::new(sync::Mutex::new(0));
+    let held = lock.lock().await;
+    let wanted = lock.clone();
+    let waiting = spawn_local(async move { *wanted.lock().await += 1 });
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    // Nobody else holds it.
+    assert_eq!(*held, 0);
+    drop(held);
+    waiting.await.unwrap();
+    assert_eq!(*lock.lock().await, 1);
 }
 
 /// Trap 5, "I unregistered a poller, but it's still firing". Unregistering takes effect at once: from inside its own call,
@@ -265,7 +319,7 @@ fn trap_6_a_critical_event_wakes_a_sleeping_core() {
 }
 
 /// Trap 9, "I called `poller_unregister` from a non-thread context": a poller is `!Send`, so that such a program does not
-/// compile; nor do the others that SPDK can only assert.
+/// compile; nor do those that break rules 2 and 3, or fall into traps 1 and 2. Trap 3, a thread that is no reactor, is rule 4.
 #[test]
 fn trap_9_what_belongs_to_a_core_does_not_leave_it() {
     trybuild::TestCases::new().compile_fail("tests/rules/*.rs");

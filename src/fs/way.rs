@@ -13,5 +13,6 @@ pub(super) fn ring() -> io::Result<Rc<Ring>> {
 pub(super) async fn beside<T: Send + 'static>(
     f: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    context::with("reactor::fs", |_| ());
     unblock(f).await.map_err(io::Error::other)?
 }

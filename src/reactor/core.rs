@@ -70,7 +70,13 @@ impl fmt::Display for Core {
 /// With [`NotOnReactor`](crate::NotOnReactor) on other threads.
 #[track_caller]
 pub fn cores() -> Cores {
-    context::with("cores", |core| Cores { cores: core.group.cores(), next: 0 })
+    cores_for("cores")
+}
+
+/// [`cores`], for a call named `what`.
+#[track_caller]
+pub(super) fn cores_for(what: &'static str) -> Cores {
+    context::with(what, |core| Cores { cores: core.group.cores(), next: 0 })
 }
 
 /// Iterates over [`cores`].

@@ -1,6 +1,6 @@
 //! Futures that are polled every turn instead of woken.
 
-use super::{Poller, Work};
+use super::{Poller, Work, context};
 use std::{
     cell::{Cell, OnceCell},
     fmt,
@@ -15,7 +15,7 @@ use std::{
 /// For state machines that look at hardware: they need no waker, and the core does not sleep while they run.
 ///
 /// # Panics
-/// When first polled outside of a reactor.
+/// With [`NotOnReactor`](crate::NotOnReactor) when first polled outside of a reactor.
 pub fn poll_every_turn<F: Future>(future: F) -> PollFuture<F> {
     PollFuture { future, poller: OnceCell::new(), waker: Rc::default() }
 }
@@ -43,6 +43,7 @@ impl<F: Future> Future for PollFuture<F> {
         this.waker.set(Some(cx.waker().clone()));
         let waker = this.waker.clone();
         this.poller.get_or_init(|| {
+            context::with("poll_every_turn", |_| ());
             Poller::register("poll_every_turn", move || {
                 // Waking is not work: whether the future found some, only its own turn can say.
                 if let Some(waker) = waker.take() {

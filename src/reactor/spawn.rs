@@ -121,7 +121,8 @@ where
     F: AsyncFnOnce() -> T + Clone + Send + 'static,
     T: Send + 'static,
 {
-    let calls: Vec<_> = super::cores().map(|core| call_on(core, closure.clone())).collect();
+    let calls: Vec<_> =
+        super::core::cores_for("on_every_core").map(|core| call_on(core, closure.clone())).collect();
     let mut results = Vec::with_capacity(calls.len());
     for call in calls {
         results.push(call.await);
