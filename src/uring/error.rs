@@ -19,7 +19,8 @@ pub enum Error {
          or let the container's seccomp profile allow io_uring_setup, io_uring_enter and io_uring_register"
     )]
     Forbidden(#[source] io::Error),
-    /// `ENOMEM`: on kernels before 5.12 the rings count against the memlock limit.
+    /// `ENOMEM`: rings count against the memlock limit of who has not `CAP_IPC_LOCK` on kernels before 5.12, and on recent ones (seen
+    /// on 6.18) again.
     #[error(
         "not enough lockable memory for a ring: raise the memlock limit (`ulimit -l`, LimitMEMLOCK= in systemd), \
          or make the ring smaller"

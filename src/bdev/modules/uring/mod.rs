@@ -63,11 +63,14 @@ impl Uring {
         let (block_size, buffer_align) =
             if is_direct { direct_alignment(&file) } else { (BLOCK_SIZE_MIN, 1) };
         if bytes == 0 || bytes % u64::from(block_size) != 0 {
-            let reason = format!(
-                "{} has {bytes} bytes, which are not whole blocks of {block_size}; give it a size first, such as by \
-                 `truncate -s 1G`",
-                path.display()
-            );
+            let path = path.display();
+            let reason = match bytes {
+                0 => format!("{path} is empty; give it a size first, such as by `truncate -s 1G {path}`"),
+                _ => format!(
+                    "{path} has {bytes} bytes, which are not whole blocks of {block_size}; `truncate -s %{block_size} {path}` \
+                     makes it longer by what is missing"
+                ),
+            };
             return Err(Error::BadGeometry { reason });
         }
         let geometry = Geometry::new(block_size, bytes / u64::from(block_size))
