@@ -60,7 +60,8 @@ fn loom_inbox_one_sender_through_the_spill_list_keeps_order() {
     model(2, 1, 4);
 }
 
-/// What is accepted is taken, what is refused comes back, and nothing is in between.
+/// What is accepted is taken, what is refused comes back, and nothing is in between. Fails with the publishing store relaxed, or the
+/// owner's look at it.
 #[test]
 fn loom_inbox_close_loses_nothing() {
     loom::model(|| {

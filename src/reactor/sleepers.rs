@@ -73,7 +73,8 @@ mod loom_tests {
     use super::*;
     use crate::sys::sync::Arc;
 
-    /// One core goes to sleep while another queues work for any: the work is seen, or the sleeper is.
+    /// One core goes to sleep while another queues work for any: the work is seen, or the sleeper is. Fails with less than `SeqCst`
+    /// in either fence.
     #[test]
     fn loom_work_for_any_core_finds_a_sleeper_or_is_seen() {
         loom::model(|| {
@@ -94,7 +95,7 @@ mod loom_tests {
         });
     }
 
-    /// Two cores with work wake one sleeper once.
+    /// Two cores with work wake one sleeper once. Fails with a load and a store instead of the exchange in `take_if_asleep`.
     #[test]
     fn loom_sleeper_is_woken_once() {
         loom::model(|| {

@@ -74,7 +74,7 @@ mod loom_tests {
     use super::*;
     use crate::sys::sync::Arc;
 
-    /// A sender that finds its window full, twice, is woken by an event of it.
+    /// A sender that finds its window full, twice, is woken by an event of it. Fails with less than `SeqCst` in either fence.
     #[test]
     fn loom_full_window_is_seen_emptied_or_wakes() {
         for capacity in [1, 2, 3] {

@@ -106,6 +106,7 @@ fn waiting(
     })
 }
 
+/// Fails with `Inbox::push` publishing relaxed: with a message and without an end, as events swallow panics.
 fn wake_model(wake: fn(Waker)) {
     loom::model(move || {
         let mut core = core();
@@ -150,7 +151,8 @@ fn loom_task_woken_by_a_clone_made_abroad() {
     });
 }
 
-/// The core ends while a foreign thread uses and drops the wakers.
+/// The core ends while a foreign thread uses and drops the wakers. Fails with `Header::release_shared` relaxed, and with `Inbox::push`
+/// publishing relaxed.
 fn end_model(abroad: fn(Waker)) {
     loom::model(move || {
         let mut core = core();
@@ -183,7 +185,8 @@ fn loom_task_core_ends_against_clone_and_wake_by_reference() {
     });
 }
 
-/// The task finishes and its memory is reused while a foreign thread lets go of its waker.
+/// The task finishes and its memory is reused while a foreign thread lets go of its waker. Fails with the load in `Header::end_local`
+/// relaxed, and with `Header::release_shared`.
 #[test]
 fn loom_task_finishes_against_a_dropped_waker() {
     loom::model(|| {
@@ -216,7 +219,8 @@ fn loom_task_finishes_against_a_dropped_waker() {
     });
 }
 
-/// An abort from another thread against the end of the task.
+/// An abort from another thread against the end of the task. Fails with the load in `Header::end_local` relaxed, and with
+/// `Header::release_shared`.
 #[test]
 fn loom_task_aborted_from_abroad() {
     loom::model(|| {
@@ -231,7 +235,8 @@ fn loom_task_aborted_from_abroad() {
     });
 }
 
-/// The last reference of all ends abroad while the core ends.
+/// The last reference of all ends abroad while the core ends. Fails with `Header::release_shared` relaxed, `Header::end_counting` or
+/// `Chunk::release`.
 #[test]
 fn loom_task_core_ends_against_the_last_reference() {
     loom::model(|| {
@@ -246,7 +251,8 @@ fn loom_task_core_ends_against_the_last_reference() {
     });
 }
 
-/// Two tasks of one chunk outlive the core: whoever lets go of the second takes the chunk down.
+/// Two tasks of one chunk outlive the core: whoever lets go of the second takes the chunk down. Fails with `Chunk::release`
+/// relaxed.
 #[test]
 fn loom_task_orphans_share_a_chunk() {
     loom::model(|| {
@@ -271,7 +277,8 @@ fn loom_task_orphans_share_a_chunk() {
     });
 }
 
-/// A result that was there before the end reaches a handle abroad, whenever that asks: before, while and after the core ends.
+/// A result that was there before the end reaches a handle abroad, whenever that asks: before, while and after the core ends. Fails
+/// with the load in `Header::is_let_go` relaxed, with `Header::end_counting`, and with `Chunk::release`.
 #[test]
 fn loom_task_result_outlives_the_core() {
     loom::model(|| {
@@ -295,7 +302,8 @@ fn loom_task_result_outlives_the_core() {
     });
 }
 
-/// The handle is dropped abroad while the core ends: the output is dropped once.
+/// The handle is dropped abroad while the core ends: the output is dropped once. Fails with the load in `Header::is_let_go` relaxed,
+/// with `Header::release_shared`, `Header::end_counting` and `Chunk::release`.
 #[test]
 fn loom_task_core_ends_against_a_dropped_handle() {
     loom::model(|| {

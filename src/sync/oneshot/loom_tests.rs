@@ -18,7 +18,8 @@ fn loom_a_sent_value_reaches_a_receiver_that_polls_meanwhile() {
     });
 }
 
-/// The receiver polls twice, each time with a new waker, before it waits.
+/// The receiver polls twice, each time with a new waker, before it waits. Fails with the exchange that takes the waker back, or the one
+/// that leaves it, relaxed: two then touch the waker.
 #[test]
 fn loom_replacing_the_waker_races_with_no_send() {
     loom::model(|| {
@@ -51,6 +52,7 @@ fn loom_send_against_a_receiver_dropped_after_a_poll() {
     });
 }
 
+/// Fails with the exchange that leaves the receiver's waker relaxed, and with the one in `end`.
 #[test]
 fn loom_a_dropped_sender_wakes_the_receiver() {
     loom::model(|| {
@@ -61,6 +63,7 @@ fn loom_a_dropped_sender_wakes_the_receiver() {
     });
 }
 
+/// Fails with the exchange that leaves the sender's waker relaxed, and with the one that sets `CLOSED`.
 #[test]
 fn loom_a_dropped_receiver_wakes_the_sender_that_waits_for_it() {
     loom::model(|| {

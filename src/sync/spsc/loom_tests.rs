@@ -24,6 +24,7 @@ fn loom_consumer_waits_for_two_messages_through_one_slot() {
     });
 }
 
+/// Fails with the exchange in `Index::publish` or the look at the tail relaxed.
 #[test]
 fn loom_batches_arrive_whole_and_in_order() {
     loom::model(|| {
@@ -38,7 +39,8 @@ fn loom_batches_arrive_whole_and_in_order() {
     });
 }
 
-/// Every value is dropped exactly once, whoever has it last. Fails (a leak) if a publish ignores `CLOSED`.
+/// Every value is dropped exactly once, whoever has it last. Fails (a leak) if a publish ignores `CLOSED`, and (a race) with
+/// the looks at head or tail relaxed.
 #[test]
 fn loom_dropped_consumer_against_sends() {
     loom::model(|| {

@@ -248,6 +248,7 @@ mod loom_tests {
         }
     }
 
+    /// Fails with the exchange in `push` relaxed, or the one in `take_all`.
     #[test]
     fn loom_returned_buffers_arrive_once_and_ordered() {
         loom::model(|| {
@@ -265,7 +266,7 @@ mod loom_tests {
         });
     }
 
-    /// A lost wake-up is a deadlock, which loom reports.
+    /// A lost wake-up is a deadlock, which loom reports. Fails (a race) with the exchange in `push` relaxed, or the one in `take_all`.
     #[test]
     fn loom_who_waits_is_woken_by_whatever_comes_back() {
         loom::model(|| {
@@ -290,6 +291,7 @@ mod loom_tests {
         });
     }
 
+    /// Fails with the exchange in `push` relaxed, with the one in `close`, and with the count in `retire`.
     #[test]
     fn loom_a_closed_pool_is_freed_exactly_once_after_all_use() {
         loom::model(|| {

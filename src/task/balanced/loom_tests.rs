@@ -86,7 +86,8 @@ fn output_of<T: 'static>(queue: &Queue, handle: &mut JoinHandle<T>) -> Result<T,
     }
 }
 
-/// It waits for a wake from abroad that comes while it is polled, or before, or after; two cores take it from the queue.
+/// It waits for a wake from abroad that comes while it is polled, or before, or after; two cores take it from the queue. Fails with
+/// `finish` or `is_done` relaxed.
 fn wake_model(wake: fn(Waker)) {
     loom::model(move || {
         let queue = Queue::new();
@@ -137,6 +138,7 @@ fn loom_balanced_woken_by_reference() {
 }
 
 /// It is queued when the wake comes, which then leaves no trace but in the state: the poll that follows sees what was written before.
+/// Fails with `schedule` or `begin` relaxed.
 #[test]
 fn loom_balanced_wake_of_what_is_queued_carries_along() {
     loom::model(|| {
@@ -163,7 +165,7 @@ fn loom_balanced_wake_of_what_is_queued_carries_along() {
     });
 }
 
-/// The wake comes while it is being polled, elsewhere: it is polled once more, by one core at a time.
+/// The wake comes while it is being polled, elsewhere: it is polled once more, by one core at a time. Fails with `pause` relaxed.
 #[test]
 fn loom_balanced_wake_against_poll() {
     loom::model(|| {
@@ -199,7 +201,7 @@ fn loom_balanced_wake_against_poll() {
     });
 }
 
-/// The handle waits on another thread: it finds the output, or is woken.
+/// The handle waits on another thread: it finds the output, or is woken. Fails with `finish` or `is_done` relaxed.
 #[test]
 fn loom_balanced_output_reaches_its_handle() {
     loom::model(|| {
@@ -211,7 +213,7 @@ fn loom_balanced_output_reaches_its_handle() {
     });
 }
 
-/// Dropped by the handle or by who finishes, once.
+/// Dropped by the handle or by who finishes, once. Fails with `finish` or `detach` relaxed.
 #[test]
 fn loom_balanced_output_against_a_dropped_handle() {
     loom::model(|| {
@@ -229,36 +231,61 @@ fn loom_balanced_output_against_a_dropped_handle() {
     });
 }
 
-/// An abort from abroad against a poll that finishes it: one of the two counts, and the future is dropped once.
+/// An abort from abroad against a poll that finishes it, or one that does not: one of the two counts, the abort is not lost, and the
+/// future is dropped once. Fails (it is never over) with a `pause` that loads and stores instead of exchanging.
 #[test]
 fn loom_balanced_abort_against_poll() {
-    loom::model(|| {
-        let queue = Queue::new();
-        let witness = LoomArc::new(());
-        let held = witness.clone();
-        let mut has_waited = false;
-        let mut handle = queue.spawn(poll_fn(move |cx| {
-            let _held = &held;
-            if std::mem::replace(&mut has_waited, true) {
-                return Poll::Ready(1);
+    for finishes in [true, false] {
+        loom::model(move || {
+            let queue = Queue::new();
+            let witness = LoomArc::new(());
+            let held = witness.clone();
+            let mut has_waited = false;
+            let mut handle = queue.spawn(poll_fn(move |cx| {
+                let _held = &held;
+                if !std::mem::replace(&mut has_waited, true) {
+                    cx.waker().wake_by_ref();
+                } else if finishes {
+                    return Poll::Ready(1);
+                }
+                Poll::Pending
+            }));
+            let abort = handle.abort_handle().unwrap();
+            let aborter = thread::spawn(move || abort.abort());
+            match output_of(&queue, &mut handle) {
+                Ok(1) => assert!(finishes),
+                output => assert!(matches!(output, Err(JoinError::Cancelled))),
             }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }));
-        let abort = handle.abort_handle().unwrap();
-        let aborter = thread::spawn(move || abort.abort());
-        let output = output_of(&queue, &mut handle);
-        assert!(matches!(output, Ok(1) | Err(JoinError::Cancelled)));
-        aborter.join().unwrap();
-        assert_eq!(LoomArc::strong_count(&witness), 1);
-    });
+            aborter.join().unwrap();
+            assert_eq!(LoomArc::strong_count(&witness), 1);
+        });
+    }
 }
 
-/// The runtime is over while somebody wakes and somebody waits.
+/// A queue that counts how often its tasks ended.
+#[derive(Clone)]
+struct Counting(Queue, LoomArc<AtomicU32>);
+
+impl Schedule for Counting {
+    fn enqueue(&self, task: Arc<dyn Runnable>) {
+        self.0.enqueue(task);
+    }
+
+    fn ended(&self) {
+        self.1.fetch_add(1, Relaxed);
+    }
+
+    fn is_up_to_us(&self) -> bool {
+        false
+    }
+}
+
+/// The runtime is over while somebody wakes and somebody waits: what was queued meanwhile finds that it is over. Fails (it ends twice)
+/// if `begin` does not look at `DONE`.
 #[test]
 fn loom_balanced_end_against_wake() {
     loom::model(|| {
-        let queue = Queue::new();
+        let queue = Counting(Queue::new(), LoomArc::new(AtomicU32::new(0)));
         let (task, mut handle) = balanced(std::future::pending::<()>(), queue.clone());
         let core = task.clone();
         assert!(core.run().is_none());
@@ -267,7 +294,7 @@ fn loom_balanced_end_against_wake() {
         task.cancel();
         assert!(matches!(poll_handle(&mut handle), Poll::Ready(Err(JoinError::Cancelled))));
         abroad.join().unwrap();
-        // What was queued meanwhile finds that it is over.
-        while queue.turn() {}
+        while queue.0.turn() {}
+        assert_eq!(queue.1.load(Relaxed), 1);
     });
 }
