@@ -1,8 +1,11 @@
 //! What the cores of one application share: whether it is ending, who wants to know, and who must be waited for.
 
 use super::watchdog::{self, Over};
-use crate::{Core, Handle, unblock::Pool};
-use futures::task::AtomicWaker;
+use crate::{
+    Core, Handle,
+    sys::{unwind, waker_slot::WakerSlot},
+    unblock::Pool,
+};
 use slab::Slab;
 use std::{
     borrow::Cow,
@@ -29,7 +32,7 @@ pub(super) struct App {
     is_requested: AtomicBool,
     ending: Mutex<Ending>,
     /// The main core's, which watches all of the above.
-    supervisor: AtomicWaker,
+    supervisor: WakerSlot,
 }
 
 #[derive(Default)]
@@ -76,7 +79,7 @@ impl App {
             signals: AtomicUsize::new(0),
             is_requested: AtomicBool::new(false),
             ending: Mutex::default(),
-            supervisor: AtomicWaker::new(),
+            supervisor: WakerSlot::default(),
         }
     }
 
@@ -105,7 +108,7 @@ impl App {
         if is_first {
             watchdog::watch(self);
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(unwind::wake);
         self.supervisor.wake();
     }
 
@@ -136,13 +139,15 @@ impl App {
         location: &'static Location<'static>,
         cx: &Context<'_>,
     ) -> Poll<usize> {
+        // Before the lock: a stranger's code, which may come back here.
+        let waker = cx.waker().clone();
         let mut ending = self.ending();
         let is_requested = ending.requested_at.is_some();
-        let waker = (!is_requested).then(|| cx.waker().clone());
         let place = *key.get_or_insert_with(|| ending.holders.insert(Holder { waker: None, location }));
-        let before = std::mem::replace(&mut ending.holders[place].waker, waker);
+        let holder = &mut ending.holders[place].waker;
+        let before = if is_requested { holder.take() } else { holder.replace(waker) };
         drop(ending);
-        // A stranger's code, hence outside of the lock.
+        // A stranger's code too.
         drop(before);
         if is_requested {
             *key = None;

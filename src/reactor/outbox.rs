@@ -12,10 +12,9 @@
 
 use super::{Core, Handle, context, group::Group, window::Window};
 use crate::{
-    sys::sync,
+    sys::{sync, waker_slot::WakerSlot},
     task::{Home, JoinError},
 };
-use futures::task::AtomicWaker;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -32,7 +31,8 @@ use std::{
 ///
 /// It counts the events that it has sent and that have not run yet. With `capacity` of them under way the next
 /// [`post`](Self::post) waits, and those after it behind it; they go on in order once half of the window has run. It
-/// belongs to the core that made it; tasks of that core may share it.
+/// belongs to the core that made it; tasks of that core may share it. Other threads bound what they send by a channel,
+/// [`sync::mpsc`](crate::sync::mpsc), or by waiting for answers.
 ///
 /// ```
 /// # let executor = reactor::LocalExecutor::new()?;
@@ -69,7 +69,7 @@ struct Place {
 /// What the two cores share. Kept by the runtime until no credit is left.
 pub(super) struct Counters {
     window: Window,
-    waker: AtomicWaker,
+    waker: WakerSlot,
     /// The address of the target's home.
     target: usize,
 }
@@ -83,12 +83,15 @@ impl Outbox {
     pub fn new(core: Core, capacity: usize) -> Self {
         assert!(capacity > 0, "an outbox of capacity 0 could not send anything: give it 1 at least");
         let runtime = context::with("Outbox::new", super::Inner::handle);
-        let peer =
-            runtime.group.peer(core).unwrap_or_else(|| panic!("core {core} is none of this runtime's"));
+        let Some(peer) = runtime.group.peer(core) else {
+            panic!(
+                "core {core} is none of this runtime's: an outbox serves cores of its own, `Handle::post` reaches others"
+            )
+        };
         let capacity = capacity as u64;
         let counters = Arc::new(Counters {
             window: Window::new(capacity),
-            waker: AtomicWaker::new(),
+            waker: WakerSlot::default(),
             target: address(&peer.home),
         });
         let (target, key) = (peer.home.clone(), runtime.group.outboxes().insert(counters.clone()));

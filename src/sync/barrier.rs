@@ -3,12 +3,15 @@
 //! Arrivals are rare, so a lock guards the line; it is never held while a waker runs.
 
 use super::wait_list::{Key, WaitList};
-use crate::sys::sync::{Arc, Mutex};
+use crate::sys::{
+    sync::{Arc, Mutex},
+    unwind::wake,
+};
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// Lets `parties` tasks, on whatever cores, wait for each other. Reusable; clones are the same barrier.
@@ -64,7 +67,7 @@ impl Barrier {
                 Some(&waits_for) if waits_for == generation => {
                     let waker = state.waiters.settle_front(super::wait_list::Verdict::Ended);
                     drop(state);
-                    waker.into_iter().for_each(|waker| waker.wake());
+                    waker.into_iter().for_each(wake);
                 }
                 _ => return,
             }
@@ -96,6 +99,7 @@ impl Future for BarrierWait<'_> {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        ready!(crate::task::budget::proceed(cx));
         let barrier = self.barrier;
         // Before the lock, and dropped after it: both may run foreign code.
         let waker = cx.waker().clone();

@@ -6,13 +6,14 @@ use super::{
     error::Closed,
     wait_list::{Key, Verdict, WaitList, poll_place},
 };
+use crate::sys::unwind::wake;
 use std::{
     cell::{Cell, RefCell},
     fmt,
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// Counts who is inside and closes once they have left. Clones are the same gate. `!Send`.
@@ -105,7 +106,7 @@ impl Drop for GateGuard {
         loop {
             let waker = self.state.closers.borrow_mut().settle_front(Verdict::Ended);
             match waker {
-                Some(waker) => waker.wake(),
+                Some(waker) => wake(waker),
                 None => return,
             }
         }
@@ -129,6 +130,7 @@ impl Future for GateClose {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(crate::task::budget::proceed(cx));
         if self.state.inside.get() == 0 {
             return Poll::Ready(());
         }

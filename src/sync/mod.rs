@@ -28,7 +28,6 @@ mod permits;
 mod semaphore;
 pub mod spsc;
 mod waker_cell;
-mod waker_slot;
 
 #[cfg(test)]
 mod testing;

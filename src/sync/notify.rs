@@ -4,6 +4,7 @@
 //! task looks at again.
 
 use super::wait_list::{Key, Verdict, WaitList, poll_place};
+use crate::sys::unwind::wake;
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -68,7 +69,7 @@ impl Notify {
             }
             let waker = waiters.settle_front(Verdict::Ended);
             drop(waiters);
-            waker.into_iter().for_each(|waker| waker.wake());
+            waker.into_iter().for_each(wake);
         }
     }
 
@@ -106,6 +107,7 @@ impl Future for Notified<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(crate::task::budget::proceed(cx));
         let this = &mut *self;
         let Some(key) = &this.place else {
             // Cloned before it is known that it is needed: a clone may run foreign code, which may come back here.

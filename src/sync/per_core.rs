@@ -12,6 +12,7 @@
 use crate::{
     JoinError, call_on,
     reactor::{Core, Handle, context},
+    sys::unwind::wake,
 };
 use std::{
     any::Any,
@@ -329,7 +330,7 @@ impl Drop for Presence {
         let waiters = if state.holders.is_empty() { std::mem::take(&mut state.waiters) } else { Vec::new() };
         drop(state);
         drop(gone);
-        waiters.into_iter().for_each(Waker::wake);
+        waiters.into_iter().for_each(wake);
     }
 }
 

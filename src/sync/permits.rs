@@ -8,6 +8,7 @@ use super::{
     error::{Closed, TryAcquireError},
     wait_list::{Key, Verdict, WaitList, poll_place},
 };
+use crate::sys::unwind::wake;
 use std::{
     cell::{Cell, RefCell},
     task::{Context, Poll, ready},
@@ -141,7 +142,7 @@ impl Permits {
             }
             let waker = state.waiters.settle_front(Verdict::Granted);
             drop(state);
-            waker.into_iter().for_each(|waker| waker.wake());
+            waker.into_iter().for_each(wake);
         }
     }
 
@@ -152,7 +153,7 @@ impl Permits {
         loop {
             let waker = self.state.borrow_mut().waiters.settle_front(Verdict::Ended);
             match waker {
-                Some(waker) => waker.wake(),
+                Some(waker) => wake(waker),
                 None => return,
             }
         }

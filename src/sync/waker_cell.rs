@@ -1,6 +1,6 @@
 //! One waker on one core: the waiting side leaves it, the other side wakes it, nobody pays for an atomic.
 //!
-//! [`waker_slot`](super::waker_slot) is the same between cores. The waker stays in the cell after a wake, so a task that
+//! [`waker_slot`](crate::sys::waker_slot) is the same between cores. The waker stays in the cell after a wake, so a task that
 //! waits here again and again clones it once.
 
 use std::{cell::Cell, task::Waker};

@@ -5,6 +5,9 @@ pub(crate) mod blocking;
 pub mod cpu;
 pub mod dma;
 pub mod eventfd;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod hostile;
 pub(crate) mod sync;
 pub(crate) mod unwind;
 pub(crate) mod wait_list;
+pub(crate) mod waker_slot;

@@ -5,10 +5,6 @@
 //! the [`UnsafeCell`] of this module, whose `with`/`with_mut` shape is loom's.
 
 #[cfg(all(test, loom))]
-pub(crate) use self::loom_waker::AtomicWaker;
-#[cfg(not(all(test, loom)))]
-pub(crate) use futures::task::AtomicWaker;
-#[cfg(all(test, loom))]
 pub(crate) use loom::{
     cell::UnsafeCell,
     hint,
@@ -24,23 +20,6 @@ pub(crate) use std::{
     sync::atomic,
     sync::{Arc, Mutex},
 };
-
-#[cfg(all(test, loom))]
-mod loom_waker {
-    /// loom's in the shape of the futures crate's.
-    #[derive(Default)]
-    pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
-
-    impl AtomicWaker {
-        pub(crate) fn register(&self, waker: &std::task::Waker) {
-            self.0.register_by_ref(waker);
-        }
-
-        pub(crate) fn wake(&self) {
-            self.0.wake();
-        }
-    }
-}
 
 #[cfg(not(all(test, loom)))]
 mod std_cell {

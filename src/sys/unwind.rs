@@ -4,6 +4,7 @@ use std::{
     any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
 };
 
 /// Calls `f`; `None` if it panicked, which the panic hook has reported. Whoever calls this takes care that what `f` touches may be
@@ -17,6 +18,11 @@ pub(crate) fn contained<R>(f: impl FnOnce() -> R) -> Option<R> {
             None
         }
     }
+}
+
+/// Wakes one of several that are to be woken: should it panic, the others are woken all the same.
+pub(crate) fn wake(waker: Waker) {
+    contained(|| waker.wake());
 }
 
 /// Drops a panic's payload, whose own drop may panic once more.

@@ -17,13 +17,14 @@
 use super::{JoinError, JoinHandle, Panic, budget, elsewhere::Joint};
 use crate::sys::{
     sync::{
-        AtomicWaker, UnsafeCell,
+        UnsafeCell,
         atomic::{
             AtomicU8,
             Ordering::{AcqRel, Acquire},
         },
     },
     unwind::contained,
+    waker_slot::WakerSlot,
 };
 use futures::task::{ArcWake, waker_ref};
 use std::{
@@ -144,7 +145,7 @@ pub(super) trait Abort: Send + Sync {
 /// `stage` never moves, and is touched as the state says.
 struct Balanced<F: Future, S> {
     state: State,
-    awaiter: AtomicWaker,
+    awaiter: WakerSlot,
     schedule: S,
     stage: UnsafeCell<Stage<F>>,
 }
@@ -168,7 +169,7 @@ where
 {
     let task = Arc::new(Balanced {
         state: State::new(),
-        awaiter: AtomicWaker::default(),
+        awaiter: WakerSlot::default(),
         schedule,
         stage: UnsafeCell::new(Stage::Future(future)),
     });

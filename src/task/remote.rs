@@ -21,8 +21,8 @@ use super::{
     spawn::Plain,
     state::DONE,
 };
-use crate::sys::{sync, unwind::contained};
-use futures::{channel::oneshot, task::AtomicWaker};
+use crate::sys::{sync, unwind::contained, waker_slot::WakerSlot};
+use futures::channel::oneshot;
 use pin_project_lite::pin_project;
 use std::{
     borrow::Cow,
@@ -297,14 +297,14 @@ impl<F: Future<Output = T> + 'static, T: Send + 'static> Run for Remote<F, T> {
 /// Tells a task whose result goes through a channel that it is aborted.
 pub(super) struct AbortFlag {
     is_raised: AtomicBool,
-    waker: AtomicWaker,
+    waker: WakerSlot,
     /// Where the task runs.
     home: sync::Arc<Home>,
 }
 
 impl AbortFlag {
     fn new(home: sync::Arc<Home>) -> Self {
-        Self { is_raised: AtomicBool::new(false), waker: AtomicWaker::new(), home }
+        Self { is_raised: AtomicBool::new(false), waker: WakerSlot::default(), home }
     }
 
     /// Whether only the calling thread can have the task go on.

@@ -8,8 +8,7 @@
 //! ```
 
 use super::pool::{Call, Pool};
-use crate::{JoinError, Panic};
-use futures::task::AtomicWaker;
+use crate::{JoinError, Panic, sys::waker_slot::WakerSlot};
 use std::{
     fmt,
     future::Future,
@@ -86,7 +85,7 @@ where
             UnblockStage::New(f, location) => {
                 let job = Arc::new(Job {
                     stage: Mutex::new(Stage::Queued(f)),
-                    waker: AtomicWaker::new(),
+                    waker: WakerSlot::default(),
                     location,
                 });
                 job.waker.register(cx.waker());
@@ -134,7 +133,7 @@ where
 /// A call, shared by its future and the queue: the one allocation.
 struct Job<F, T> {
     stage: Mutex<Stage<F, T>>,
-    waker: AtomicWaker,
+    waker: WakerSlot,
     location: &'static Location<'static>,
 }
 

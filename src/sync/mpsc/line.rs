@@ -9,9 +9,12 @@ use crate::sync::{
     error::{Closed, SendError, TrySendError},
     wait_list::{Key, Verdict, WaitList, poll_place},
 };
-use crate::sys::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering, fence},
+use crate::sys::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering, fence},
+    },
+    unwind::wake,
 };
 use std::{
     sync::{LockResult, PoisonError},
@@ -64,6 +67,7 @@ impl Line {
         place: &mut Option<Key>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError<T>>> {
+        ready!(crate::task::budget::proceed(cx));
         if place.is_none() {
             let unsent = value.take().expect("polled again after it was ready");
             let unsent = match array.push(unsent, false) {
@@ -71,11 +75,12 @@ impl Line {
                 Err(TrySendError::Closed(unsent)) => return Poll::Ready(Err(SendError(unsent))),
                 Err(TrySendError::Full(unsent)) => unsent,
             };
+            // In its place before the clone, which may unwind.
+            *value = Some(unsent);
             match self.join(array, cx.waker().clone()) {
                 Ok(key) => *place = Some(key),
-                Err(Closed) => return Poll::Ready(Err(SendError(unsent))),
+                Err(Closed) => return Poll::Ready(Err(SendError(value.take().expect("just put there")))),
             }
-            *value = Some(unsent);
         }
         self.poll_in_line(array, value, place, cx)
     }
@@ -151,7 +156,7 @@ impl Line {
         while self.is_waited_in() {
             let waker = self.lock().admit_one(array);
             match waker {
-                Some(waker) => waker.wake(),
+                Some(waker) => wake(waker),
                 None => return,
             }
         }
@@ -166,7 +171,7 @@ impl Line {
             self.end_if_empty(&state, tail);
             drop(state);
             match waker {
-                Some(waker) => waker.wake(),
+                Some(waker) => wake(waker),
                 None => return,
             }
         }

@@ -12,8 +12,10 @@
 //! wait needs no fence and no flag of its own. A position that is claimed but not written yet keeps the receiver from
 //! sleeping, since the word has moved.
 
-use crate::sync::waker_slot::WakerSlot;
-use crate::sys::sync::atomic::{AtomicUsize, Ordering};
+use crate::sys::{
+    sync::atomic::{AtomicUsize, Ordering},
+    waker_slot::WakerSlot,
+};
 use std::task::Waker;
 
 const RX_WAITS: usize = 1;
@@ -66,7 +68,7 @@ impl Word {
 impl Tail {
     /// At position 0, with one sender.
     pub(super) fn new() -> Self {
-        Self { word: AtomicUsize::new(0), senders: AtomicUsize::new(1), receiver: WakerSlot::new() }
+        Self { word: AtomicUsize::new(0), senders: AtomicUsize::new(1), receiver: WakerSlot::default() }
     }
 
     /// `position` as it stands in the word.

@@ -25,7 +25,7 @@ use crate::sys::sync::{
 use std::{
     mem::ManuallyDrop,
     ptr::NonNull,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// Set by the sender, once: the value cell is the receiver's, and the sender will store nothing more.
@@ -209,6 +209,7 @@ impl<T> ReceiverSide<T> {
     /// Edges 4 and 5.
     #[inline]
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         let shared = self.shared();
         let mut word = shared.word.load(Ordering::Acquire);
         if word & (RX_WAITS | ENDED) == RX_WAITS {
@@ -260,18 +261,14 @@ impl<T> Drop for ReceiverSide<T> {
     }
 }
 
-/// Stores a clone of `waker`, unless it is there already.
+/// Stores a clone of `waker`.
 ///
 /// # Safety
 /// The cell is the caller's.
 unsafe fn store(cell: &UnsafeCell<Option<Waker>>, waker: &Waker) {
-    let replaced = cell.with_mut(|cell| {
-        // SAFETY: as the caller says.
-        let cell = unsafe { &mut *cell };
-        match cell {
-            Some(known) if known.will_wake(waker) => None,
-            _ => cell.replace(waker.clone()),
-        }
-    });
+    // Before the cell is touched: a stranger's code, as is the drop at the end.
+    let waker = waker.clone();
+    // SAFETY: as the caller says.
+    let replaced = cell.with_mut(|cell| unsafe { (*cell).replace(waker) });
     drop(replaced);
 }

@@ -16,10 +16,12 @@
 #![expect(unsafe_code, reason = "slots are handed from side to side by position")]
 
 use super::wait::{Pace, Park, Side};
-use crate::sync::waker_slot::WakerSlot;
-use crate::sys::sync::{
-    Arc, CachePadded, UnsafeCell,
-    atomic::{AtomicUsize, Ordering},
+use crate::sys::{
+    sync::{
+        Arc, CachePadded, UnsafeCell,
+        atomic::{AtomicUsize, Ordering},
+    },
+    waker_slot::WakerSlot,
 };
 use std::{mem::MaybeUninit, task::Waker};
 
@@ -54,7 +56,7 @@ unsafe impl<T: Send> Send for Ring<T> {}
 unsafe impl<T: Send> Sync for Ring<T> {}
 
 pub(super) fn ring<T>(capacity: usize) -> (Writer<T>, Reader<T>) {
-    let index = || CachePadded(Index { word: AtomicUsize::new(0), waiter: WakerSlot::new() });
+    let index = || CachePadded(Index { word: AtomicUsize::new(0), waiter: WakerSlot::default() });
     let slots = capacity.checked_next_power_of_two().filter(|slots| *slots <= usize::MAX / ONE / 2);
     let slots = slots.expect("a capacity whose ring can be allocated");
     let slots = (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
