@@ -92,9 +92,21 @@ impl<A> WaitList<A> {
         self.first == key.0
     }
 
-    /// Whom to wake for the first waiter.
-    pub(crate) fn front_waker(&self) -> Option<&Waker> {
-        self.nodes.get(self.first).and_then(|node| node.waker.as_ref())
+    /// Takes the first waiter's waker out for as long as it is cloned, with the place that it goes back to.
+    pub(crate) fn lend_first(&mut self) -> Option<(usize, Waker)> {
+        let waker = self.nodes.get_mut(self.first)?.waker.take()?;
+        Some((self.first, waker))
+    }
+
+    /// Takes it back, unless its owner is not first any more or has left another one.
+    pub(crate) fn take_back(&mut self, place: usize, waker: Waker) -> Option<Waker> {
+        match self.nodes.get_mut(place) {
+            Some(node) if place == self.first && node.waker.is_none() => {
+                node.waker = Some(waker);
+                None
+            }
+            _ => Some(waker),
+        }
     }
 
     /// Takes the first waiter out of the line with `verdict`; its place lasts until `remove`. Returns its waker.

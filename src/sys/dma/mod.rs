@@ -36,6 +36,8 @@ mod supply;
 mod tests;
 mod waiting;
 #[cfg(all(test, not(loom)))]
+mod waiting_hostile;
+#[cfg(all(test, not(loom)))]
 mod waiting_oracle;
 #[cfg(all(test, not(loom)))]
 mod waiting_tests;

@@ -23,6 +23,7 @@ use super::bytes::DmaBuf;
 use super::error::AllocError;
 use super::pool::DmaPool;
 use super::shared::Local;
+use crate::sys::unwind;
 use crate::sys::wait_list::{Key, Verdict, WaitList, poll_place};
 
 /// The line of one pool. `Local::is_plain` is false while somebody stands in it.
@@ -154,13 +155,21 @@ impl DmaPool {
     pub(super) fn serve(&self, polled: Option<&Key>) {
         loop {
             while let Some((waker, looks_itself)) = self.serve_first(polled) {
-                if !looks_itself {
-                    waker.wake();
+                // None: it is being cloned, and then woken by who does.
+                if let (Some(waker), false) = (waker, looks_itself) {
+                    unwind::wake(waker);
                 }
             }
-            let first = self.lists().waiting.line.borrow().front_waker().cloned();
-            let Some(first) = first else { return self.end_waiting() };
-            if self.shared().returns.await_next(first) {
+            let lent = self.lists().waiting.lend_first();
+            let Some(lent) = lent else {
+                if self.lists().waiting.line.borrow().is_empty() {
+                    self.end_waiting();
+                }
+                // Or we were called by a waker that is being cloned here: who does so goes on.
+                return;
+            };
+            let Some(first) = lent.clone_waker() else { return };
+            if lent.give_back() && self.shared().returns.await_next(first) {
                 return;
             }
             self.take_returned();
@@ -168,7 +177,7 @@ impl DmaPool {
     }
 
     /// Settles the first in line, if that is possible now, and returns its waker and whether that is who is `polled`.
-    fn serve_first(&self, polled: Option<&Key>) -> Option<(Waker, bool)> {
+    fn serve_first(&self, polled: Option<&Key>) -> Option<(Option<Waker>, bool)> {
         let local = self.lists();
         let mut line = local.waiting.line.borrow_mut();
         let looks_itself = polled.is_some_and(|key| line.is_first(key));
@@ -184,7 +193,7 @@ impl DmaPool {
         };
         ask.answer.set(Some(answer));
         local.waiting.count.set(local.waiting.count.get() - 1);
-        Some((line.settle_front(Verdict::Granted)?, looks_itself))
+        Some((line.settle_front(Verdict::Granted), looks_itself))
     }
 
     fn end_waiting(&self) {
@@ -196,7 +205,51 @@ impl DmaPool {
     }
 }
 
+/// The first one's waker, out of the line while it is cloned: a clone may run foreign code, which may unwind or come back here.
+struct Lent<'l> {
+    line: &'l RefCell<WaitList<Ask>>,
+    place: usize,
+    waker: Option<Waker>,
+}
+
+impl Lent<'_> {
+    /// If that unwinds, its owner is woken, and looks again instead of being told.
+    fn clone_waker(&self) -> Option<Waker> {
+        let waker = self.waker.as_ref()?;
+        let clone = unwind::contained(|| waker.clone());
+        if clone.is_none() {
+            unwind::contained(|| waker.wake_by_ref());
+        }
+        clone
+    }
+
+    /// Whether its owner is still first, and waits with it. Otherwise it is woken: it may have got its answer meanwhile.
+    fn give_back(mut self) -> bool {
+        self.put_back()
+    }
+
+    fn put_back(&mut self) -> bool {
+        let Some(waker) = self.waker.take() else { return true };
+        let left_over = self.line.borrow_mut().take_back(self.place, waker);
+        let is_back = left_over.is_none();
+        left_over.into_iter().for_each(unwind::wake);
+        is_back
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
 impl Waiting {
+    /// The first one's waker, if somebody waits and it is there.
+    fn lend_first(&self) -> Option<Lent<'_>> {
+        let (place, waker) = self.line.borrow_mut().lend_first()?;
+        Some(Lent { line: &self.line, place, waker: Some(waker) })
+    }
+
     /// How many stand in line.
     pub(super) fn count(&self) -> usize {
         self.count.get()

@@ -354,27 +354,3 @@ fn a_forgotten_waiter_costs_its_buffer_and_nobody_else() {
     // The waker in the test's own hands and the one inside of what was forgotten are all there are.
     assert_eq!((Arc::strong_count(&count), Arc::strong_count(&last_count)), (2, 2));
 }
-
-/// A waker that uses the pool, as an executor may that polls in `wake`.
-#[test]
-fn a_waker_may_come_back_to_the_pool() {
-    thread_local! { static POOL: DmaPool = DmaPool::with_limit(2 * PAGE); }
-    struct Comes;
-    impl Wake for Comes {
-        fn wake(self: Arc<Self>) {
-            POOL.with(|pool| drop((pool.try_alloc(PAGE), pool.stats())));
-        }
-    }
-    POOL.with(|pool| {
-        let held = (pool.try_alloc(PAGE).unwrap(), pool.try_alloc(PAGE).unwrap());
-        let waker = Waker::from(Arc::new(Comes));
-        let mut allocs: Vec<_> = (0..4).map(|_| pool.alloc(PAGE)).collect();
-        let mut poll = |at: usize| Pin::new(&mut allocs[at]).poll(&mut Context::from_waker(&waker));
-        (0..4).for_each(|at| assert!(poll(at).is_pending()));
-        drop(held);
-        let got = (poll(0), poll(1));
-        assert!(got.0.is_ready() && got.1.is_ready());
-        drop(got);
-        assert!(poll(2).is_ready() && poll(3).is_ready());
-    });
-}
