@@ -84,11 +84,11 @@ pub(crate) fn with_local<R>(what: &'static str, f: impl FnOnce(&Inner, &Home, &L
 /// Lends the timers of the core that the calling thread is turning.
 ///
 /// # Panics
-/// With [`NotOnReactor`] outside of a reactor.
+/// With [`NotOnReactor`] outside of a reactor, naming `what` was called.
 #[inline]
 #[track_caller]
-pub(crate) fn with_timers<R>(f: impl FnOnce(&Timers) -> R) -> R {
-    with("reactor::time", |core| f(&core.timers))
+pub(crate) fn with_timers<R>(what: &'static str, f: impl FnOnce(&Timers) -> R) -> R {
+    with(what, |core| f(&core.timers))
 }
 
 /// The current core's singleton of type `T`, made by `init` on first use on this core and dropped with the core, newest first.

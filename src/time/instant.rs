@@ -45,8 +45,9 @@ impl Instant {
     /// # }
     /// ```
     #[inline]
+    #[track_caller]
     pub fn now() -> Self {
-        with_timers(|timers| timers.now())
+        with_timers("time::Instant::now", |timers| timers.now())
     }
 
     /// Time passed since this moment by the current core's clock; zero if it has not come yet.
@@ -54,8 +55,9 @@ impl Instant {
     /// # Panics
     /// With `NotOnReactor` outside of a reactor.
     #[inline]
+    #[track_caller]
     pub fn elapsed(&self) -> Duration {
-        Self::now().duration_since(*self)
+        with_timers("time::Instant::elapsed", |timers| timers.now()).duration_since(*self)
     }
 
     /// Time passed from `earlier` to this moment; zero if `earlier` is later.

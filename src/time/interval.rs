@@ -28,8 +28,9 @@ use std::{
 /// # }
 /// ```
 #[inline]
+#[track_caller]
 pub fn interval(period: Duration) -> Interval {
-    with_timers(|timers| Interval::starting(timers, timers.now(), period))
+    with_timers("time::interval", |timers| Interval::starting(timers, timers.now(), period))
 }
 
 /// Ticks at `start` and then every `period`. A start that has passed counts as a missed tick, see
@@ -38,8 +39,9 @@ pub fn interval(period: Duration) -> Interval {
 /// # Panics
 /// If `period` is zero; with `NotOnReactor` outside of a reactor.
 #[inline]
+#[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    with_timers(|timers| Interval::starting(timers, start, period))
+    with_timers("time::interval_at", |timers| Interval::starting(timers, start, period))
 }
 
 /// What becomes of ticks whose time passed while nobody waited: a tick is missed if the one after it is
@@ -66,6 +68,7 @@ pub struct Interval {
 }
 
 impl Interval {
+    #[track_caller]
     pub(super) fn starting(home: &Timers, start: Instant, period: Duration) -> Self {
         assert!(!period.is_zero(), "the period of an interval must not be zero");
         Self { sleep: Sleep::until(home, start), period, missed: MissedTicks::default() }

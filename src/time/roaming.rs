@@ -18,6 +18,9 @@ use std::{
     task::{Context, Poll},
 };
 
+/// What those call that wait here.
+const HYPER: &str = "io::hyper::Timer";
+
 /// Waits for a moment, on any core of those that follow one clock.
 #[derive(Debug)]
 pub(crate) struct RoamingSleep {
@@ -71,10 +74,10 @@ impl RoamingSleep {
         let (State::Armed(key), Some(home)) = (self.state, &self.home) else { return };
         self.state = State::Idle;
         if home.is_here() {
-            with_timers(|timers| timers.disarm(key));
+            with_timers(HYPER, |timers| timers.disarm(key));
         } else {
             // If that core is gone, so is its wheel.
-            let _gone = home.runtime.post(home.core, move || with_timers(|timers| timers.disarm(key)));
+            let _gone = home.runtime.post(home.core, move || with_timers(HYPER, |timers| timers.disarm(key)));
         }
     }
 }
@@ -87,7 +90,7 @@ impl Future for RoamingSleep {
         match self.state {
             State::Elapsed => return Poll::Ready(()),
             State::Armed(key) if self.is_home() => {
-                if with_timers(|timers| timers.renew(key, cx.waker())) {
+                if with_timers(HYPER, |timers| timers.renew(key, cx.waker())) {
                     return Poll::Pending;
                 }
                 self.state = State::Elapsed;
@@ -97,12 +100,9 @@ impl Future for RoamingSleep {
             State::Idle => {}
         }
         let deadline = self.deadline;
-        let armed =
-            with_timers(
-                |timers| {
-                    if deadline <= timers.now() { None } else { timers.arm(deadline, cx.waker()) }
-                },
-            );
+        let armed = with_timers(HYPER, |timers| {
+            if deadline <= timers.now() { None } else { timers.arm(deadline, cx.waker()) }
+        });
         match armed {
             None => {
                 self.state = State::Elapsed;

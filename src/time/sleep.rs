@@ -4,11 +4,11 @@
 //! `timeout` hold one.
 
 use super::{Instant, timers::Timers, wheel::Key};
-use crate::reactor::context::with_timers;
+use crate::{reactor::context::with_timers, task::budget};
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use std::{
 ///
 /// Never ends early. It ends in the first turn that finds the deadline behind, so late by at most what one
 /// turn takes and, on a core that sleeps, by what the kernel takes to wake it. Zero is ready at the first
-/// poll, without giving other tasks a turn. A duration too long to represent, some 584 years, never ends.
+/// poll, without giving other tasks a turn, until one poll of the task has had 128 such results. A duration too long to represent, some 584 years, never ends.
 ///
 /// Dropping the future takes its timer out of the wheel at once. Allocates nothing unless more timers are
 /// armed on this core than ever before.
@@ -31,8 +31,9 @@ use std::{
 /// # }
 /// ```
 #[inline]
+#[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    with_timers(|timers| Sleep::after(timers, duration))
+    with_timers("time::sleep", |timers| Sleep::after(timers, duration))
 }
 
 /// Waits until `deadline`, an instant of this core's clock; ready at the first poll if it has passed.
@@ -42,8 +43,9 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// # Panics
 /// With `NotOnReactor` outside of a reactor.
 #[inline]
+#[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    with_timers(|timers| Sleep::until(timers, deadline))
+    with_timers("time::sleep_until", |timers| Sleep::until(timers, deadline))
 }
 
 /// What [`sleep`] and [`sleep_until`] return.
@@ -144,7 +146,11 @@ impl Future for Sleep {
         let state = match self.state {
             State::Idle => self.home.arm(self.deadline, context.waker()).map(State::Armed),
             State::Armed(key) => self.home.renew(key, context.waker()).then_some(self.state),
-            State::Elapsed => None,
+            // A loop that lags behind its plan sleeps for nothing again and again.
+            State::Elapsed => {
+                ready!(budget::proceed(context));
+                None
+            }
         };
         self.state = state.unwrap_or(State::Elapsed);
         if state.is_some() { Poll::Pending } else { Poll::Ready(()) }

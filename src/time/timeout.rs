@@ -35,8 +35,9 @@ use std::{
 /// # }
 /// ```
 #[inline]
+#[track_caller]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    let sleep = with_timers(|timers| Sleep::after(timers, duration));
+    let sleep = with_timers("time::timeout", |timers| Sleep::after(timers, duration));
     Timeout { future: future.into_future(), sleep }
 }
 
@@ -48,8 +49,9 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// # Panics
 /// With `NotOnReactor` outside of a reactor.
 #[inline]
+#[track_caller]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    let sleep = with_timers(|timers| Sleep::until(timers, deadline));
+    let sleep = with_timers("time::timeout_at", |timers| Sleep::until(timers, deadline));
     Timeout { future: future.into_future(), sleep }
 }
 

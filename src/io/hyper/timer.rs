@@ -43,8 +43,11 @@ impl hyper::rt::Timer for Timer {
     }
 
     fn now(&self) -> StdInstant {
-        let virtual_ns =
-            || with_timers(|timers| timers.clock().is_virtual().then(|| timers.clock().now_ns()));
+        let virtual_ns = || {
+            with_timers("io::hyper::Timer", |timers| {
+                timers.clock().is_virtual().then(|| timers.clock().now_ns())
+            })
+        };
         match Core::try_current().and_then(|_core| virtual_ns()) {
             Some(ns) => *VIRTUAL_BEGIN.get_or_init(StdInstant::now) + Duration::from_nanos(ns),
             None => StdInstant::now(),

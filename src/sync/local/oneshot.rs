@@ -10,7 +10,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// A channel for one value; one allocation, no atomics.
@@ -74,13 +74,16 @@ impl<T> Sender<T> {
 
     /// Waits until the receiver is gone or closed. Nothing happens if the future is dropped.
     pub fn closed(&mut self) -> impl Future<Output = ()> + '_ {
-        poll_fn(|cx| {
-            if self.is_closed() {
-                return Poll::Ready(());
-            }
-            self.shared.sender.register(cx.waker());
-            Poll::Pending
-        })
+        poll_fn(|cx| self.poll_closed(cx))
+    }
+
+    /// As [`closed`](Self::closed), for hand-written futures.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_closed() {
+            return Poll::Ready(());
+        }
+        self.shared.sender.register(cx.waker());
+        Poll::Pending
     }
 }
 
@@ -117,6 +120,7 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(crate::task::budget::proceed(cx));
         match self.try_recv() {
             Ok(value) => Poll::Ready(Ok(value)),
             Err(TryRecvError::Closed) => Poll::Ready(Err(Closed)),

@@ -36,6 +36,7 @@ impl<T> Receiver<T> {
     /// Dropping the future loses no message.
     pub fn recv_many<'a>(&'a mut self, out: &'a mut Vec<T>, max: usize) -> impl Future<Output = usize> + 'a {
         poll_fn(move |cx| {
+            ready!(crate::task::budget::proceed(cx));
             let count = self.chan.pop_many(out, max);
             if count == 0 && max > 0 {
                 ready!(self.chan.poll_empty(cx));

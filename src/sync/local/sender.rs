@@ -201,7 +201,8 @@ impl<T> fmt::Debug for UnboundedSender<T> {
 impl<T> Sink<T> for UnboundedSender<T> {
     type Error = Closed;
 
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         Poll::Ready(if self.is_closed() { Err(Closed) } else { Ok(()) })
     }
 

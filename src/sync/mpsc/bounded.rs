@@ -17,7 +17,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Mutex as Exclusive,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// A channel that holds at most `capacity` messages; senders wait in line for room.
@@ -170,6 +170,7 @@ impl<T> Sink<T> for Sender<T> {
     type Error = Closed;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         self.poll_buffered(cx)
     }
 

@@ -13,7 +13,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// A channel without a bound: sending never waits.
@@ -73,7 +73,8 @@ impl<T> fmt::Debug for UnboundedSender<T> {
 impl<T> Sink<T> for UnboundedSender<T> {
     type Error = Closed;
 
-    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        ready!(crate::task::budget::proceed(cx));
         Poll::Ready(if self.is_closed() { Err(Closed) } else { Ok(()) })
     }
 
