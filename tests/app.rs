@@ -3,7 +3,7 @@
 mod support;
 
 use reactor::{
-    Core, Mode,
+    Core, Handle, Mode, Stats,
     app::{self, Builder},
     call_on, cores, on_every_core, spawn_local,
 };
@@ -45,6 +45,29 @@ mod start {
                 .run(async || on_every_core(async || std::thread::current().name().map(str::to_owned)).await);
             let names: Vec<_> = names.unwrap().into_iter().map(Result::unwrap).skip(1).collect();
             assert_eq!(names, [Some("reactor_1".to_owned()), Some("reactor_2".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn every_core_tells_what_it_has_done() {
+        let stats = cores_unpinned(2).run(async || {
+            for _ in 0..10 {
+                call_on(Core::nth(1).unwrap(), async || ()).await.unwrap();
+            }
+            // In a later turn: the one that takes the last call has not been counted.
+            let stats = async || {
+                for _ in 0..100 {
+                    reactor::yield_now().await;
+                }
+                Stats::current()
+            };
+            on_every_core(stats).await
+        });
+        for stats in stats.unwrap().into_iter().map(Result::unwrap) {
+            assert!(
+                stats.turns > 0 && stats.events >= 10 && stats.busy + stats.idle > Duration::ZERO,
+                "{stats:?}"
+            );
         }
     }
 
@@ -98,6 +121,10 @@ mod start {
         });
         let running = running.unwrap();
         let handle = running.handle();
+        let all = reactor::LocalExecutor::new()
+            .unwrap()
+            .block_on(handle.on_every_core(async || Core::current().index()));
+        assert_eq!(all.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [0, 1]);
         let name =
             handle.call_on(handle.cores()[0], async || std::thread::current().name().map(str::to_owned));
         assert_eq!(name.wait().unwrap().as_deref(), Some("reactor_0"));
@@ -178,11 +205,27 @@ mod attributes {
         assert_eq!(spawn_local(async { 1 }).await.unwrap(), 1);
     }
 
+    /// How each of the test's cores waits.
+    fn modes() -> Vec<Option<Mode>> {
+        cores().map(|core| Handle::current().mode(core)).collect()
+    }
+
     #[reactor::test(cores = 2, mode = "interrupt", name = "two cores")]
     async fn a_test_with_arguments() -> reactor::Result<()> {
-        assert_eq!(cores().len(), 2);
+        assert_eq!(modes(), [Some(Mode::Interrupt); 2]);
+        assert!(format!("{:?}", app::control()).contains("two cores"));
         call_on(Core::nth(1).unwrap(), async || ()).await?;
         Ok(())
+    }
+
+    #[reactor::test(cores = "0-1,8", mode = "poll")]
+    async fn a_list_of_cores() {
+        assert_eq!(modes(), [Some(Mode::Poll); 3]);
+    }
+
+    #[reactor::test(cores = "0x10f", mode = "adaptive")]
+    async fn a_mask_of_cores() {
+        assert_eq!(modes(), [Some(Mode::Adaptive); 5]);
     }
 
     #[reactor::test]

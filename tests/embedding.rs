@@ -1,6 +1,6 @@
 //! `LocalExecutor` in somebody else's loop, asleep and awake, and under load.
 
-use reactor::{LocalExecutor, Mode, bdev, spawn_local, time, yield_now};
+use reactor::{Core, Handle, LocalExecutor, Mode, Stats, bdev, post, spawn_local, time, yield_now};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::{
     cell::Cell,
@@ -91,6 +91,22 @@ fn a_host_may_go_on_where_the_run_loop_has_slept() {
         assert!(is_readable(&executor), "the host would sleep on");
         assert_eq!(executor.turn().events, 1);
     }
+}
+
+/// The time that the host spends in its own loop is not the core's work.
+#[test]
+fn a_host_that_sleeps_keeps_the_core_idle() {
+    let (clock, hand) = time::Clock::manual();
+    let executor = LocalExecutor::with_clock(clock).unwrap();
+    while !executor.prepare_to_sleep() {
+        executor.turn();
+    }
+    hand.advance(Duration::from_secs(1));
+    executor.enter_with(|| post(Core::current(), || ())).unwrap();
+    assert!(executor.turn().is_busy());
+    while executor.turn().is_busy() {}
+    let stats = executor.stats();
+    assert_eq!((stats.busy, stats.idle, stats.sleeps), (Duration::ZERO, Duration::from_secs(1), 1));
 }
 
 /// Drivers and the block layer included: the ring's completions make the descriptor readable.
@@ -187,6 +203,46 @@ fn an_idle_core_sleeps() {
         assert!(spent < Duration::from_millis(20), "{mode:?}: {spent:?} of 200 ms");
         assert!(executor.stats().idle > Duration::from_millis(150), "{:?}", executor.stats());
     }
+}
+
+#[test]
+fn each_mode_waits_in_its_own_way() {
+    const LONG: Duration = Duration::from_secs(20);
+    let executor = LocalExecutor::new().unwrap();
+    for (mode, spin, sleeps) in [
+        (Mode::Poll, Duration::ZERO, false),
+        (Mode::Interrupt, LONG, true),
+        (Mode::Adaptive, Duration::ZERO, true),
+        (Mode::Adaptive, LONG, false),
+    ] {
+        executor.set_mode(mode);
+        executor.set_spin(spin);
+        let before = executor.stats();
+        executor.block_on(async { time::sleep(Duration::from_millis(2)).await });
+        let after = executor.stats();
+        assert_eq!(after.sleeps > before.sleeps, sleeps, "{mode:?}, spinning for {spin:?}: {after:?}");
+    }
+}
+
+/// It need not come to an end of its sleep for that.
+#[test]
+fn a_core_that_is_switched_to_polling_sleeps_no_more() {
+    const CALLS: u64 = 100;
+    let executor = LocalExecutor::new().unwrap();
+    executor.set_mode(Mode::Interrupt);
+    let (handle, core) = (executor.handle(), executor.core());
+    let (sender, receiver) = reactor::sync::oneshot::channel();
+    let asker = std::thread::spawn(move || {
+        let sleeps = |handle: &Handle| handle.call_on(core, async || Stats::current().sleeps).wait().unwrap();
+        handle.set_mode(core, Mode::Poll);
+        let before = sleeps(&handle);
+        (0..CALLS).for_each(|_| handle.spawn_on(core, async {}).wait().unwrap());
+        let spent = sleeps(&handle) - before;
+        sender.send(()).unwrap();
+        spent
+    });
+    executor.block_on(receiver).unwrap();
+    assert_eq!(asker.join().unwrap(), 0);
 }
 
 /// However many there are: the core of a busy server sleeps for its timers once per slack.

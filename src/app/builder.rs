@@ -68,8 +68,9 @@ impl Builder {
         }
     }
 
-    /// Which cores: a list `"0-3,8"`, a mask `"0x10f"`, a [`CpuSet`](cpu::CpuSet), or a number of cores. The first is the main
-    /// core. A mistake in it is returned by [`run`](Self::run).
+    /// Which cores: a list `"0-3,8"`, a mask `"0x10f"`, a [`CpuSet`](cpu::CpuSet), or a number of cores. They are
+    /// a set: whatever the order in which a list names them, the lowest is the main core. A mistake in it is returned by
+    /// [`run`](Self::run).
     pub fn cores(mut self, cores: impl IntoCores) -> Self {
         self.cores = cores.into_cores();
         self

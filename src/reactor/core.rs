@@ -5,7 +5,8 @@ use std::fmt;
 
 /// One core of a runtime: where a reactor runs.
 ///
-/// Made by [`cores`], [`Core::current`] and [`Core::nth`] on a reactor, or by a [`Handle`](crate::Handle).
+/// Made by [`cores`], [`Core::current`] and [`Core::nth`] on a reactor, or by a [`Handle`](crate::Handle). It is a name within its
+/// runtime: each has its own core 0, and one that another runtime does not have counts as gone there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Core {
     pub(super) index: u16,

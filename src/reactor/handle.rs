@@ -1,6 +1,6 @@
 //! A runtime as other threads see it: what foreign threads and signal handlers may ask of its cores.
 
-use super::{Core, Mode, context, group::Group};
+use super::{Core, Mode, context, group::Group, spawn::in_order};
 use crate::task::{JoinError, JoinHandle, call_remote, spawn_foreign};
 use std::{fmt, future::Future, sync::Arc};
 
@@ -61,6 +61,29 @@ impl Handle {
         T: Send + 'static,
     {
         self.call(core, move || async move { closure().await })
+    }
+
+    /// Runs a clone of `closure` on every core, all at once; see [`on_every_core`](crate::on_every_core). They run whether or not
+    /// the future is awaited, which yields their results in order and may be awaited on any executor.
+    ///
+    /// ```
+    /// # let executor = reactor::LocalExecutor::new()?;
+    /// # let handle = executor.handle();
+    /// let names = handle.on_every_core(async || std::thread::current().name().map(str::to_owned));
+    /// # let names = executor.block_on(names);
+    /// # assert_eq!(names.len(), 1);
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    pub fn on_every_core<F, T>(
+        &self,
+        closure: F,
+    ) -> impl Future<Output = Vec<Result<T, JoinError>>> + use<F, T>
+    where
+        F: AsyncFnOnce() -> T + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        let calls: Vec<_> = self.cores().iter().map(|&core| self.call_on(core, closure.clone())).collect();
+        in_order(calls)
     }
 
     fn call<M, F, T>(&self, core: Core, make: M) -> JoinHandle<T>

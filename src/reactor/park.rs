@@ -155,11 +155,16 @@ impl Parker {
     pub(super) fn woken(&self, core: &Inner) {
         if let Some(sleeper) = self.parked.get() {
             self.unpark(core, sleeper);
+            if sleeper == Sleeper::Host {
+                // What the host did meanwhile was not this core's work. The run loop counts its own sleeps.
+                core.counters.slept(core.clock().now_ticks());
+            }
         }
     }
 
+    /// The same, or it has not gone to sleep after all.
     #[cold]
-    fn unpark(&self, core: &Inner, sleeper: Sleeper) {
+    pub(super) fn unpark(&self, core: &Inner, sleeper: Sleeper) {
         self.parked.set(None);
         core.group.balance.sleepers.awake(core.index);
         let home = core.home();

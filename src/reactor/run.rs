@@ -99,7 +99,7 @@ impl Inner {
         // A critical event comes with a poke of the word that `park` has just exchanged: either it came before and is seen
         // here, or it comes after and rings.
         if peer.control.critical.is_waiting() || self.group.balance.has_work() || self.arm_drivers(sleeper) {
-            self.parker.woken(self);
+            self.parker.unpark(self, sleeper);
             return false;
         }
         true

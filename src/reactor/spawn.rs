@@ -123,6 +123,11 @@ where
 {
     let calls: Vec<_> =
         super::core::cores_for("on_every_core").map(|core| call_on(core, closure.clone())).collect();
+    in_order(calls).await
+}
+
+/// The results of calls that are all under way.
+pub(super) async fn in_order<T: 'static>(calls: Vec<JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
     let mut results = Vec::with_capacity(calls.len());
     for call in calls {
         results.push(call.await);
@@ -130,7 +135,10 @@ where
     results
 }
 
-/// Lets the rest of the core run: the task goes on in the next turn.
+/// Lets the core's other tasks run: the task goes on in the next batch, behind those that are ready now.
+///
+/// The run loop looks at events, pollers, devices and timers between batches, but not after every one that is small: after eight
+/// polls at the latest.
 #[inline]
 pub fn yield_now() -> YieldNow {
     YieldNow { has_yielded: false }

@@ -3,12 +3,27 @@
 //! A stretch of busy turns ends with one reading. During idle turns the clock is read every [`IDLE_TURNS_PER_READING`]: when work
 //! turns up, the last such reading ends the idle time, so that at most that many idle turns (some 100 ns) count as busy.
 
+use super::{Inner, context};
 use crate::time::Clock;
 use std::{cell::Cell, time::Duration};
 
 const IDLE_TURNS_PER_READING: u32 = 16;
 
-/// Counters of one core since it started.
+/// Counters of one core since it started: [`Stats::current`] in an application, [`LocalExecutor::stats`](crate::LocalExecutor::stats)
+/// for who holds the executor.
+///
+/// ```
+/// # let executor = reactor::LocalExecutor::new()?;
+/// # executor.block_on(async {
+/// use reactor::{Stats, on_every_core};
+/// for core in on_every_core(async || Stats::current()).await {
+///     let Stats { turns, busy, idle, .. } = core?;
+///     println!("{turns} turns, busy {:.1} % of the time", 100.0 * busy.as_secs_f64() / (busy + idle).as_secs_f64());
+/// }
+/// # Ok::<(), reactor::JoinError>(())
+/// # })?;
+/// # Ok::<(), reactor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -32,6 +47,17 @@ pub struct Stats {
     pub idle: Duration,
     /// Tasks whose memory is in use now.
     pub live_tasks: usize,
+}
+
+impl Stats {
+    /// What the calling core has done so far, the turn under way excepted.
+    ///
+    /// # Panics
+    /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    #[track_caller]
+    pub fn current() -> Self {
+        context::with("Stats::current", Inner::stats)
+    }
 }
 
 /// The counters as the core keeps them.

@@ -27,8 +27,9 @@ use std::{
 
 /// A named group of tasks and pollers on one core, with its own account of time: SPDK's `spdk_thread`.
 ///
-/// It owns what is started in it: tasks that its tasks start, and pollers that they register, belong to it as well. Others reach
-/// it through a [`ThreadRef`]. [`exit`](Self::exit) stops its pollers and waits for its tasks; dropping it aborts them.
+/// It owns what is started in it: tasks that its tasks start, and pollers that they register, belong to it as well. What they send by
+/// [`spawn_on`](crate::spawn_on), [`post`](crate::post) or [`spawn_balanced`](crate::spawn_balanced) does not, to their own core
+/// neither. Others reach it through a [`ThreadRef`]. [`exit`](Self::exit) stops its pollers and waits for its tasks; dropping it aborts them.
 ///
 /// When its application ends, a light thread exits, and shutdown waits for its tasks: one that would wait for ever ends by itself
 /// once [`shutdown_requested`](crate::app::shutdown_requested) says so, or the deadline names its thread. A light thread costs nothing in the turn but a comparison per task, and a reading of the clock where the core goes from one to another.
