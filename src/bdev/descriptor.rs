@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
+use super::overdue::Watches;
 use super::{Channel, Error, Events, Geometry, Result};
 
 /// What a descriptor is opened for.
@@ -29,6 +30,7 @@ struct Opened {
     id: u64,
     access: Access,
     device: Arc<Device>,
+    watches: Watches,
 }
 
 impl Descriptor {
@@ -36,9 +38,13 @@ impl Descriptor {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         device.open(access)?;
-        let opened = Opened { id, access, device };
+        let opened = Opened { id, access, device, watches: Watches::default() };
         // From here on the drop of `opened` closes it.
         opened.device.bdev.opening(access)?;
+        // It may have gone meanwhile.
+        if opened.device.is_removed() {
+            return Err(Error::Removed);
+        }
         Ok(Self(Arc::new(opened)))
     }
 
@@ -87,6 +93,10 @@ impl Descriptor {
 
     pub(super) fn device(&self) -> &Arc<Device> {
         &self.0.device
+    }
+
+    pub(super) fn watches(&self) -> &Watches {
+        &self.0.watches
     }
 
     pub(super) fn id(&self) -> u64 {

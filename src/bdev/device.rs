@@ -3,13 +3,17 @@
 //! `registry` makes it known, a `descriptor` opens it, a `channel` asks its word. [`Life`] is what changes seldom, behind a lock that
 //! no I/O takes. What happens to the device is told to `events` and to the devices that stand on it; how it ends is in `removal`.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 
 use super::device_ref::DeviceRef;
 use super::events::Queue;
+use super::holds::Holds;
 use super::module::AnyBdev;
-use super::removal::{Here, Removal};
+use super::removal::{self, Here, Removal};
+use super::visit::Site;
 use super::{Access, Error, Event, Geometry, Result};
 
 /// A device that the registry knows, or that somebody has to himself.
@@ -28,6 +32,8 @@ pub(super) struct Device {
 
 /// No I/O starts any more. Set once, under the lock of [`Life`].
 const REMOVED: u32 = 1;
+/// Some blocks are held, or all. Set and cleared under the lock of [`Life`], with its `holds`.
+const HELD: u32 = 2;
 
 /// What changes seldom.
 #[derive(Default)]
@@ -39,6 +45,9 @@ pub(super) struct Life {
     listeners: Vec<Weak<Queue>>,
     /// Devices that stand on this one.
     followers: Vec<Follower>,
+    pub(super) holds: Holds,
+    /// Where there are channels.
+    pub(super) sites: Vec<Site>,
 }
 
 /// A device that stands on another, which is the `base`-th of those that it names.
@@ -90,10 +99,36 @@ impl Device {
         self.block_count.load(Ordering::Relaxed)
     }
 
+    /// Whether I/O may go without asking further: looked at once for each I/O, when it begins.
+    ///
+    /// Relaxed, as the stores: the word guards no memory, and who must know that a core has seen it visits that core.
     #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 0
+    }
+
     pub(super) fn is_removed(&self) -> bool {
-        // Relaxed, as the store: the word guards no memory.
         self.state.load(Ordering::Relaxed) & REMOVED != 0
+    }
+
+    /// Has I/O over `blocks`, or all of it, wait until [`let_go`](Self::let_go) with the number returned.
+    pub(super) fn hold(&self, blocks: Option<Range<u64>>) -> Result<u64> {
+        let mut life = self.life();
+        if self.is_removed() {
+            return Err(Error::Removed);
+        }
+        self.state.fetch_or(HELD, Ordering::Relaxed);
+        Ok(life.holds.add(blocks))
+    }
+
+    pub(super) fn let_go(&self, number: u64) {
+        let mut life = self.life();
+        if life.holds.lift(number) {
+            self.state.fetch_and(!HELD, Ordering::Relaxed);
+        }
+        let waiting = life.holds.release();
+        drop(life);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Counts a descriptor in.
@@ -173,9 +208,12 @@ impl Device {
 
     /// Begins the end: no I/O starts from here on. Called again it says the same.
     pub(super) fn remove(self: &Arc<Self>) -> Removal {
-        let life = self.life();
+        let mut life = self.life();
         if self.state.fetch_or(REMOVED, Ordering::Relaxed) & REMOVED == 0 {
+            let waiting = life.holds.release();
             self.tell(life, &Event::Removed);
+            waiting.into_iter().for_each(Waker::wake);
+            removal::end_in_flight(self, self.bdev.removing());
         }
         Removal::new(Arc::downgrade(self), self.here.0.clone())
     }
@@ -192,7 +230,7 @@ impl Device {
         life.followers.retain(|follower| follower.device.strong_count() > 0);
         let followers = life.followers.clone();
         drop(life);
-        readers.into_iter().for_each(std::task::Waker::wake);
+        readers.into_iter().for_each(Waker::wake);
         for Follower { device, base } in followers {
             if let Some(device) = device.upgrade() {
                 device.bdev.base_changed(base, event, &DeviceRef::of(&device));

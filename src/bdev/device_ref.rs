@@ -1,11 +1,12 @@
 //! A module's handle on the device that the layer has made of it: [`DeviceRef`].
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use super::device::Device;
 use super::removal::Removal;
-use super::{Error, Event, Media, Result, registry};
+use super::{Error, Event, Media, Quiesce, Result, registry};
 
 /// What a module says about its own device after it was registered: that it has grown or shrunk, or is gone.
 ///
@@ -30,13 +31,24 @@ impl DeviceRef {
     /// The device has `block_count` blocks from now on: SPDK's `spdk_bdev_notify_blockcnt_change`.
     ///
     /// I/O that begins afterwards is checked against the new number. I/O in flight goes on, also beyond the new end: it is for
-    /// the module to answer. Everybody who listens reads [`Event::Resized`](super::Event::Resized), and the devices that stand
+    /// the module to answer, or to [wait for](Self::quiesce_range) first. Everybody who listens reads [`Event::Resized`](super::Event::Resized), and the devices that stand
     /// on this one learn of it before this returns.
     ///
     /// # Errors
     /// [`Error::BadGeometry`] for a number that cannot be, such as none; [`Error::Removed`].
     pub fn resize(&self, block_count: u64) -> Result<()> {
         self.device.upgrade().ok_or(Error::Removed)?.resize(block_count)
+    }
+
+    /// Holds the whole device, as [`Descriptor::quiesce`](super::Descriptor::quiesce).
+    pub fn quiesce(&self) -> Quiesce {
+        Quiesce::of(self.device.clone(), None)
+    }
+
+    /// Holds some blocks, as [`Descriptor::quiesce_range`](super::Descriptor::quiesce_range): what a module does before it
+    /// [shrinks](Self::resize), so that no I/O is in flight beyond the new end.
+    pub fn quiesce_range(&self, blocks: Range<u64>) -> Quiesce {
+        Quiesce::of(self.device.clone(), Some(blocks))
     }
 
     /// The device has gone, as [`unregister`](super::unregister) would take it away: its name is free, I/O is answered with

@@ -228,7 +228,7 @@ impl Done {
     /// A buffer that the module below kept, and the data of a write that it took, do not come back.
     pub fn into_io(mut self) -> (Result<()>, Io) {
         let request = self.0.take().expect("done keeps its request until it is consumed");
-        request.state.set(State::Open);
+        request.reopen();
         (request.take_result(), Io(Some(request)))
     }
 
@@ -250,6 +250,11 @@ impl Done {
     #[inline(always)]
     pub(super) fn is_for(&self, request: &Rc<Request>) -> bool {
         self.0.as_ref().is_some_and(|own| Rc::ptr_eq(own, request))
+    }
+
+    /// What it is the answer to.
+    pub(super) fn request(&self) -> &Rc<Request> {
+        self.0.as_ref().expect("done keeps its request until it is consumed")
     }
 
     /// Takes the proof in: the submitter goes on with the request it has.

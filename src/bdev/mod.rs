@@ -10,23 +10,41 @@
 //! [`Channel`] is what one reads and writes through; [`Bdev`] and [`Submit`] are what a module implements; [`Io`] goes
 //! in, [`Done`] comes out. Ready-made devices are in [`modules`].
 //!
+//! # The life of a device
+//!
+//! | what happens | said by | heard by |
+//! |---|---|---|
+//! | it is made | [`register`], [`open`] | the module: [`Bdev::attached`] |
+//! | it grows or shrinks, the medium wants something | the module: [`DeviceRef`] | [`Descriptor::events`]; what stands on it ([`Bdev::bases`]): [`Bdev::base_changed`] |
+//! | it is held for a while | [`Descriptor::quiesce`], [`Descriptor::quiesce_range`], [`Descriptor::reset`] | nobody: I/O waits |
+//! | I/O takes too long, or shall end | [`Channel::in_flight`], [`Channel::abort`] | [`Descriptor::on_timeout`]; the caller gets [`Error::Aborted`] |
+//! | it goes | [`unregister`], [`DeviceRef::remove`] | as above, and the module: [`Bdev::removing`]; I/O is answered with [`Error::Removed`] |
+//!
+//! A device reaches every core that has channels of it, whatever runtime that belongs to. A core that has ended counts as
+//! reached. One that is not turned is waited for, and [`Quiesce::waits_for`] and [`Removal::open_descriptors`] say so.
+//!
 //! What SPDK asserts at run time does not compile here: a channel and an I/O are `!Send`, an I/O is consumed by its
 //! answer, and an answer cannot be made up.
 
+mod admission;
+mod buffer;
 mod channel;
 mod descriptor;
 mod device;
 mod device_ref;
+mod ending;
 mod error;
 mod events;
 mod extra;
 mod geometry;
+mod holds;
+mod in_flight;
 mod io;
-#[cfg(all(test, not(loom)))]
-mod life_tests;
 mod module;
 mod nvme;
 mod op;
+mod overdue;
+mod quiesce;
 mod registry;
 mod removal;
 mod request;
@@ -36,6 +54,8 @@ mod stats;
 mod submitting;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod traffic;
+mod visit;
 mod zone;
 
 #[cfg(any(feature = "testing", all(test, not(loom))))]
@@ -48,11 +68,14 @@ pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, Result};
 pub use events::{Event, Events, Media};
 pub use geometry::{Geometry, Metadata};
+pub use in_flight::{InFlight, IoId};
 pub use io::{Done, Io, ReadBuf};
 pub use module::{Bdev, Submit};
 pub use modules::{open, parse_size};
 pub use nvme::{NvmeAnswer, NvmeCommand, NvmeData};
 pub use op::Op;
+pub use overdue::TimeoutWatch;
+pub use quiesce::{Quiesce, Quiesced, WaitsFor};
 pub use registry::{names, open_private, register, unregister};
 pub use removal::Removal;
 pub use stats::ChannelStats;

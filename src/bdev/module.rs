@@ -8,6 +8,7 @@ use std::future::Future;
 use std::mem;
 use std::ops::Deref;
 use std::task::Context;
+use std::time::Duration;
 
 use super::slots::{Running, Slots};
 use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result};
@@ -91,6 +92,14 @@ pub trait Bdev: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The device is being removed: no I/O reaches it any more, and what is in flight may finish within the time returned. What
+    /// has not is then ended with [`Error::Removed`](super::Error::Removed), and a module that answers it later is not heard.
+    ///
+    /// Five seconds unless implemented. Zero is for a device that is known to answer nothing any more.
+    fn removing(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
     /// Something has happened to the `base`-th of [`bases`](Self::bases); `device` is this one. Called on the thread that made
     /// it happen, before that goes on: no place to wait in.
     ///
@@ -117,6 +126,14 @@ pub trait Submit: 'static {
     /// Many run at a time on one channel. The future may be dropped at any await: then the caller has gone, and `io`
     /// with it, unless it was moved elsewhere. A buffer that a device still uses must then stay with the driver.
     fn submit(&self, io: Io) -> impl Future<Output = Done>;
+
+    /// Whether a device still works on what was given up: on I/O whose future was dropped. Who
+    /// [quiesces](Descriptor::quiesce) the device asks in every turn until this says no.
+    ///
+    /// Never, unless implemented. A module on top of others asks their [channels](super::Channel::is_lingering).
+    fn is_lingering(&self) -> bool {
+        false
+    }
 }
 
 /// [`Bdev`] with its channel type forgotten.
@@ -128,6 +145,7 @@ pub(super) trait AnyBdev: Send + Sync {
     fn channel(&self, access: Access) -> Result<Submitter>;
     fn attached(&self, device: DeviceRef);
     fn bases(&self) -> Vec<Descriptor>;
+    fn removing(&self) -> Duration;
     fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef);
 }
 
@@ -153,6 +171,9 @@ impl<B: Bdev> AnyBdev for B {
     fn bases(&self) -> Vec<Descriptor> {
         Bdev::bases(self)
     }
+    fn removing(&self) -> Duration {
+        Bdev::removing(self)
+    }
     fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef) {
         Bdev::base_changed(self, base, event, device);
     }
@@ -164,6 +185,7 @@ pub(super) trait AnySubmit {
     fn start<'s>(&'s self, io: Io, cx: &mut Context<'_>) -> Result<Done, Running<'s>>;
     /// Futures that were started and not dropped.
     fn live(&self) -> usize;
+    fn is_lingering(&self) -> bool;
 }
 
 struct Twin<S> {
@@ -180,6 +202,10 @@ impl<S: Submit> AnySubmit for Twin<S> {
 
     fn live(&self) -> usize {
         self.slots.live()
+    }
+
+    fn is_lingering(&self) -> bool {
+        self.submit.is_lingering()
     }
 }
 

@@ -60,7 +60,7 @@ pub fn register(name: impl Into<String>, bdev: impl Bdev) -> Result<()> {
 }
 
 /// Takes the device away: its name is free at once, new I/O is answered with [`Error::Removed`], I/O in flight
-/// completes, and the device is dropped with its last descriptor and channel.
+/// finishes or, if the module does not answer it in [time](Bdev::removing), ends with [`Error::Removed`], and the device is dropped with its last descriptor and channel.
 ///
 /// All that has begun when this returns. The [`Removal`] waits for the end, for who wants to; dropped, it changes nothing.
 ///

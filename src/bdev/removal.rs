@@ -1,14 +1,21 @@
 //! The end of a device: [`Removal`] waits for it.
 //!
-//! Begun by `device`; over when its last descriptor has closed and the module's part was dropped.
+//! Begun by `device`. I/O in flight has a while to finish and is ended then, on each core; the removal is over when the last
+//! descriptor has closed and the module's part was dropped.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use super::Error;
+use super::channel::Inner;
 use super::device::Device;
+use crate::reactor::spawn_local;
+use crate::time::sleep;
 
 /// A removal under way, from [`unregister`](super::unregister): a future that is ready when the last descriptor and channel are
 /// gone and the module's device was dropped.
@@ -70,6 +77,29 @@ impl fmt::Debug for Removal {
             .field("open_descriptors", &self.open_descriptors())
             .finish()
     }
+}
+
+/// Gives what is in flight on every core `grace` to finish, and then ends it.
+pub(super) fn end_in_flight(device: &Arc<Device>, grace: Duration) {
+    device.visit(|_core| {
+        move |channels: Vec<Rc<Inner>>| {
+            // The channels are not kept open meanwhile.
+            let channels: Vec<_> = channels.iter().map(Rc::downgrade).collect();
+            let end = move || {
+                for inner in channels.iter().filter_map(std::rc::Weak::upgrade) {
+                    inner.traffic.end(None, || Error::Removed);
+                }
+            };
+            if grace.is_zero() {
+                return end();
+            }
+            spawn_local(async move {
+                sleep(grace).await;
+                end();
+            })
+            .detach();
+        }
+    });
 }
 
 /// Dropped as the last part of a device, and told to who waits.

@@ -1,11 +1,12 @@
 //! What the submitter and the module share of one I/O: a cell on their core, used again for the next.
 //!
-//! The module's side of it is `io`, the submitter's `submitting`.
+//! The module's side of it is `io`, the submitter's `submitting`; how it is ended from outside stands in `ending`.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
+use super::ending::End;
 use super::{Error, NvmeCommand, Op, Result, Zone};
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
@@ -18,6 +19,8 @@ pub(super) enum State {
     Answered,
     /// Nobody: `Io` or `Done` was dropped. The outcome stands in the request.
     Lost,
+    /// The module, but somebody wants it to end without an answer: see [`Request::end_at`].
+    Ended,
 }
 
 /// What submitter and module share of one I/O. Plain cells: both are on one core.
@@ -36,7 +39,15 @@ pub(super) struct Request {
     /// a module polls what lies below from a combinator or another task. Kept for its capacity.
     wakers: RefCell<Vec<Option<Waker>>>,
     /// How many submitters are nested around the `Io`: one per stacked module.
-    depth: Cell<usize>,
+    pub(super) depth: Cell<usize>,
+    /// Which I/O of its channel it is.
+    pub(super) serial: Cell<u64>,
+    /// Set with [`State::Ended`].
+    pub(super) end: Cell<Option<Box<End>>>,
+    /// Another request has taken its place for the submitters, and what is still done with this one is nothing to them.
+    pub(super) is_replaced: Cell<bool>,
+    /// The request whose place this one has taken.
+    pub(super) original: RefCell<Option<Rc<Request>>>,
 }
 
 /// What an I/O has besides blocks and a buffer.
@@ -96,6 +107,10 @@ impl Request {
             extra: Extra::default(),
             wakers: RefCell::default(),
             depth: Cell::new(0),
+            serial: Cell::new(0),
+            end: Cell::default(),
+            is_replaced: Cell::new(false),
+            original: RefCell::default(),
         })
     }
 
@@ -153,6 +168,12 @@ impl Request {
         self.state.get()
     }
 
+    /// Whether an `Io` or a `Done` of it may still come back.
+    #[inline(always)]
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self.state.get(), State::Open | State::Answered)
+    }
+
     pub(super) fn wake(&self) {
         // Taken out first: a waker may run what comes back here.
         while let Some(waker) = self.pop_waker() {
@@ -180,7 +201,8 @@ impl Request {
     /// Leaves the submitter at `depth` and those within it.
     #[inline(always)]
     pub(super) fn leave(&self, depth: usize) {
-        self.depth.set(depth - 1);
+        // Those within leave later if all are dropped together.
+        self.depth.set(self.depth.get().min(depth - 1));
         while self.wakers.borrow().len() >= depth {
             // Dropped with nothing borrowed: a waker's drop may run what comes back here.
             let waker = self.wakers.borrow_mut().pop();

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use super::channel::Inner;
 use super::request::{Buffer, Outcome};
 use super::submitting::Own;
+use super::traffic::Place;
 use super::{Error, Op};
 use crate::sys::dma::{DmaAny, DmaBuf};
 
@@ -35,6 +36,9 @@ pub(super) struct Split<'c> {
     error: Option<Box<Error>>,
     window: Vec<Piece<'c>>,
     is_over: bool,
+    serial: u64,
+    /// Among what the channel has in flight.
+    place: Place,
 }
 
 /// One piece of a window.
@@ -49,17 +53,38 @@ pub(super) type Spare = RefCell<Vec<Vec<Piece<'static>>>>;
 impl<'c> Split<'c> {
     #[cold]
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, rest: Buffer) -> Self {
-        inner.counters.begin();
+        let serial = inner.counters.begin();
+        let place = inner.traffic.split(serial, op, lba..lba + blocks);
         let window = reuse(inner.spare_windows.borrow_mut().pop().unwrap_or_default());
         let (filled, error) = (None, None);
-        Self { inner, op, blocks, lba, end: lba + blocks, rest, filled, error, window, is_over: false }
+        Self {
+            inner,
+            op,
+            blocks,
+            lba,
+            end: lba + blocks,
+            rest,
+            filled,
+            error,
+            window,
+            is_over: false,
+            serial,
+            place,
+        }
     }
 
     fn fill_window(&mut self) {
         while self.lba < self.end && self.window.len() < WINDOW {
             let blocks = self.inner.geometry.first_piece(self.op, self.lba, self.end - self.lba);
             let part = front(self.op, &mut self.rest, self.inner.bytes(blocks));
-            self.window.push(Piece::Running(Own::piece(self.inner, self.op, self.lba, blocks, part)));
+            self.window.push(Piece::Running(Own::piece(
+                self.inner,
+                self.serial,
+                self.op,
+                self.lba,
+                blocks,
+                part,
+            )));
             self.lba += blocks;
         }
     }
@@ -118,6 +143,7 @@ impl Drop for Split<'_> {
             self.inner.counters.give_up();
         }
         let window = reuse(mem::take(&mut self.window));
+        self.inner.traffic.joined(&self.place);
         self.inner.spare_windows.borrow_mut().push(window);
     }
 }

@@ -30,27 +30,34 @@ pub struct ChannelStats {
     pub in_flight: u64,
 }
 
-/// The counters behind [`ChannelStats`].
+/// The counters behind [`ChannelStats`], whose `in_flight` is not kept here: it is what was begun and has not ended.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Cell<ChannelStats>);
+pub(super) struct Counters {
+    stats: Cell<ChannelStats>,
+    begun: Cell<u64>,
+}
 
 impl Counters {
     pub(super) fn get(&self) -> ChannelStats {
-        self.0.get()
+        let stats = self.stats.get();
+        let ended = stats.reads + stats.writes + stats.flushes + stats.clears + stats.others + stats.dropped;
+        ChannelStats { in_flight: self.begun.get() - ended, ..stats }
     }
 
     #[inline(always)]
     fn update(&self, change: impl FnOnce(&mut ChannelStats)) {
         // The compiler sees through the copy: only the counters that change are loaded and stored.
-        let mut stats = self.0.get();
+        let mut stats = self.stats.get();
         change(&mut stats);
-        self.0.set(stats);
+        self.stats.set(stats);
     }
 
-    /// An I/O was accepted.
+    /// An I/O was accepted. Returns its serial: no two of a channel have the same.
     #[inline(always)]
-    pub(super) fn begin(&self) {
-        self.update(|s| s.in_flight += 1);
+    pub(super) fn begin(&self) -> u64 {
+        let serial = self.begun.get() + 1;
+        self.begun.set(serial);
+        serial
     }
 
     /// An accepted I/O over `bytes` has completed.
@@ -72,15 +79,11 @@ impl Counters {
                 _ => s.others += 1,
             }
             s.errors += u64::from(!is_ok);
-            s.in_flight -= 1;
         });
     }
 
     /// The caller of an accepted I/O has gone.
     pub(super) fn give_up(&self) {
-        self.update(|s| {
-            s.in_flight -= 1;
-            s.dropped += 1;
-        });
+        self.update(|s| s.dropped += 1);
     }
 }

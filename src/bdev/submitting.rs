@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use super::channel::Inner;
 use super::request::{Buffer, Outcome, Request, State};
 use super::slots::Running;
+use super::traffic::Place;
 use super::{Done, Io, Op};
 
 /// An I/O of the layer's own, in a request from the channel's store. Yields result and buffer.
@@ -28,7 +29,16 @@ pub(super) struct Submitting<'c> {
     /// 1 for the layer's own, one more per module in between.
     depth: usize,
     stage: Stage<'c>,
-    is_counted: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    /// In a request of the channel's.
+    Own,
+    /// The same, a part of a larger I/O that is counted instead.
+    Piece,
+    /// From a module above.
+    Passing(Place),
 }
 
 enum Stage<'c> {
@@ -42,17 +52,23 @@ impl<'c> Submitting<'c> {
     /// Hands `io` on, counted by this channel.
     #[inline(always)]
     pub(super) fn new(inner: &'c Inner, io: Io) -> Self {
-        Self::start(inner, io, true)
+        let request = io.request().clone();
+        let depth = request.enter();
+        let place = inner.traffic.pass(&request, depth, inner.counters.begin());
+        Self { inner, request, depth, stage: Stage::Start(Some(io)), kind: Kind::Passing(place) }
     }
 
     #[inline(always)]
-    fn start(inner: &'c Inner, io: Io, is_counted: bool) -> Self {
+    fn own(inner: &'c Inner, io: Io, serial: u64, kind: Kind) -> Self {
         let request = io.request().clone();
+        request.set_serial(serial);
         let depth = request.enter();
-        if is_counted {
-            inner.counters.begin();
-        }
-        Self { inner, request, depth, stage: Stage::Start(Some(io)), is_counted }
+        Self { inner, request, depth, stage: Stage::Start(Some(io)), kind }
+    }
+
+    #[inline(always)]
+    fn is_counted(&self) -> bool {
+        !matches!(self.kind, Kind::Piece)
     }
 
     /// Polls until answered (`Some`) or lost (`None`).
@@ -77,13 +93,10 @@ impl<'c> Submitting<'c> {
             Stage::Over => panic!("an i/o was polled after it completed"),
         };
         if let Some(done) = &answer {
-            assert!(
-                done.is_for(&self.request),
-                "{}: submit was given {:?} and returned {done:?}, the answer to another i/o",
-                self.inner.name(),
-                self.request
-            );
-        } else if self.request.state() != State::Lost {
+            if !done.is_for(&self.request) {
+                self.adopt(done);
+            }
+        } else if self.request.is_unanswered() || !self.is_over_unanswered() {
             self.request.register(self.depth, cx.waker());
             return Poll::Pending;
         }
@@ -93,11 +106,58 @@ impl<'c> Submitting<'c> {
         if !is_ok {
             self.request.name_module(self.inner.module());
         }
-        if self.is_counted {
+        if self.is_counted() {
             let bytes = self.inner.bytes(self.request.blocks()) as u64;
             self.inner.counters.complete(self.request.op(), bytes, is_ok);
         }
         Poll::Ready(answer)
+    }
+
+    /// Whether the I/O is over although the module has not answered: lost, or to be given up here.
+    #[cold]
+    fn is_over_unanswered(&mut self) -> bool {
+        let is_lost = self.request.state() == State::Lost;
+        if is_lost && self.request.is_replaced() {
+            // By a module below, which goes on with another.
+            return false;
+        }
+        let error = self.request.take_end(self.depth);
+        if !is_lost {
+            if error.is_none() {
+                // Meant for another submitter.
+                return false;
+            }
+            // The module's future goes, and the `Io` with it unless the module put it elsewhere.
+            self.stage = Stage::Over;
+            if self.request.state() != State::Lost {
+                self.go_on_with(self.request.replace(self.depth));
+            }
+        }
+        if let Some(error) = error {
+            self.request.fail(error);
+        }
+        true
+    }
+
+    /// Takes the answer to a request that has replaced ours below.
+    #[cold]
+    fn adopt(&mut self, done: &Done) {
+        assert!(
+            done.request().stands_for(&self.request),
+            "{}: submit was given {:?} and returned {done:?}, the answer to another i/o",
+            self.inner.name(),
+            self.request
+        );
+        self.go_on_with(done.request().clone());
+    }
+
+    fn go_on_with(&mut self, request: Rc<Request>) {
+        request.set_depth(self.depth);
+        let before = std::mem::replace(&mut self.request, request);
+        before.leave(self.depth);
+        if !matches!(self.kind, Kind::Passing(_)) {
+            self.inner.traffic.abandon(&before);
+        }
     }
 }
 
@@ -121,12 +181,13 @@ impl Drop for Submitting<'_> {
             if self.depth == 1 && self.request.state() == State::Lost {
                 drop(self.request.take_answer());
             }
-            if self.is_counted {
+            if self.is_counted() {
                 self.inner.counters.give_up();
             }
         }
-        if self.depth == 1 {
-            self.inner.keep_request(&self.request);
+        match &self.kind {
+            Kind::Own | Kind::Piece => self.inner.traffic.keep(&self.request),
+            Kind::Passing(place) => self.inner.traffic.passed(place),
         }
     }
 }
@@ -135,12 +196,21 @@ impl<'c> Own<'c> {
     /// An I/O that the channel counts.
     #[inline(always)]
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
-        Self(Submitting::start(inner, Io::start(inner.take_request(), op, lba, blocks, buffer), true))
+        let io = Io::start(inner.traffic.take(), op, lba, blocks, buffer);
+        Self(Submitting::own(inner, io, inner.counters.begin(), Kind::Own))
     }
 
-    /// A piece of a larger I/O, which is counted instead.
-    pub(super) fn piece(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
-        Self(Submitting::start(inner, Io::start(inner.take_request(), op, lba, blocks, buffer), false))
+    /// A piece of a larger I/O, which is counted instead and has the serial.
+    pub(super) fn piece(
+        inner: &'c Inner,
+        serial: u64,
+        op: Op,
+        lba: u64,
+        blocks: u64,
+        buffer: Buffer,
+    ) -> Self {
+        let io = Io::start(inner.traffic.take(), op, lba, blocks, buffer);
+        Self(Submitting::own(inner, io, serial, Kind::Piece))
     }
 }
 

@@ -72,6 +72,11 @@ impl Fd {
         self.0.is_copied.set(is_copied);
     }
 
+    /// Whether there are clones, or operations under way: those have one each, also after their futures were dropped.
+    pub(crate) fn is_shared(&self) -> bool {
+        Rc::strong_count(&self.0) > 1
+    }
+
     /// Whether the file is in the table of `ring`.
     pub(super) fn is_registered(&self, ring: &Rc<Ring>) -> bool {
         self.0.registered.get().is_some_and(|entry| entry.ring.as_ptr() == Rc::as_ptr(ring))

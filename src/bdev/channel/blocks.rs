@@ -12,7 +12,6 @@ impl Channel {
     /// # Errors
     /// What the device says.
     pub async fn flush(&self) -> Result<()> {
-        self.0.check_alive()?;
         ended(self.0.run(Op::Flush, 0, 0, None).await)
     }
 

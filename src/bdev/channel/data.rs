@@ -17,8 +17,17 @@ impl Channel {
     #[inline]
     pub async fn read(&self, blocks: Range<u64>) -> Result<DmaBuf> {
         let count = self.0.check(Op::Read, &blocks)?;
-        let buf = self.0.pool.alloc(self.0.bytes(count)).await?;
-        match self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await {
+        let bytes = self.0.bytes(count);
+        let buf = match self.0.pool.alloc_idle(bytes) {
+            Some(buf) => buf,
+            None => self.0.buffer_for(&blocks, bytes).await?,
+        };
+        let outcome = if self.0.device.is_open() {
+            self.0.begin(Op::Read, blocks.start, count, Some(buf.into())).await
+        } else {
+            self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await
+        };
+        match outcome {
             (None, Some(buf)) => buf.into_buf().ok_or_else(|| self.0.lost_buffer()),
             (Some(e), _) => Err(*e),
             (None, None) => Err(self.0.lost_buffer()),
@@ -39,7 +48,11 @@ impl Channel {
             Ok(count) => count,
             Err(error) => return Err(ReadIntoError { error, buf: Some(buf) }),
         };
-        let (error, buffer) = self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await;
+        let (error, buffer) = if self.0.device.is_open() {
+            self.0.begin(Op::Read, blocks.start, count, Some(buf.into())).await
+        } else {
+            self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await
+        };
         let buf = buffer.and_then(DmaAny::into_buf);
         match (error, buf) {
             (None, Some(buf)) => Ok(buf),
@@ -62,6 +75,9 @@ impl Channel {
         }
         self.0.check(Op::Write, &(lba..lba.saturating_add(count)))?;
         self.0.check_buffer(count, data.as_ptr().addr(), data.len())?;
+        if self.0.device.is_open() {
+            return ended(self.0.begin(Op::Write, lba, count, Some(data.into())).await);
+        }
         ended(self.0.run(Op::Write, lba, count, Some(data.into())).await)
     }
 

@@ -1,8 +1,8 @@
 //! What a channel is made of, and what every I/O asks of it: whether it may be, and a request to be in.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::bdev::descriptor::Descriptor;
@@ -10,9 +10,10 @@ use crate::bdev::device::Device;
 use crate::bdev::error::LengthExpected;
 use crate::bdev::module::Submitter;
 use crate::bdev::op::OpSet;
-use crate::bdev::request::Request;
 use crate::bdev::split::Spare;
 use crate::bdev::stats::Counters;
+use crate::bdev::traffic::Traffic;
+use crate::bdev::visit::Present;
 use crate::bdev::{Access, Error, Geometry, Io, Op, Result};
 use crate::sys::dma::DmaPool;
 
@@ -22,8 +23,7 @@ pub(in crate::bdev) struct Inner {
     /// Its number of blocks is that of the beginning: ask the device.
     pub(in crate::bdev) geometry: Geometry,
     pub(in crate::bdev) spare_windows: Spare,
-    /// Requests between two I/Os.
-    pub(in crate::bdev) requests: RefCell<Vec<Rc<Request>>>,
+    pub(in crate::bdev) traffic: Traffic,
     pub(in crate::bdev) counters: Counters,
     pub(in crate::bdev) pool: DmaPool,
     pub(in crate::bdev) device: Arc<Device>,
@@ -32,22 +32,29 @@ pub(in crate::bdev) struct Inner {
     pub(in crate::bdev) is_writable: bool,
     /// Also keeps the device, and the claim on it.
     pub(in crate::bdev) descriptor: Descriptor,
+    /// The watches of `overdue` that look at it, by address.
+    pub(in crate::bdev) watched_by: RefCell<BTreeSet<usize>>,
+    _present: Present,
 }
 
 impl Inner {
     pub(in crate::bdev) fn new(descriptor: &Descriptor) -> Result<Self> {
         let device = descriptor.device().clone();
+        // First: a module that makes a channel here is visited from then on.
+        let present = Present::enter(&device)?;
         Ok(Self {
             submitter: device.bdev.channel(descriptor.access())?,
             geometry: descriptor.geometry(),
             spare_windows: Spare::default(),
-            requests: RefCell::default(),
+            traffic: Traffic::default(),
             counters: Counters::default(),
             pool: DmaPool::local(),
             supported: OpSet::of(|op| device.bdev.supports(op)),
             device,
             is_writable: descriptor.access() == Access::ReadWrite,
             descriptor: descriptor.clone(),
+            watched_by: RefCell::default(),
+            _present: present,
         })
     }
 
@@ -60,16 +67,10 @@ impl Inner {
     #[inline(always)]
     pub(super) fn check(&self, op: Op, range: &Range<u64>) -> Result<u64> {
         let blocks = Geometry::check(range, self.device.block_count())?;
-        self.check_alive()?;
         if op != Op::Read {
             self.check_other(op)?;
         }
         Ok(blocks)
-    }
-
-    #[inline(always)]
-    pub(super) fn check_alive(&self) -> Result<()> {
-        if self.device.is_removed() { Err(Error::Removed) } else { Ok(()) }
     }
 
     /// What a read need not be asked.
@@ -102,7 +103,7 @@ impl Inner {
     /// What `check` and `check_buffer` say of an I/O from a module above.
     pub(super) fn check_io(&self, io: &Io) -> Result<()> {
         if !io.op().has_range() {
-            return self.check_alive();
+            return Ok(());
         }
         let (start, blocks) = (io.lba(), io.blocks());
         self.check(io.op(), &(start..start.saturating_add(blocks)))?;
@@ -131,18 +132,5 @@ impl Inner {
 
     pub(in crate::bdev) fn module(&self) -> &'static str {
         self.device.bdev.module()
-    }
-
-    #[inline(always)]
-    pub(in crate::bdev) fn take_request(&self) -> Rc<Request> {
-        self.requests.borrow_mut().pop().unwrap_or_else(Request::new)
-    }
-
-    /// Keeps `request` for the next I/O if only the caller has it.
-    #[inline(always)]
-    pub(in crate::bdev) fn keep_request(&self, request: &Rc<Request>) {
-        if Rc::strong_count(request) == 1 {
-            self.requests.borrow_mut().push(request.clone());
-        }
     }
 }

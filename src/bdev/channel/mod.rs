@@ -12,10 +12,13 @@ mod run;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 pub(super) use inner::Inner;
 
+use super::admission::Admission;
 use super::descriptor::Descriptor;
+use super::device::Device;
 use super::submitting::Submitting;
 use super::{ChannelStats, Done, Error, Geometry, Io, Result};
 use crate::NotOnReactor;
@@ -52,6 +55,11 @@ impl Channel {
             return io.done(Err(e));
         }
         if inner.takes_whole(op, lba, blocks) {
+            if !inner.device.is_open() {
+                if let Err(e) = Admission::new(inner, op, lba, blocks).await {
+                    return io.done(Err(e));
+                }
+            }
             return Submitting::new(inner, io).await;
         }
         let (error, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
@@ -78,14 +86,14 @@ impl Channel {
         self.0.counters.get()
     }
 
+    pub(super) fn inner(&self) -> &Rc<Inner> {
+        &self.0
+    }
+
     /// The calling core's channel of `descriptor`, made now if there is none.
     pub(super) fn of(descriptor: &Descriptor) -> Result<Self> {
-        let known = per_core(|open| {
-            let known = open.iter().find(|(id, _)| *id == descriptor.id());
-            known.and_then(|(_, channel)| channel.upgrade())
-        })?;
-        if let Some(inner) = known {
-            return Ok(Self(inner));
+        if let Some(channel) = known(descriptor.id()) {
+            return Ok(channel);
         }
         // With the table free: a stacked module opens channels of its own in here.
         let inner = Rc::new(Inner::new(descriptor)?);
@@ -93,13 +101,35 @@ impl Channel {
             open.retain(|(_, channel)| channel.strong_count() > 0);
             open.push((descriptor.id(), Rc::downgrade(&inner)));
         })?;
+        descriptor.watches().begin(&inner);
         Ok(Self(inner))
+    }
+}
+
+impl From<Rc<Inner>> for Channel {
+    fn from(inner: Rc<Inner>) -> Self {
+        Self(inner)
     }
 }
 
 /// The open channels of a core, by descriptor.
 #[derive(Default)]
 struct OpenChannels(RefCell<Vec<(u64, Weak<Inner>)>>);
+
+/// The calling core's channel of the descriptor with this number, if there is one.
+pub(super) fn known(id: u64) -> Option<Channel> {
+    let find = |open: &mut Vec<(u64, Weak<Inner>)>| {
+        open.iter().find(|(known, _)| *known == id).and_then(|(_, channel)| channel.upgrade())
+    };
+    per_core(find).ok().flatten().map(Channel)
+}
+
+/// The calling core's channels of `device`, whatever descriptor they are of.
+pub(super) fn of_device(device: &Arc<Device>) -> Vec<Rc<Inner>> {
+    let open = per_core(|open| open.iter().filter_map(|(_, channel)| channel.upgrade()).collect::<Vec<_>>());
+    // With the table free: the last count of a channel may be dropped here.
+    open.unwrap_or_default().into_iter().filter(|inner| Arc::ptr_eq(&inner.device, device)).collect()
+}
 
 /// Lends the calling core's table of open channels.
 fn per_core<R>(f: impl FnOnce(&mut Vec<(u64, Weak<Inner>)>) -> R) -> Result<R> {

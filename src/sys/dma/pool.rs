@@ -154,7 +154,7 @@ impl DmaPool {
 
     /// A buffer from the free list, if one lies there and nobody waits for it.
     #[inline(always)]
-    pub(super) fn alloc_idle(&self, len: usize) -> Option<DmaBuf> {
+    pub(crate) fn alloc_idle(&self, len: usize) -> Option<DmaBuf> {
         let (class, local) = (class_of(len), self.lists());
         if class >= CLASSES || !local.is_plain.get() {
             return None;

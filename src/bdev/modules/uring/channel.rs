@@ -41,6 +41,10 @@ impl Submit for UringChannel {
         let op = io.op();
         io.done(result.map_err(|e| sorted(op, e)))
     }
+
+    fn is_lingering(&self) -> bool {
+        self.fd.is_shared() || self.polled.as_ref().is_some_and(|polled| polled.fd.is_shared())
+    }
 }
 
 impl UringChannel {

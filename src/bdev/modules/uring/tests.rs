@@ -1,10 +1,12 @@
 //! Conformance on real files, and what `open` says of those that will not do.
 
 use std::fs::{OpenOptions, Permissions};
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::task::{Context, Waker};
 
 use super::Uring;
 use crate::LocalExecutor;
@@ -180,5 +182,31 @@ fn a_file_cut_short_below_fails_the_read_and_returns_the_buffer() {
         let e = channel.read_into(0..blocks, channel.try_alloc(1 << 20).unwrap()).await.unwrap_err();
         assert!(matches!(&e.error, Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{e}");
         assert_eq!(e.buf.map(|buf| buf.len()), Some(1 << 20));
+    });
+}
+
+/// A write whose future is dropped may reach the file until its ring says otherwise: who holds the device waits for that.
+#[test]
+fn a_hold_waits_for_what_the_ring_still_does() {
+    let file = file(1 << 20);
+    LocalExecutor::new().unwrap().block_on(async {
+        let disk = open(&format!("file:{}", file.path().display()), Access::ReadWrite).await.unwrap();
+        let channel = disk.channel().unwrap();
+        for _ in 0..8 {
+            let mut writes: Vec<_> = (0..16)
+                .map(|at| {
+                    let data = channel.try_alloc(4096).unwrap();
+                    Box::pin(channel.write(at * 4096 / u64::from(channel.geometry().block_size), data))
+                })
+                .collect();
+            for write in &mut writes {
+                assert!(write.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            drop(writes);
+            assert!(channel.is_lingering() && channel.in_flight().is_empty());
+            let held = disk.quiesce().await.unwrap();
+            assert!(!channel.is_lingering());
+            drop(held);
+        }
     });
 }

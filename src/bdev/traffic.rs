@@ -1,0 +1,228 @@
+//! What is on its way through one channel: the requests that it made, the I/Os that modules above pass through it, and those that
+//! it has split.
+//!
+//! An ordinary I/O pays nothing for being found here: the list of all requests grows only when one is made, and who waits for one
+//! keeps a share of it, which makes its end take the cold way of [`Traffic::keep`]. Asked by `in_flight`, `quiesce` and `removal`.
+
+use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
+use std::rc::{Rc, Weak};
+
+use slab::Slab;
+
+use super::request::Request;
+use super::{Error, Op};
+use crate::sync::Notify;
+use crate::time::Instant;
+
+/// The I/Os of one channel that are not over.
+#[derive(Default)]
+pub(super) struct Traffic {
+    /// Requests between two I/Os.
+    spare: RefCell<Vec<Rc<Request>>>,
+    /// Every request that was made here and not abandoned, spare ones included.
+    all: RefCell<Vec<Rc<Request>>>,
+    /// Abandoned by their callers while the module still had the I/O.
+    strays: RefCell<Vec<Weak<Request>>>,
+    passing: RefCell<Slab<Passing>>,
+    splits: RefCell<Slab<Large>>,
+    /// Told when something that is watched ends. Made when first asked for.
+    watch: OnceCell<Rc<Notify>>,
+    /// The first look at each I/O that `in_flight` has listed.
+    pub(super) looks: RefCell<Vec<(u64, Instant)>>,
+}
+
+/// An I/O of a module above on its way through this channel.
+pub(super) struct Passing {
+    request: Rc<Request>,
+    depth: usize,
+    serial: u64,
+}
+
+/// An I/O that goes in pieces, each a request of its own with the same serial.
+pub(super) struct Large {
+    serial: u64,
+    op: Op,
+    blocks: Range<u64>,
+}
+
+/// Where an I/O stands in a table of [`Traffic`].
+#[derive(Debug)]
+pub(super) struct Place(usize);
+
+/// One I/O, as it is listed.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    pub(super) serial: u64,
+    pub(super) op: Op,
+    pub(super) blocks: Range<u64>,
+}
+
+impl Traffic {
+    #[inline(always)]
+    pub(super) fn take(&self) -> Rc<Request> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| self.make())
+    }
+
+    #[cold]
+    fn make(&self) -> Rc<Request> {
+        let request = Request::new();
+        self.all.borrow_mut().push(request.clone());
+        request
+    }
+
+    /// Keeps `request` for the next I/O if only its caller, who lets go of it now, has it beside the list of all.
+    #[inline(always)]
+    pub(super) fn keep(&self, request: &Rc<Request>) {
+        if Rc::strong_count(request) == 2 {
+            self.spare.borrow_mut().push(request.clone());
+        } else {
+            self.abandon(request);
+        }
+    }
+
+    /// Lets go of a request that the module still has, or that somebody watches.
+    #[cold]
+    pub(super) fn abandon(&self, request: &Rc<Request>) {
+        self.all.borrow_mut().retain(|known| !Rc::ptr_eq(known, request));
+        let mut strays = self.strays.borrow_mut();
+        strays.retain(|stray| stray.strong_count() > 0);
+        if request.is_with_module() {
+            strays.push(Rc::downgrade(request));
+        }
+        drop(strays);
+        self.tell();
+    }
+
+    /// Takes note of an I/O from a module above, until [`passed`](Self::passed).
+    #[inline]
+    pub(super) fn pass(&self, request: &Rc<Request>, depth: usize, serial: u64) -> Place {
+        Place(self.passing.borrow_mut().insert(Passing { request: request.clone(), depth, serial }))
+    }
+
+    /// An I/O from above is through, or was given up.
+    #[inline]
+    pub(super) fn passed(&self, place: &Place) {
+        let passing = self.passing.borrow_mut().remove(place.0);
+        if passing.request.is_with_module() {
+            self.strays.borrow_mut().push(Rc::downgrade(&passing.request));
+        }
+        drop(passing);
+        self.tell();
+    }
+
+    /// Takes note of an I/O in pieces, until [`joined`](Self::joined).
+    pub(super) fn split(&self, serial: u64, op: Op, blocks: Range<u64>) -> Place {
+        Place(self.splits.borrow_mut().insert(Large { serial, op, blocks }))
+    }
+
+    pub(super) fn joined(&self, place: &Place) {
+        self.splits.borrow_mut().remove(place.0);
+        self.tell();
+    }
+
+    /// Who awaits it is woken when an I/O ends that somebody waits for.
+    pub(super) fn watch(&self) -> Rc<Notify> {
+        self.watch.get_or_init(Rc::default).clone()
+    }
+
+    #[inline]
+    fn tell(&self) {
+        if let Some(watch) = self.watch.get().filter(|watch| Rc::strong_count(watch) > 1) {
+            watch.notify_waiters();
+        }
+    }
+
+    /// The I/Os whose callers wait, each once, oldest first.
+    pub(super) fn list(&self) -> Vec<Listed> {
+        let mut list: Vec<_> = {
+            let splits = self.splits.borrow();
+            let whole = |(_, large): (_, &Large)| Listed {
+                serial: large.serial,
+                op: large.op,
+                blocks: large.blocks.clone(),
+            };
+            splits.iter().map(whole).collect()
+        };
+        for Passing { request, serial, .. } in self.passing.borrow().iter().map(|(_, passing)| passing) {
+            list.push(Listed { serial: *serial, op: request.op(), blocks: request.blocks_range() });
+        }
+        for request in self.all.borrow().iter().filter(|request| request.is_awaited()) {
+            let serial = request.serial();
+            // A piece is listed with the whole.
+            if !list.iter().any(|known| known.serial == serial) {
+                list.push(Listed { serial, op: request.op(), blocks: request.blocks_range() });
+            }
+        }
+        list.sort_by_key(|listed| listed.serial);
+        list
+    }
+
+    /// What is on its way over `blocks`, or anywhere: how many I/Os, and shares of their requests, by which their end is told.
+    /// With `strays` also what modules still have although the callers have gone.
+    pub(super) fn on(&self, blocks: Option<&Range<u64>>, strays: bool) -> (usize, Vec<Rc<Request>>) {
+        let meets = |other: &Range<u64>| blocks.is_none_or(|blocks| overlap(blocks, other));
+        let is_on = |request: &Rc<Request>| meets(&request.blocks_range());
+        let listed = self.list().iter().filter(|listed| meets(&listed.blocks)).count();
+        let all = self.all.borrow();
+        let mut requests: Vec<_> =
+            all.iter().filter(|request| request.is_awaited() && is_on(request)).cloned().collect();
+        let strays = if strays { self.strays() } else { Vec::new() };
+        let count = listed + strays.iter().filter(|stray| is_on(stray)).count();
+        requests.extend(strays.into_iter().filter(is_on));
+        (count, requests)
+    }
+
+    fn strays(&self) -> Vec<Rc<Request>> {
+        let strays = self.strays.borrow();
+        strays.iter().filter_map(Weak::upgrade).filter(|stray| stray.is_with_module()).collect()
+    }
+
+    /// Ends the I/Os with one of these serials, or all: their callers get the error. Says how many requests that were.
+    pub(super) fn end(&self, serial: Option<u64>, error: fn() -> Error) -> usize {
+        let is_meant = |of: u64| serial.is_none_or(|serial| serial == of);
+        let mut ends: Vec<(Rc<Request>, usize)> = Vec::new();
+        for (_, passing) in self.passing.borrow().iter().filter(|(_, passing)| is_meant(passing.serial)) {
+            ends.push((passing.request.clone(), passing.depth));
+        }
+        let all = self.all.borrow();
+        ends.extend(
+            all.iter()
+                .filter(|request| request.is_awaited() && is_meant(request.serial()))
+                .map(|request| (request.clone(), 1)),
+        );
+        drop(all);
+        // With nothing borrowed: this wakes the callers.
+        ends.iter().for_each(|(request, depth)| request.end_at(*depth, error()));
+        ends.len()
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+/// Whether the ranges have a block in common. What is about no blocks meets nothing.
+pub(super) fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start.max(b.start) < a.end.min(b.end)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_meet_where_they_share_a_block() {
+        for (a, b, meets) in [
+            (0..8, 8..16, false),
+            (0..9, 8..16, true),
+            (3..4, 0..100, true),
+            (0..0, 0..8, false),
+            (u64::MAX - 1..u64::MAX, 0..u64::MAX, true),
+        ] {
+            assert_eq!((overlap(&a, &b), overlap(&b, &a)), (meets, meets), "{a:?} {b:?}");
+        }
+    }
+}
