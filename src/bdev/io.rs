@@ -146,6 +146,12 @@ impl Io {
         }
     }
 
+    /// Gives a write other data of the same length, for a module that changes them on their way.
+    #[inline]
+    pub fn put_data(&mut self, data: DmaBytes) {
+        self.put_buffer(Some(data.into()));
+    }
+
     #[cold]
     pub(super) fn carries_nothing(&self, what: &str) -> ! {
         panic!("a {:?} has no {what} here: match on Io::op first, and take a buffer once", self.request())
@@ -166,6 +172,7 @@ impl Io {
 
     #[inline(always)]
     pub(super) fn put_buffer(&mut self, buffer: Buffer) {
+        self.request().fits.set(0);
         self.request().buffer.set(buffer);
     }
 
@@ -207,6 +214,8 @@ impl DerefMut for ReadBuf<'_> {
 impl Drop for ReadBuf<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        // It may be another by now.
+        self.io.request().fits.set(0);
         self.io.request().buffer.set(self.buf.take().map(DmaAny::from));
     }
 }

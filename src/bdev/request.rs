@@ -33,6 +33,9 @@ pub(super) struct Request {
     error: Cell<Option<Box<Error>>>,
     /// Lent to the `Io`, which is the only one to use it while there is one.
     pub(super) buffer: Cell<Buffer>,
+    /// The block size and alignment that the buffer was last found to fit; zero since it was put there. A device below, of the same
+    /// shape, need not look at it again.
+    pub(super) fits: Cell<u64>,
     /// What only some operations have, and only they touch. Their submitter leaves all of it as it was.
     pub(super) extra: Extra,
     /// Whom to wake when the I/O is lost while nobody polls: by depth, the outermost submitter first. They differ where
@@ -104,6 +107,7 @@ impl Request {
             state: Cell::new(State::Lost),
             error: Cell::new(None),
             buffer: Cell::default(),
+            fits: Cell::new(0),
             extra: Extra::default(),
             wakers: RefCell::default(),
             depth: Cell::new(0),

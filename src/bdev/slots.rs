@@ -8,6 +8,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -86,7 +87,11 @@ impl Slots {
         // SAFETY: the future was written above and stays in the slot until `running` drops it, also if this panics.
         match unsafe { Typed::<F>::poll(slot, cx) } {
             Poll::Ready(done) => {
-                drop(running);
+                mem::forget(running);
+                // As the drop of `running`, with the type known. Should this panic, the slot is lost.
+                // SAFETY: the future is live, and not used again.
+                unsafe { slot.cast::<F>().drop_in_place() }
+                self.give_back(slot);
                 Ok(done)
             }
             Poll::Pending => Err(running),
@@ -96,6 +101,13 @@ impl Slots {
     /// How many futures are in slots, forgotten ones included.
     pub(super) fn live(&self) -> usize {
         self.live.get()
+    }
+
+    /// Frees `slot`, in which no future lives any more.
+    #[inline(always)]
+    fn give_back(&self, slot: NonNull<u8>) {
+        self.live.set(self.live.get() - 1);
+        self.free.borrow_mut().push(slot);
     }
 
     #[inline(always)]
@@ -141,8 +153,7 @@ impl Drop for Running<'_> {
         impl Drop for Free<'_> {
             #[inline]
             fn drop(&mut self) {
-                self.0.live.set(self.0.live.get() - 1);
-                self.0.free.borrow_mut().push(self.1);
+                self.0.give_back(self.1);
             }
         }
         let _free = Free(self.slots, self.future);

@@ -7,6 +7,7 @@
 //! generated futures cost more than the null device itself.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -28,6 +29,8 @@ pub(super) struct Submitting<'c> {
     request: Rc<Request>,
     /// 1 for the layer's own, one more per module in between.
     depth: usize,
+    /// Where the I/O is for the module above: one below may move it.
+    lba: u64,
     stage: Stage<'c>,
     kind: Kind,
 }
@@ -49,21 +52,46 @@ enum Stage<'c> {
 }
 
 impl<'c> Submitting<'c> {
-    /// Hands `io` on, counted by this channel.
+    /// Hands `io` on, counted by this channel, and polls once: the answer, or what is left to wait for.
+    ///
+    /// What is answered at once is never seen in flight: nobody looks meanwhile.
     #[inline(always)]
-    pub(super) fn new(inner: &'c Inner, io: Io) -> Self {
+    pub(super) fn begin(inner: &'c Inner, io: Io, cx: &mut Context<'_>) -> Result<Done, Self> {
         let request = io.request().clone();
-        let depth = request.enter();
-        let place = inner.traffic.pass(&request, depth, inner.counters.begin());
-        Self { inner, request, depth, stage: Stage::Start(Some(io)), kind: Kind::Passing(place) }
+        let (depth, lba) = (request.enter(), request.lba.get());
+        let entered = Entered { inner, request: &request, depth };
+        let started = inner.submitter.start(io, cx);
+        mem::forget(entered);
+        match started {
+            Ok(done) if done.is_for(&request) => {
+                request.leave(depth);
+                request.lba.set(lba);
+                let is_ok = answered(inner, &request);
+                inner.counters.complete_at_once(request.op(), inner.bytes(request.blocks()) as u64, is_ok);
+                Ok(done)
+            }
+            other => {
+                let (stage, answer) = match other {
+                    Ok(done) => (Stage::Over, Some(done)),
+                    Err(running) => (Stage::Running(running), None),
+                };
+                let place = inner.traffic.pass(&request, depth, inner.counters.begin());
+                let mut this = Self { inner, request, depth, lba, stage, kind: Kind::Passing(place) };
+                match this.wait_or_end(answer, cx) {
+                    Poll::Pending => Err(this),
+                    Poll::Ready(done) => Ok(this.found(done)),
+                }
+            }
+        }
     }
 
     #[inline(always)]
     fn own(inner: &'c Inner, io: Io, serial: u64, kind: Kind) -> Self {
         let request = io.request().clone();
         request.set_serial(serial);
-        let depth = request.enter();
-        Self { inner, request, depth, stage: Stage::Start(Some(io)), kind }
+        inner.note_checked(&request);
+        let (depth, lba) = (request.enter(), request.lba.get());
+        Self { inner, request, depth, lba, stage: Stage::Start(Some(io)), kind }
     }
 
     #[inline(always)]
@@ -92,6 +120,12 @@ impl<'c> Submitting<'c> {
             },
             Stage::Over => panic!("an i/o was polled after it completed"),
         };
+        self.wait_or_end(answer, cx)
+    }
+
+    /// What follows a poll that gave `answer`.
+    #[inline(always)]
+    fn wait_or_end(&mut self, answer: Option<Done>, cx: &mut Context<'_>) -> Poll<Option<Done>> {
         if let Some(done) = &answer {
             if !done.is_for(&self.request) {
                 self.adopt(done);
@@ -102,10 +136,7 @@ impl<'c> Submitting<'c> {
         }
         // Answered, or lost by a module that would wait for it for ever.
         self.stage = Stage::Over;
-        let is_ok = self.request.is_ok();
-        if !is_ok {
-            self.request.name_module(self.inner.module());
-        }
+        let is_ok = answered(self.inner, &self.request);
         if self.is_counted() {
             let bytes = self.inner.bytes(self.request.blocks()) as u64;
             self.inner.counters.complete(self.request.op(), bytes, is_ok);
@@ -153,11 +184,43 @@ impl<'c> Submitting<'c> {
 
     fn go_on_with(&mut self, request: Rc<Request>) {
         request.set_depth(self.depth);
-        let before = std::mem::replace(&mut self.request, request);
+        let before = mem::replace(&mut self.request, request);
         before.leave(self.depth);
         if !matches!(self.kind, Kind::Passing(_)) {
             self.inner.traffic.abandon(&before);
         }
+    }
+
+    /// The answer, which the module may have lost.
+    fn found(&self, done: Option<Done>) -> Done {
+        self.request.lba.set(self.lba);
+        done.unwrap_or_else(|| Done::found(self.request.clone()))
+    }
+}
+
+/// Whether `request`, which is over, succeeded; if not, its error learns by whom.
+#[inline(always)]
+fn answered(inner: &Inner, request: &Request) -> bool {
+    let is_ok = request.is_ok();
+    if !is_ok {
+        request.name_module(inner.module());
+    }
+    is_ok
+}
+
+/// Stands while a module is first asked, for the case that it panics.
+struct Entered<'e> {
+    inner: &'e Inner,
+    request: &'e Request,
+    depth: usize,
+}
+
+impl Drop for Entered<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.request.leave(self.depth);
+        self.inner.counters.begin();
+        self.inner.counters.give_up();
     }
 }
 
@@ -166,7 +229,7 @@ impl Future for Submitting<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
-        self.poll_answer(cx).map(|done| done.unwrap_or_else(|| Done::found(self.request.clone())))
+        self.poll_answer(cx).map(|done| self.found(done))
     }
 }
 

@@ -10,6 +10,8 @@ use crate::bdev::device::Device;
 use crate::bdev::error::LengthExpected;
 use crate::bdev::module::Submitter;
 use crate::bdev::op::OpSet;
+use crate::bdev::request::Request;
+use crate::bdev::slots::Slots;
 use crate::bdev::split::Spare;
 use crate::bdev::stats::Counters;
 use crate::bdev::traffic::Traffic;
@@ -24,6 +26,10 @@ pub(in crate::bdev) struct Inner {
     pub(in crate::bdev) geometry: Geometry,
     pub(in crate::bdev) spare_windows: Spare,
     pub(in crate::bdev) traffic: Traffic,
+    /// Where I/Os of a module above are that do not go on whole and at once.
+    pub(in crate::bdev) long_way: Slots,
+    /// What a buffer that was checked here fits: see `Request::fits`.
+    shape: u64,
     pub(in crate::bdev) counters: Counters,
     pub(in crate::bdev) pool: DmaPool,
     pub(in crate::bdev) device: Arc<Device>,
@@ -42,11 +48,14 @@ impl Inner {
         let device = descriptor.device().clone();
         // First: a module that makes a channel here is visited from then on.
         let present = Present::enter(&device)?;
+        let geometry = descriptor.geometry();
         Ok(Self {
             submitter: device.bdev.channel(descriptor.access())?,
-            geometry: descriptor.geometry(),
+            geometry,
             spare_windows: Spare::default(),
             traffic: Traffic::default(),
+            long_way: Slots::default(),
+            shape: u64::from(geometry.block_size) << 32 | u64::from(geometry.buffer_align),
             counters: Counters::default(),
             pool: DmaPool::local(),
             supported: OpSet::of(|op| device.bdev.supports(op)),
@@ -101,16 +110,31 @@ impl Inner {
     }
 
     /// What `check` and `check_buffer` say of an I/O from a module above.
+    #[inline(always)]
     pub(super) fn check_io(&self, io: &Io) -> Result<()> {
-        if !io.op().has_range() {
+        let request = io.request();
+        if !request.op().has_range() {
             return Ok(());
         }
-        let (start, blocks) = (io.lba(), io.blocks());
-        self.check(io.op(), &(start..start.saturating_add(blocks)))?;
-        match io.place() {
-            Some((address, len)) => self.check_buffer(blocks, address, len),
-            None => Ok(()),
+        let (start, blocks) = (request.lba.get(), request.blocks());
+        self.check(request.op(), &(start..start.saturating_add(blocks)))?;
+        if request.fits.get() == self.shape { Ok(()) } else { self.check_fit(io) }
+    }
+
+    /// The buffer came from above, where another shape was asked for, or a module has changed it.
+    #[inline(never)]
+    fn check_fit(&self, io: &Io) -> Result<()> {
+        if let Some((address, len)) = io.place() {
+            self.check_buffer(io.blocks(), address, len)?;
         }
+        io.request().fits.set(self.shape);
+        Ok(())
+    }
+
+    /// Notes that the buffer of `request`, if it has one, was checked here.
+    #[inline(always)]
+    pub(in crate::bdev) fn note_checked(&self, request: &Request) {
+        request.fits.set(self.shape);
     }
 
     /// Bytes in `blocks` of this device, which has them.

@@ -6,20 +6,23 @@
 
 mod blocks;
 mod data;
+mod handing_on;
 mod inner;
 mod run;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 pub(super) use inner::Inner;
+pub(super) use run::Entering;
 
-use super::admission::Admission;
+use handing_on::HandingOn;
+
 use super::descriptor::Descriptor;
 use super::device::Device;
-use super::submitting::Submitting;
 use super::{ChannelStats, Done, Error, Geometry, Io, Result};
 use crate::NotOnReactor;
 use crate::reactor::context;
@@ -48,23 +51,11 @@ pub struct Channel(Rc<Inner>);
 
 impl Channel {
     /// Hands on an I/O that a module above was given. What this device refuses is answered with the error.
-    pub async fn submit(&self, mut io: Io) -> Done {
-        let inner = &*self.0;
-        let (op, lba, blocks) = (io.op(), io.lba(), io.blocks());
-        if let Err(e) = inner.check_io(&io) {
-            return io.done(Err(e));
-        }
-        if inner.takes_whole(op, lba, blocks) {
-            if !inner.device.is_open() {
-                if let Err(e) = Admission::new(inner, op, lba, blocks).await {
-                    return io.done(Err(e));
-                }
-            }
-            return Submitting::new(inner, io).await;
-        }
-        let (error, buffer) = inner.run(op, lba, blocks, io.take_buffer()).await;
-        io.put_buffer(buffer);
-        io.done(error.map_or(Ok(()), |e| Err(*e)))
+    ///
+    /// What comes back stands for the blocks that went in, also if a module below has moved it to others.
+    #[inline]
+    pub fn submit(&self, io: Io) -> impl Future<Output = Done> + '_ {
+        HandingOn::new(&self.0, io)
     }
 
     /// The device's shape as it is now.

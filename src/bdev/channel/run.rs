@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::Inner;
+use super::{Channel, Inner};
 use crate::bdev::admission::{Admitted, Waiting};
 use crate::bdev::request::{Buffer, Outcome};
 use crate::bdev::split::Split;
 use crate::bdev::submitting::Own;
-use crate::bdev::{Op, Result};
+use crate::bdev::{Error, Op, Result};
+use crate::sys::dma::DmaAny;
 
 impl Inner {
     /// Carries out an I/O that was checked, when the device lets it in. The operations that must be fast look for themselves whether
@@ -33,6 +34,40 @@ impl Inner {
     }
 }
 
+impl Channel {
+    /// Begins an I/O of a module's own, or says why not and gives the buffer back.
+    pub(in crate::bdev) fn begin(
+        &self,
+        op: Op,
+        lba: u64,
+        blocks: u64,
+        buffer: Buffer,
+    ) -> Result<Entering<'_>, (Error, Buffer)> {
+        match self.0.check_part(op, lba, blocks, &buffer) {
+            Ok(()) => Ok(self.0.run(op, lba, blocks, buffer)),
+            Err(e) => Err((e, buffer)),
+        }
+    }
+
+    /// Bytes in `blocks` of this device.
+    pub(in crate::bdev) fn bytes(&self, blocks: u64) -> usize {
+        self.0.bytes(blocks)
+    }
+}
+
+impl Inner {
+    fn check_part(&self, op: Op, lba: u64, blocks: u64, buffer: &Buffer) -> Result<()> {
+        if !op.has_range() {
+            return Ok(());
+        }
+        self.check(op, &(lba..lba.saturating_add(blocks)))?;
+        match buffer.as_ref().map(DmaAny::place) {
+            Some((address, len)) => self.check_buffer(blocks, address, len),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The outcome of an I/O whose buffer nobody wants back.
 #[inline(always)]
 pub(super) fn ended((error, _): Outcome) -> Result<()> {
@@ -42,7 +77,8 @@ pub(super) fn ended((error, _): Outcome) -> Result<()> {
     }
 }
 
-/// An I/O on its way.
+/// An I/O on its way, whole or in pieces.
+#[must_use]
 pub(in crate::bdev) enum Run<'c> {
     Whole(Own<'c>),
     Split(Split<'c>),
@@ -63,7 +99,8 @@ impl Future for Run<'_> {
 }
 
 /// An I/O at the door, and behind it.
-pub(super) enum Entering<'c> {
+#[must_use]
+pub(in crate::bdev) enum Entering<'c> {
     Waiting(&'c Inner, Waiting<'c>),
     In(Run<'c>),
 }
