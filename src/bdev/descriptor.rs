@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
 use super::overdue::Watches;
-use super::{Channel, Error, Events, Geometry, Result};
+use super::{Bdev, Channel, Error, Events, Geometry, Op, Result};
 
 /// What a descriptor is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,6 +83,36 @@ impl Descriptor {
     #[must_use]
     pub fn module(&self) -> &'static str {
         self.0.device.bdev.module()
+    }
+
+    /// The device as its module made it, if that is a `B`: the way to what a module can be told while it runs.
+    ///
+    /// ```
+    /// use reactor::bdev::{self, Access, modules::{Delay, Delays}};
+    ///
+    /// # reactor::LocalExecutor::new().unwrap().block_on(async {
+    /// let disk = bdev::open("delay:1ms(ram:1M)", Access::ReadWrite).await?;
+    /// disk.module_as::<Delay>().expect("it was opened as one").set(Delays::none());
+    /// # Ok::<(), bdev::Error>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn module_as<B: Bdev>(&self) -> Option<&B> {
+        self.0.device.bdev.as_any().downcast_ref()
+    }
+
+    /// Whether the module does `op` itself.
+    #[must_use]
+    pub fn supports(&self, op: Op) -> bool {
+        self.0.device.bdev.supports(op)
+    }
+
+    /// Whether what stands on this may be opened with `access`: no writer over what was opened to be read.
+    pub(super) fn allows(&self, access: Access) -> Result<()> {
+        if access == Access::ReadWrite && self.0.access == Access::ReadOnly {
+            return Err(Error::ReadOnly { name: self.name().to_owned() });
+        }
+        Ok(())
     }
 
     /// What it was opened for.

@@ -1,6 +1,7 @@
 //! What can go wrong with a block device, named for what the caller can do about it.
 
 use std::io;
+use std::ops::Range;
 
 use super::Op;
 use crate::NotOnReactor;
@@ -15,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Nobody registered the name, and it is no spec.
     #[error(
-        "no block device is named {name:?}: register it first, or write null, null:SIZE, ram:SIZE or file:PATH"
+        "no block device is named {name:?}: register it first, or write what is to be made, such as ram:64M or file:PATH"
     )]
     NotFound {
         /// The name asked for.
@@ -30,10 +31,12 @@ pub enum Error {
         reason: &'static str,
     },
     /// A string that begins like a spec and is none.
-    #[error("bad block device {spec:?}: {reason}")]
+    #[error("bad block device {spec:?}, at {}: {reason}", Place(.spec, .at))]
     BadSpec {
         /// The string as given.
         spec: String,
+        /// Which bytes of it are wrong; none at its end where something is missing.
+        at: Range<usize>,
         /// What to write instead.
         reason: String,
     },
@@ -161,6 +164,19 @@ impl std::fmt::Display for LengthExpected {
         match self {
             Self::Exactly(bytes) => write!(f, "the range takes {bytes} bytes"),
             Self::Blocks(size) => write!(f, "it must be whole blocks of {size} bytes, at least one"),
+        }
+    }
+}
+
+/// Where in a spec something is wrong, in [`Error::BadSpec`].
+struct Place<'e>(&'e str, &'e Range<usize>);
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // From there on to the end: a single word may stand there more than once.
+        match self.0.get(self.1.start..) {
+            Some(rest) if !rest.is_empty() => write!(f, "{rest:?}"),
+            _ => write!(f, "its end"),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Users write [`Submit::submit`] as an `async fn`. The layer calls it through the private twins below, which forget
 //! the module's types: [`AnyBdev`] and [`AnySubmit`]. The futures live in `slots`.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -67,11 +68,12 @@ pub trait Bdev: Send + Sync + 'static {
 
     /// A descriptor is about to be opened; the place to say early that `access` is impossible.
     ///
+    /// Unless implemented, a device is written to only if all of its [`bases`](Self::bases) were opened for writing.
+    ///
     /// # Errors
     /// Whatever keeps it from being opened.
     fn opening(&self, access: Access) -> Result<()> {
-        let _ = access;
-        Ok(())
+        self.bases().iter().try_for_each(|base| base.allows(access))
     }
 
     /// Makes the calling core's channel for a descriptor opened with `access`, on the descriptor's first use there.
@@ -138,6 +140,7 @@ pub trait Submit: 'static {
 
 /// [`Bdev`] with its channel type forgotten.
 pub(super) trait AnyBdev: Send + Sync {
+    fn as_any(&self) -> &dyn Any;
     fn module(&self) -> &'static str;
     fn geometry(&self) -> Geometry;
     fn supports(&self, op: Op) -> bool;
@@ -150,6 +153,9 @@ pub(super) trait AnyBdev: Send + Sync {
 }
 
 impl<B: Bdev> AnyBdev for B {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
     fn module(&self) -> &'static str {
         Bdev::module(self)
     }

@@ -117,8 +117,12 @@ pub(super) fn open_transient(name: String, bdev: Box<dyn AnyBdev>, access: Acces
 /// # Errors
 /// [`Error::BadGeometry`]; what the device says.
 pub fn open_private(name: impl Into<String>, bdev: impl Bdev, access: Access) -> Result<Descriptor> {
-    let bdev: Box<dyn AnyBdev> = Box::new(bdev);
-    Descriptor::open(Device::new(&name.into(), bdev)?, access)
+    open_unnamed(name.into(), Box::new(bdev), access)
+}
+
+/// As `open_private`, for a device whose type was forgotten.
+pub(super) fn open_unnamed(name: String, bdev: Box<dyn AnyBdev>, access: Access) -> Result<Descriptor> {
+    Descriptor::open(Device::new(&name, bdev)?, access)
 }
 
 /// The names of all devices, in order.

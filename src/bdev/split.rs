@@ -155,7 +155,7 @@ fn reuse<'b>(mut pieces: Vec<Piece<'_>>) -> Vec<Piece<'b>> {
 }
 
 /// Takes the first `bytes` of what an I/O carries.
-fn front(op: Op, rest: &mut Buffer, bytes: usize) -> Buffer {
+pub(super) fn front(op: Op, rest: &mut Buffer, bytes: usize) -> Buffer {
     let all = rest.take()?;
     if op == Op::Write {
         let data = all.into_bytes();
@@ -171,7 +171,7 @@ fn front(op: Op, rest: &mut Buffer, bytes: usize) -> Buffer {
 
 /// Puts `part` behind what was filled so far. Parts that do not join belong to a read whose buffer a device kept in
 /// part: they are dropped. The data of a write need not come back.
-fn join(filled: Buffer, part: Buffer) -> Buffer {
+pub(super) fn join(filled: Buffer, part: Buffer) -> Buffer {
     let part = part.and_then(DmaAny::into_buf);
     let joined = match (filled.and_then(DmaAny::into_buf), part) {
         (Some(filled), Some(part)) => DmaBuf::unsplit(filled, part).ok(),

@@ -1,9 +1,24 @@
 //! The null device: every I/O succeeds at once. What it costs is what the layer costs.
 
+use super::spec::{Bases, Kind, Plan};
 use super::whole_blocks;
 use crate::bdev::{Access, Bdev, Done, Geometry, Io, Op, Result, Submit};
 
 const BLOCK_SIZE: u32 = 512;
+
+/// How large it is when nobody says.
+const BYTES: u64 = 1 << 40;
+
+pub(super) const KIND: Kind = Kind::new(
+    "null",
+    "null:1G",
+    "answers at once and keeps nothing; 1 TiB unless told otherwise",
+    Bases::None,
+    |args| {
+        let bytes = args.bare().map_or(Ok(BYTES), |size| size.size())?;
+        Ok(Plan::leaf(format_args!("null:{bytes}"), move |_| Null::new(bytes)))
+    },
+);
 
 /// Answers every I/O at once and keeps nothing.
 ///

@@ -15,11 +15,19 @@
 
 use std::sync::Arc;
 
+use super::spec::{Bases, Kind, Plan};
 use super::whole_blocks;
 use crate::bdev::{Access, Bdev, Done, Error, Geometry, Io, Op, Result, Submit};
 use crate::sys::dma::Mapping;
 
 const BLOCK_SIZE: u32 = 512;
+
+pub(super) const KIND: Kind =
+    Kind::new("ram", "ram:64M", "memory, zeroed; gone with its last descriptor", Bases::None, |args| {
+        let size = args.bare().ok_or_else(|| args.missing("say how large, such as ram:64M"))?;
+        let bytes = size.size()?;
+        Ok(Plan::leaf(format_args!("ram:{bytes}"), move |_| Ram::new(bytes)))
+    });
 
 /// A disk in memory. Its content goes with it.
 ///

@@ -18,12 +18,53 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::spec::{Args, Bases, Fault, Kind, Plan};
 use crate::bdev::{Access, Bdev, Error, Geometry, Op, Result};
 use crate::uring::{Fd, Ring};
 
 /// What the kernel takes for O_DIRECT where it does not say: what every disk and file system in use takes.
 const BLOCK_SIZE_UNKNOWN: u32 = 4096;
 const BLOCK_SIZE_MIN: u32 = 512;
+
+pub(super) const FILE: Kind = Kind {
+    takes_path: true,
+    ..Kind::new("file", "file:PATH", "a file or a block device, through io_uring", Bases::None, |args| {
+        let path = path(args, "name the file, such as file:disk.img")?;
+        Ok(Plan::leaf(name(&path)?, move |access| Uring::open(path, access)).shared())
+    })
+};
+
+pub(super) const POLL: Kind = Kind {
+    takes_path: true,
+    ..Kind::new(
+        "poll",
+        "poll:PATH",
+        "the same, its completions polled for where it can; its name is that of `file:PATH`",
+        Bases::None,
+        |args| {
+            let path = path(args, "name the file, such as poll:disk.img")?;
+            Ok(Plan::leaf(name(&path)?, move |access| Ok(Uring::open(path, access)?.polled())).shared())
+        },
+    )
+};
+
+fn path(args: &mut Args<'_>, missing: &str) -> Result<PathBuf, Fault> {
+    let value = args.bare().ok_or_else(|| args.missing(missing))?;
+    if value.text().is_empty() { Err(value.fault(missing)) } else { Ok(value.text().into()) }
+}
+
+/// The name that the device at `path` goes by, however that is spelled.
+fn name(path: &Path) -> Result<String> {
+    let whole = path.canonicalize().map_err(|source| {
+        let path = path.display();
+        let context = match source.kind() {
+            io::ErrorKind::NotFound => format!("cannot find {path}; create it first, with its size"),
+            _ => format!("cannot reach {path}"),
+        };
+        Error::Os { context, source }
+    })?;
+    Ok(format!("file:{}", whole.display()))
+}
 
 /// An existing file or block device of fixed size.
 ///

@@ -1,0 +1,132 @@
+//! The table of what a spec can make: one [`Kind`] per module, each stated in the module's own file.
+
+use std::fmt::Display;
+
+use super::{Args, Fault};
+use crate::bdev::module::AnyBdev;
+use crate::bdev::modules::{concat, delay, faulty, null, part, passthru, ram, stripe, uring};
+use crate::bdev::{Access, Bdev, Descriptor, Result};
+
+/// Every kind, in the order of the table of [`open`](super::open).
+pub(super) static KINDS: &[&Kind] = &[
+    &null::KIND,
+    &ram::KIND,
+    &uring::FILE,
+    &uring::POLL,
+    &passthru::KIND,
+    &delay::KIND,
+    &faulty::KIND,
+    &part::KIND,
+    &concat::KIND,
+    &stripe::KIND,
+];
+
+/// A kind of block device that [`open`](crate::bdev::open) makes from a spec. [`kinds`](crate::bdev::kinds) lists them.
+#[derive(Debug)]
+pub struct Kind {
+    pub(in crate::bdev::modules) name: &'static str,
+    pub(in crate::bdev::modules) form: &'static str,
+    pub(in crate::bdev::modules) about: &'static str,
+    pub(in crate::bdev::modules) bases: Bases,
+    /// What follows the colon is a path.
+    pub(in crate::bdev::modules) takes_path: bool,
+    /// Reads the arguments.
+    pub(in crate::bdev::modules) plan: fn(&mut Args<'_>) -> Result<Plan, Fault>,
+}
+
+/// What a kind stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::bdev::modules) enum Bases {
+    None,
+    One,
+    /// One or more.
+    Many,
+}
+
+impl Kind {
+    /// A kind for devices of its own. Change what is different.
+    pub(in crate::bdev::modules) const fn new(
+        name: &'static str,
+        form: &'static str,
+        about: &'static str,
+        bases: Bases,
+        plan: fn(&mut Args<'_>) -> Result<Plan, Fault>,
+    ) -> Self {
+        Self { name, form, about, bases, takes_path: false, plan }
+    }
+
+    /// The word that a spec of this kind begins with.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How it is written. SPEC stands for any other spec.
+    #[must_use]
+    pub fn form(&self) -> &'static str {
+        self.form
+    }
+
+    /// What it is, in a line.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        KINDS.iter().copied().find(|kind| kind.name == name)
+    }
+}
+
+/// A device whose arguments were read: how it is called, and how it is made.
+pub(in crate::bdev::modules) struct Plan {
+    /// The name that the device goes by, whatever its spelling. None: as written.
+    pub(super) name: Option<String>,
+    /// True if the name stands for something outside of this process, which must be one device also below others.
+    pub(super) is_shared: bool,
+    pub(super) make: Make,
+}
+
+pub(super) type Make = Box<dyn FnOnce(Vec<Descriptor>, Access) -> Result<Box<dyn AnyBdev>>>;
+
+impl Plan {
+    /// A device that stands on nothing, called `name`.
+    pub(in crate::bdev::modules) fn leaf<B: Bdev>(
+        name: impl Display,
+        make: impl FnOnce(Access) -> Result<B> + 'static,
+    ) -> Self {
+        Self {
+            name: Some(name.to_string()),
+            is_shared: false,
+            make: Box::new(|_, access| boxed(make(access))),
+        }
+    }
+
+    /// The same, with a name that stands for something outside of this process.
+    pub(in crate::bdev::modules) fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    /// A device over others.
+    pub(in crate::bdev::modules) fn over<B: Bdev>(
+        make: impl FnOnce(Vec<Descriptor>) -> Result<B> + 'static,
+    ) -> Self {
+        Self { name: None, is_shared: false, make: Box::new(|bases, _| boxed(make(bases))) }
+    }
+
+    /// A device over one other: its kind is of [`Bases::One`].
+    pub(in crate::bdev::modules) fn over_one<B: Bdev>(
+        make: impl FnOnce(Descriptor) -> Result<B> + 'static,
+    ) -> Self {
+        Self::over(|bases| {
+            let Ok([base]) = <[Descriptor; 1]>::try_from(bases) else {
+                unreachable!("the parser counts them")
+            };
+            make(base)
+        })
+    }
+}
+
+fn boxed<B: Bdev>(made: Result<B>) -> Result<Box<dyn AnyBdev>> {
+    Ok(Box::new(made?))
+}
