@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::task::Poll;
 
-use super::{Access, Channel, Descriptor, Error, open};
+use super::{Access, Bdev, Channel, Descriptor, Error, open, open_private};
 use crate::LocalExecutor;
 use crate::sys::dma::DmaBuf;
 
@@ -56,6 +56,26 @@ pub fn check_spec(spec: &str) {
         check(&reader).await;
         drop(disk);
         drop(open(spec, Access::ReadWrite).await.expect("a writer after the one before has gone"));
+    });
+}
+
+/// Checks the device that `make` makes, on a reactor of its own: the one line that a module of your own needs.
+///
+/// ```
+/// use reactor::bdev::{Access, conformance, modules::Passthru, open};
+///
+/// conformance::check_bdev(async || Passthru::new(open("ram:16M", Access::ReadWrite).await.unwrap()));
+/// ```
+///
+/// # Panics
+/// As [`check`], and if it cannot be opened.
+pub fn check_bdev<B: Bdev>(make: impl AsyncFnOnce() -> B) {
+    let executor = LocalExecutor::new().expect("a reactor");
+    executor.block_on(async {
+        let bdev = make().await;
+        let name = bdev.module();
+        let disk = open_private(name, bdev, Access::ReadWrite).unwrap_or_else(|e| panic!("{name}: {e}"));
+        check(&disk).await;
     });
 }
 

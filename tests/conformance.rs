@@ -1,0 +1,44 @@
+//! What every kind of block device promises, checked as an author outside of the crate would: `cargo test --features testing conformance`.
+//!
+//! The module of `examples/my_module.rs` is checked as well.
+
+#[path = "../examples/my_module.rs"]
+#[allow(dead_code, reason = "its main is for the example")]
+mod my_module;
+
+use my_module::Inverted;
+use reactor::bdev::{self, Access, conformance};
+
+/// One spec of each kind, and stacks that are higher. A kind without a line here fails the test below.
+const SPECS: &[&str] = &[
+    "null:16M",
+    "ram:16M",
+    "passthru(ram:16M)",
+    "delay:avg=1us,p99=10us(ram:16M)",
+    "error:read=media,skip=1000000(ram:16M)",
+    "part:blocks=7..20000(ram:16M)",
+    "concat(ram:5M,ram:512,ram:5M)",
+    "stripe:chunk=4K(ram:8M,ram:8M)",
+    "passthru(stripe:4K(concat(ram:3M,null:1M,ram:4M),part:0..9000(delay:0(ram:8M))))",
+];
+
+#[test]
+fn conformance_of_every_kind_by_its_spec() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(16 << 20).expect("room for 16 MiB");
+    let on_a_file = ["file:", "poll:"].map(|kind| format!("{kind}{}", file.path().display()));
+    let specs: Vec<_> = SPECS.iter().copied().chain(on_a_file.iter().map(String::as_str)).collect();
+    for kind in bdev::kinds() {
+        let is_of_it = |spec: &&&str| spec.split([':', '(']).next() == Some(kind.name());
+        assert!(specs.iter().any(|spec| is_of_it(&spec)), "no spec of the kind {}", kind.name());
+    }
+    // A stack that keeps part of what is written keeps nothing.
+    specs.into_iter().for_each(conformance::check_spec);
+}
+
+#[test]
+fn conformance_of_a_module_of_ones_own() {
+    conformance::check_bdev(async || Inverted {
+        base: bdev::open("ram:8M", Access::ReadWrite).await.expect("a RAM disk"),
+    });
+}
