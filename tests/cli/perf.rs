@@ -208,3 +208,34 @@ fn help_teaches() {
     }
     reactor("").refuses(2, &["Usage:"]);
 }
+
+#[test]
+fn a_stack_is_measured_like_any_device() {
+    let report =
+        reactor("perf delay:avg=100us(stripe:4K(ram:1M,ram:1M)) --qd 1 --bs 8k --time 0.2 --json").json();
+    assert!(number(&report, "/total/iops") > 0.0, "{report}");
+    assert!(number(&report["jobs"][0], "/lat_us/avg") >= 100.0, "{report}");
+    assert_eq!(number(&report, "/total/errors"), 0.0);
+}
+
+#[test]
+fn a_stack_that_goes_wrong_is_counted() {
+    let run = reactor("perf error:read=media,count=7(ram:1M) --time 0.1 --json").exits(1);
+    let report = serde_json::from_str(&run.stdout()).expect("a report all the same");
+    assert!(number(&report, "/total/errors") > 0.0, "{report}");
+}
+
+#[test]
+fn a_bad_stack_is_pointed_at() {
+    let words = ["at \"100parsecs(ram:1M)\"", "such as 100us"];
+    reactor("perf delay:avg=100parsecs(ram:1M)").refuses(2, &words);
+    reactor("perf dellay(ram:1M)").refuses(2, &["no kind of block device", "delay"]);
+}
+
+#[test]
+fn help_names_every_kind_of_device() {
+    let help = reactor("help perf").exits(0).stdout();
+    for kind in reactor::bdev::kinds() {
+        assert!(help.contains(kind.form()), "{}", kind.form());
+    }
+}

@@ -4,6 +4,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
+use reactor::bdev;
 use reactor::sys::cpu::{self, CpuSet};
 use std::time::Duration;
 
@@ -77,9 +78,10 @@ JSON, the total first:
 ///
 /// WRITING OVERWRITES: write, randwrite, randrw and verify destroy what the devices hold, files included.
 #[derive(Debug, Args)]
-#[command(after_help = PERF_HELP)]
+#[command(after_help = perf_help())]
 pub(crate) struct Perf {
-    /// Devices: null, null:SIZE, ram:SIZE, file:PATH or poll:PATH [default: a RAM disk and a temporary file, 64 MiB each]
+    /// Devices, such as ram:1G, file:PATH or a stack like 'delay:100us(ram:64M)': see below [default: a RAM disk and a
+    /// temporary file, 64 MiB each]
     #[arg(value_name = "BDEV")]
     pub(crate) bdevs: Vec<String>,
 
@@ -112,14 +114,37 @@ pub(crate) struct Perf {
     pub(crate) common: Common,
 }
 
+/// What devices there are is for the library to say.
+fn perf_help() -> String {
+    let mut text =
+        "Devices (SPEC stands for any of them, or for a registered name; quote them for the shell):\n"
+            .to_owned();
+    for kind in bdev::kinds() {
+        let about = kind.about().replace('`', "");
+        text += &format!("  {}\n{}", kind.form(), wrapped(&about));
+    }
+    text + PERF_HELP
+}
+
+/// `text` in lines of at most 100 columns, indented.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let mut line = lines.pop().unwrap_or_default();
+        if line.len() + word.len() >= 92 {
+            lines.push(std::mem::take(&mut line));
+        }
+        line += if line.is_empty() { "" } else { " " };
+        line += word;
+        lines.push(line);
+    }
+    lines.into_iter().map(|line| format!("        {line}\n")).collect()
+}
+
 const PERF_HELP: &str = "\
-Devices:
-  null, null:1G   answers at once and keeps nothing (1 TiB unless told otherwise)
-  ram:64M         memory; filled before reads are measured
-  file:PATH       a file or a block device, through io_uring and O_DIRECT where the file system has it.
-                  It must exist, with its size: truncate -s 1G PATH. Write all of it before reads are
-                  measured: parts that were never written are read without the disk
-  poll:PATH       the same, its completions polled for where the disk has queues for that
+  A RAM disk that is measured by itself is filled before it is read. A file is opened with O_DIRECT where the
+  file system has it. It must exist, with its size: truncate -s 1G PATH. Write all of it before reads are
+  measured: parts that were never written are read without the disk.
 
 What --rw does:
   read, write     in order; with several cores each has its part of the device
@@ -148,6 +173,7 @@ Examples:
   reactor perf                                            the default devices, 4 KiB random reads
   reactor perf ram:1G --rw randrw --rwmixread 70 --qd 1   one I/O at a time, 70 % reads
   reactor perf null --cores 0-1 --qd 32 --json            two cores, machine-readable
+  reactor perf 'delay:avg=100us(ram:64M)'                 what a disk of 100 µs would give
   truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
 
 #[derive(Debug, Args)]
@@ -220,7 +246,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn io_size(text: &str) -> Result<usize, String> {
     const MAX: u64 = 64 << 20;
-    match reactor::bdev::parse_size(text)? {
+    match bdev::parse_size(text)? {
         0 => Err("an I/O has at least one block: write 4k, for example".into()),
         bytes if bytes > MAX => Err("I/Os of more than 64M are not supported: write at most 64M".into()),
         bytes => usize::try_from(bytes).map_err(|e| e.to_string()),
