@@ -41,6 +41,34 @@ fn main() {
     }
     bench.row("null_allocations", "allocations per I/O", "", AtMost(0.0), |m| allocations(m, "null:1G"));
 
+    bench.group("Stacks on null devices, depth 32");
+    // SPDK's bdevperf with as many passthru modules.
+    for (id, title, layers, target) in [
+        ("passthru_1", "one layer that hands on", 1, 13.4),
+        ("passthru_2", "two layers", 2, 8.9),
+        ("passthru_4", "four layers", 4, 5.0),
+    ] {
+        bench.row(id, title, "M/s", AtLeast(target), |m| reads(m, &layered(layers), 32));
+    }
+    bench.row("layer", "each of four layers", "ns", AtMost(35.0), |m| {
+        (1e3 / reads(m, &layered(4), 32) - 1e3 / reads(m, "null:1G", 32)) / 4.0
+    });
+    for (id, title, members) in [("stripe_2", "stripe of two", 2), ("stripe_4", "stripe of four", 4)] {
+        bench.row(id, title, "M/s", None, |m| reads(m, &striped("64K", members), 32));
+    }
+    bench.row("stripe_pieces", "stripe of two, each I/O in two pieces", "M/s", None, |m| {
+        reads(m, &striped("2K", 2), 32)
+    });
+    for (id, title, device) in [
+        ("passthru_allocations", "allocations per I/O, four layers", layered(4)),
+        ("stripe_allocations", "stripe", striped("64K", 4)),
+        ("pieces_allocations", "stripe, each I/O in two pieces", striped("2K", 2)),
+        ("concat_allocations", "concat, every second I/O across its middle", CONCAT.to_owned()),
+        ("delay_allocations", "delay, error and part without effect", MIXED.to_owned()),
+    ] {
+        bench.row(id, title, "", AtMost(0.0), |m| allocations(m, &device));
+    }
+
     bench.group("RAM device");
     bench.row("ram_1", "4 KiB random reads, depth 1", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 1));
     bench.row("ram_32", "4 KiB random reads, depth 32", "M/s", AtLeast(2.82), |m| reads(m, "ram:64M", 32));
@@ -74,6 +102,20 @@ fn on_core<T: 'static>(work: impl Future<Output = T> + 'static) -> T {
     executor.set_mode(Mode::Interrupt);
     executor.block_on(async { spawn_local(work).await.expect("the work ends") })
 }
+
+/// The null device under so many layers.
+fn layered(layers: usize) -> String {
+    format!("{}null:1G{}", "passthru(".repeat(layers), ")".repeat(layers))
+}
+
+/// A stripe of null devices.
+fn striped(chunk: &str, members: usize) -> String {
+    format!("stripe:chunk={chunk}({})", vec!["null:1G"; members].join(","))
+}
+
+/// Two I/Os long, the border in the middle of the second.
+const CONCAT: &str = "concat(null:6K,null:2K)";
+const MIXED: &str = "delay:0(error(part:blocks=7..100000(null:1G)))";
 
 async fn open(device: &str) -> bdev::Descriptor {
     bdev::open(device, Access::ReadWrite).await.expect("the device opens")
