@@ -10,7 +10,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::channel::Run;
+use super::channel::Entering;
 use super::request::Outcome;
 use super::split::{front, join};
 use super::{Channel, Done, Error, Io};
@@ -31,7 +31,7 @@ pub(super) struct Fan<'c> {
 }
 
 enum Part<'c> {
-    Running(Run<'c>),
+    Running(Entering<'c>),
     Over(Outcome),
 }
 

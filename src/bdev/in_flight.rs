@@ -62,11 +62,11 @@ impl Channel {
         list.into_iter().map(listed).collect()
     }
 
-    /// Whether the device still works on I/O of this channel whose future was dropped, as far as its module
-    /// [says](super::Submit::is_lingering).
+    /// Whether the device, or one that it stands on, still works on I/O of this channel whose future was dropped, as far as its
+    /// module [says](super::Submit::is_lingering).
     #[must_use]
     pub fn is_lingering(&self) -> bool {
-        self.inner().submitter.is_lingering()
+        self.inner().is_lingering()
     }
 
     /// Gives an I/O up: its caller gets [`Error::Aborted`], with what there is of its buffer, unless it completes first. What the

@@ -132,7 +132,7 @@ pub trait Submit: 'static {
     /// Whether a device still works on what was given up: on I/O whose future was dropped. Who
     /// [quiesces](Descriptor::quiesce) the device asks in every turn until this says no.
     ///
-    /// Never, unless implemented. A module on top of others asks their [channels](super::Channel::is_lingering).
+    /// Never, unless implemented. A module on top of others speaks for itself: its [`bases`](Bdev::bases) are asked too.
     fn is_lingering(&self) -> bool {
         false
     }

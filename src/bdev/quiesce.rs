@@ -135,8 +135,7 @@ impl Quiesce {
                 }
                 let strays = work == Work::Finishes;
                 let is_busy = |inner: &Rc<Inner>| {
-                    inner.traffic.on(blocks.as_ref(), strays).0 > 0
-                        || strays && inner.submitter.is_lingering()
+                    inner.traffic.on(blocks.as_ref(), strays).0 > 0 || strays && inner.is_lingering()
                 };
                 let busy: Vec<_> =
                     channels.iter().filter(|inner| is_busy(inner)).map(Rc::downgrade).collect();
@@ -191,7 +190,7 @@ async fn drained(inner: RcWeak<Inner>, blocks: Option<&Range<u64>>, strays: bool
         // The channel is not kept open while this waits.
         let Some(channel) = inner.upgrade() else { return };
         let (watch, (count, requests)) = (channel.traffic.watch(), channel.traffic.on(blocks, strays));
-        let lingers = strays && channel.submitter.is_lingering();
+        let lingers = strays && channel.is_lingering();
         drop(channel);
         if count == 0 && !lingers {
             return;

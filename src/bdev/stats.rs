@@ -63,13 +63,6 @@ impl Counters {
     /// An accepted I/O over `bytes` has completed.
     #[inline(always)]
     pub(super) fn complete(&self, op: Op, bytes: u64, is_ok: bool) {
-        self.complete_at_once(op, bytes, is_ok);
-        self.update(|s| s.in_flight -= 1);
-    }
-
-    /// The same for one that was never counted as begun.
-    #[inline(always)]
-    pub(super) fn complete_at_once(&self, op: Op, bytes: u64, is_ok: bool) {
         let good = if is_ok { bytes } else { 0 };
         self.update(|s| {
             match op {

@@ -67,7 +67,8 @@ impl<'c> Submitting<'c> {
                 request.leave(depth);
                 request.lba.set(lba);
                 let is_ok = answered(inner, &request);
-                inner.counters.complete_at_once(request.op(), inner.bytes(request.blocks()) as u64, is_ok);
+                inner.counters.begin();
+                inner.counters.complete(request.op(), inner.bytes(request.blocks()) as u64, is_ok);
                 Ok(done)
             }
             other => {

@@ -2,6 +2,7 @@
 
 use super::modules::{How, Made, Pass, SHAPE, SHELF, stretch, unshelve};
 use super::{block_on, in_use, poll, wait_turns};
+use reactor::bdev::modules::Passthru;
 use reactor::bdev::{
     Access, Bdev, Done, Error, Geometry, Io, Result, Submit, WaitsFor, modules::Ram, open_private,
 };
@@ -236,17 +237,21 @@ fn a_hold_waits_for_what_lingers_in_the_device() {
         }
     }
     block_on(async {
-        let lingers = Arc::new(AtomicBool::new(true));
-        let disk = open_private("lingers", Lingers(lingers.clone()), Access::ReadWrite).unwrap();
-        let channel = disk.channel().unwrap();
-        let mut hold = disk.quiesce();
-        for _ in 0..10 {
-            assert!(poll(&mut hold).is_pending());
-            wait_turns(1).await;
+        for layers in 0..3 {
+            let lingers = Arc::new(AtomicBool::new(true));
+            let disk = open_private("lingers", Lingers(lingers.clone()), Access::ReadWrite).unwrap();
+            let above = |base, _| open_private("above", Passthru::new(base), Access::ReadWrite).unwrap();
+            let disk = (0..layers).fold(disk, above);
+            let channel = disk.channel().unwrap();
+            let mut hold = disk.quiesce();
+            for _ in 0..10 {
+                assert!(poll(&mut hold).is_pending(), "{layers} layers");
+                wait_turns(1).await;
+            }
+            assert!(matches!(hold.waits_for()[..], [WaitsFor::Io(_, 0)]));
+            lingers.store(false, SeqCst);
+            drop(hold.await.unwrap());
+            drop(channel);
         }
-        assert!(matches!(hold.waits_for()[..], [WaitsFor::Io(_, 0)]));
-        lingers.store(false, SeqCst);
-        drop(hold.await.unwrap());
-        drop(channel);
     });
 }

@@ -137,6 +137,15 @@ impl Inner {
         request.fits.set(self.shape);
     }
 
+    /// Whether the module, or one that it stands on, still works on what was given up here.
+    pub(in crate::bdev) fn is_lingering(&self) -> bool {
+        let lingers_below = || {
+            let below = self.device.bdev.bases();
+            below.iter().any(|base| super::known(base.id()).is_some_and(|channel| channel.is_lingering()))
+        };
+        self.submitter.is_lingering() || lingers_below()
+    }
+
     /// Bytes in `blocks` of this device, which has them.
     #[inline(always)]
     pub(in crate::bdev) fn bytes(&self, blocks: u64) -> usize {
