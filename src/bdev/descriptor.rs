@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
 use super::overdue::Watches;
-use super::{Bdev, Channel, Error, Events, Geometry, Op, Result};
+use super::{Bdev, Channel, Error, Events, Geometry, Op, Result, emulate};
 
 /// What a descriptor is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,18 +101,20 @@ impl Descriptor {
         self.0.device.bdev.as_any().downcast_ref()
     }
 
-    /// Whether the module does `op` itself.
-    #[must_use]
-    pub fn supports(&self, op: Op) -> bool {
-        self.0.device.bdev.supports(op)
-    }
-
     /// Whether what stands on this may be opened with `access`: no writer over what was opened to be read.
     pub(super) fn allows(&self, access: Access) -> Result<()> {
         if access == Access::ReadWrite && self.0.access == Access::ReadOnly {
             return Err(Error::ReadOnly { name: self.name().to_owned() });
         }
         Ok(())
+    }
+
+    /// True if `op` can be asked of the device: the module does it, or the layer by other operations. What a file system or a disk
+    /// turns out not to have answers [`Error::Unsupported`] all the same.
+    #[must_use]
+    pub fn supports(&self, op: Op) -> bool {
+        let does = |op| self.0.device.bdev.supports(op);
+        does(op) || emulate::needs(op).is_some_and(|needs| needs.iter().all(|op| does(*op)))
     }
 
     /// What it was opened for.

@@ -12,6 +12,7 @@ use super::device_ref::DeviceRef;
 use super::events::Queue;
 use super::holds::Holds;
 use super::module::AnyBdev;
+use super::range_locks::RangeLocks;
 use super::removal::{self, Here, Removal};
 use super::visit::Site;
 use super::{Access, Error, Event, Geometry, Result};
@@ -25,6 +26,8 @@ pub(super) struct Device {
     block_count: AtomicU64,
     /// The bits below; zero means that I/O may go. Read for every I/O.
     state: AtomicU32,
+    /// Blocks that a compare-and-write of the layer has to itself.
+    pub(super) locks: RangeLocks,
     life: Mutex<Life>,
     // Dropped last: who waits for the end finds everything above gone.
     here: Here,
@@ -68,6 +71,7 @@ impl Device {
             geometry,
             block_count: AtomicU64::new(geometry.block_count),
             state: AtomicU32::new(0),
+            locks: RangeLocks::default(),
             life: Mutex::default(),
             here: Here::default(),
         });

@@ -86,16 +86,23 @@ pub enum Error {
         /// What would fit.
         expected: LengthExpected,
     },
-    /// A buffer that starts where the device cannot reach it.
-    #[error(
-        "the buffer starts {offset} bytes past a boundary of {align}: give whole buffers, or slices at multiples of it"
-    )]
-    Misaligned {
-        /// What its address must be a multiple of.
-        align: u32,
-        /// How far it is from that.
-        offset: u32,
+    /// The blocks do not hold what they were compared with.
+    #[error("block {lba} does not hold what it was compared with")]
+    Miscompare {
+        /// The first block that differs, or the first of the I/O where the device does not say.
+        lba: u64,
     },
+    /// A block that begins no zone, where one must.
+    #[error("block {lba} begins no zone: {}", zones_of(*zone_blocks))]
+    NoZone {
+        /// The block.
+        lba: u64,
+        /// Blocks from one zone to the next; zero if the device has none.
+        zone_blocks: u64,
+    },
+    /// The device keeps no metadata beside its blocks, or keeps it within them.
+    #[error("the block device has no metadata beside its blocks: read and write the blocks alone")]
+    NoMetadata,
     /// The device is gone.
     #[error("the block device was removed")]
     Removed,
@@ -145,6 +152,13 @@ impl Error {
     }
 }
 
+fn zones_of(blocks: u64) -> String {
+    match blocks {
+        0 => "the device has none".to_owned(),
+        _ => format!("they begin at multiples of {blocks}"),
+    }
+}
+
 fn named(module: &str) -> String {
     if module.is_empty() { "this block device".to_owned() } else { format!("this block device ({module})") }
 }
@@ -157,12 +171,15 @@ pub enum LengthExpected {
     Exactly(u64),
     /// Whole blocks of so many bytes, at least one.
     Blocks(u32),
+    /// So many bytes at most, for what the device does as one step.
+    AtMost(u64),
 }
 
 impl std::fmt::Display for LengthExpected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exactly(bytes) => write!(f, "the range takes {bytes} bytes"),
+            Self::AtMost(bytes) => write!(f, "the device does at most {bytes} bytes of this in one step"),
             Self::Blocks(size) => write!(f, "it must be whole blocks of {size} bytes, at least one"),
         }
     }
@@ -196,6 +213,25 @@ pub struct ReadIntoError {
 
 impl From<ReadIntoError> for Error {
     fn from(e: ReadIntoError) -> Self {
+        e.error
+    }
+}
+
+/// A failed read into the caller's buffers, which come back with it.
+///
+/// `?` turns it into its [`Error`] where the buffers are not wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReadVectoredError {
+    /// Why it failed.
+    #[source]
+    pub error: Error,
+    /// The buffers, with undefined content and in their order, but those that are still with the device.
+    pub bufs: Vec<DmaBuf>,
+}
+
+impl From<ReadVectoredError> for Error {
+    fn from(e: ReadVectoredError) -> Self {
         e.error
     }
 }

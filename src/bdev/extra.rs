@@ -1,17 +1,4 @@
-//! What only some I/Os carry, as a module sees it: further accessors of [`Io`].
-//!
-//! | operation | brings | takes home |
-//! |---|---|---|
-//! | [`Read`](Op::Read) | [`take_metadata_buf`](Io::take_metadata_buf), [`take_read_bufs`](Io::take_read_bufs) | the same, put back |
-//! | [`Write`](Op::Write) | [`take_metadata`](Io::take_metadata), [`take_data_list`](Io::take_data_list) | |
-//! | [`Compare`](Op::Compare) | [`data`](Io::data): what the blocks should hold | |
-//! | [`CompareAndWrite`](Op::CompareAndWrite) | [`data`](Io::data) to write, [`expected`](Io::expected) | |
-//! | [`Copy`](Op::Copy) | [`copy_from`](Io::copy_from) | |
-//! | [`SeekData`](Op::SeekData), [`SeekHole`](Op::SeekHole) | the blocks to search | [`set_found`](Io::set_found) |
-//! | [`ZoneReport`](Op::ZoneReport) | the blocks to report on | [`take_zones`](Io::take_zones), put back |
-//! | [`ZoneAppend`](Op::ZoneAppend) | [`data`](Io::data); [`lba`](Io::lba) is the zone's start | [`set_value`](Io::set_value): where it went |
-//! | [`ZoneManage`](Op::ZoneManage) | [`zone_action`](Io::zone_action) | |
-//! | [`NvmeAdmin`](Op::NvmeAdmin), [`NvmeIo`](Op::NvmeIo) | [`nvme_command`](Io::nvme_command), buffer or data | [`set_nvme_answer`](Io::set_nvme_answer) |
+//! What only some I/Os carry, as a module sees it: further accessors of [`Io`]. Which operation has what is tabled there.
 
 use super::request::{Extra, Segments};
 use super::{Done, Error, Io, NvmeCommand, Op, Zone, ZoneAction};

@@ -22,6 +22,19 @@ use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 /// A request as a module receives it. It owns its buffer and stays on the core that asked.
 ///
 /// A module answers it with [`done`](Io::done). Dropped without an answer it completes as [`Error::Aborted`].
+///
+/// | operation | brings | takes home |
+/// |---|---|---|
+/// | [`Read`](Op::Read) | [`read_buf`](Io::read_buf) or [`take_read_bufs`](Io::take_read_bufs), [`take_metadata_buf`](Io::take_metadata_buf) | the same, put back |
+/// | [`Write`](Op::Write) | [`data`](Io::data) or [`take_data_list`](Io::take_data_list), [`take_metadata`](Io::take_metadata) | |
+/// | [`Compare`](Op::Compare) | [`data`](Io::data): what the blocks should hold | |
+/// | [`CompareAndWrite`](Op::CompareAndWrite) | [`data`](Io::data) to write, [`expected`](Io::expected) | |
+/// | [`Copy`](Op::Copy) | [`copy_from`](Io::copy_from) | |
+/// | [`SeekData`](Op::SeekData), [`SeekHole`](Op::SeekHole) | the blocks to search | [`set_found`](Io::set_found) |
+/// | [`ZoneReport`](Op::ZoneReport) | the blocks to report on | [`take_zones`](Io::take_zones), put back |
+/// | [`ZoneAppend`](Op::ZoneAppend) | [`data`](Io::data); [`lba`](Io::lba) is the zone's start | [`set_value`](Io::set_value): where it went |
+/// | [`ZoneManage`](Op::ZoneManage) | [`zone_action`](Io::zone_action) | |
+/// | [`NvmeAdmin`](Op::NvmeAdmin), [`NvmeIo`](Op::NvmeIo) | [`nvme_command`](Io::nvme_command), a buffer as a read or a write | [`set_nvme_answer`](Io::set_nvme_answer) |
 #[derive(Debug)]
 #[must_use = "an i/o that is dropped completes as aborted"]
 pub struct Io(

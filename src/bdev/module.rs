@@ -31,8 +31,8 @@ use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result
 ///     fn geometry(&self) -> Geometry {
 ///         Geometry::new(512, 1 << 20).with_keeps_data(false)
 ///     }
-///     fn supports(&self, _op: Op) -> bool {
-///         true
+///     fn supports(&self, op: Op) -> bool {
+///         matches!(op, Op::Read | Op::Write | Op::Flush | Op::Unmap)
 ///     }
 ///     fn channel(&self, _access: Access) -> bdev::Result<HoleChannel> {
 ///         Ok(HoleChannel)
@@ -41,7 +41,10 @@ use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result
 ///
 /// impl Submit for HoleChannel {
 ///     async fn submit(&self, io: Io) -> Done {
-///         io.done(Ok(()))
+///         match io.op() {
+///             Op::Read | Op::Write | Op::Flush | Op::Unmap => io.done(Ok(())),
+///             _ => io.unsupported(),
+///         }
 ///     }
 /// }
 ///
@@ -60,8 +63,10 @@ pub trait Bdev: Send + Sync + 'static {
     /// was resized; only the number of blocks may change.
     fn geometry(&self) -> Geometry;
 
-    /// Whether it does `op` itself. Reads and writes are taken for granted unless this says otherwise; what it denies
-    /// never reaches it.
+    /// Whether it does `op` itself, asked for each when a channel is made. Reads and writes are taken for granted unless this says
+    /// otherwise; what it denies never reaches it: the layer does that by reads and writes where it can, such as comparing, and refuses
+    /// it otherwise. A stacked module that adds nothing to an operation says what
+    /// [the device below](Descriptor::supports) says.
     fn supports(&self, op: Op) -> bool {
         matches!(op, Op::Read | Op::Write | Op::Flush)
     }
@@ -120,8 +125,9 @@ pub trait Bdev: Send + Sync + 'static {
 
 /// A module's channel: the data path of one device on one core.
 ///
-/// The I/O that arrives is within the device, of whole blocks, with a buffer of their length, and neither larger nor
-/// crossing more than the [`Geometry`] allows.
+/// The I/O that arrives is within the device, of whole blocks, with a buffer of their length where the device can reach it, and neither
+/// larger nor crossing more than the [`Geometry`] allows. Reads and writes come with one buffer unless the geometry asks for
+/// [lists](Geometry::max_segments). What else operations carry is tabled at [`Io`].
 pub trait Submit: 'static {
     /// Carries `io` out and answers it with [`Io::done`].
     ///

@@ -126,6 +126,11 @@ impl OpSet {
         Self(Op::ALL.into_iter().filter(|op| f(*op)).fold(0, |set, op| set | 1 << op as u32))
     }
 
+    #[must_use]
+    pub(super) fn with(self, op: Op, is_in: bool) -> Self {
+        Self(self.0 & !(1 << op as u32) | u32::from(is_in) << op as u32)
+    }
+
     #[inline(always)]
     pub(super) fn has(self, op: Op) -> bool {
         self.0 >> op as u32 & 1 != 0

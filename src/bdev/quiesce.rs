@@ -50,7 +50,7 @@ impl Descriptor {
         let channel = self.channel()?;
         let _held = Quiesce::new(self.device(), None, Work::IsAborted).await?;
         let inner = channel.inner();
-        if !inner.supported.has(Op::Reset) {
+        if !inner.supported.get().has(Op::Reset) {
             return Ok(());
         }
         // Past the hold, which is ours.

@@ -80,8 +80,32 @@ pub(super) enum Segments {
     #[default]
     None,
     Read(Vec<DmaBuf>),
-    #[allow(dead_code, reason = "the channel's vectored operations are still to come")]
     Write(Vec<DmaBytes>),
+}
+
+impl Segments {
+    /// The lengths in bytes.
+    pub(super) fn lens(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        let count = match self {
+            Self::None => 0,
+            Self::Read(bufs) => bufs.len(),
+            Self::Write(list) => list.len(),
+        };
+        (0..count).map(|at| self.bytes(at).len())
+    }
+
+    /// Where they begin.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.lens().len()).map(|at| self.bytes(at).as_ptr().addr())
+    }
+
+    fn bytes(&self, at: usize) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Read(bufs) => &bufs[at],
+            Self::Write(list) => &list[at],
+        }
+    }
 }
 
 impl Extra {
@@ -90,6 +114,30 @@ impl Extra {
             || Rare { zones: Cell::default(), command: Cell::new(NvmeCommand::new(0)), status: Cell::new(0) };
         self.rare.get_or_init(|| Box::new(empty()))
     }
+
+    /// Takes all of it, for an answer that comes with `buffer`; none of it is left for the next I/O.
+    pub(super) fn take(&self, buffer: Buffer) -> Taken {
+        let rare = self.rare.get();
+        Taken {
+            buffer,
+            aside: self.aside.take(),
+            value: self.value.get(),
+            segments: self.segments.take(),
+            zones: rare.map(|rare| rare.zones.take()).unwrap_or_default(),
+            status: rare.map_or(0, |rare| rare.status.take()),
+        }
+    }
+}
+
+/// What an I/O has brought home.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) buffer: Buffer,
+    pub(super) aside: Buffer,
+    pub(super) value: u64,
+    pub(super) segments: Segments,
+    pub(super) zones: Vec<Zone>,
+    pub(super) status: u16,
 }
 
 /// What an I/O carries: the buffer of a read, the data of a write, or nothing.

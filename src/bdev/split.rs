@@ -1,6 +1,7 @@
-//! I/Os larger than a module takes, or across its boundary: several that are in flight together.
+//! I/Os that a module does not take as they are: larger than it takes, across its boundary, or in several buffers. They become
+//! several that are in flight together.
 //!
-//! `channel` comes here when [`Geometry::takes_whole`](super::Geometry) says no. The pieces share the caller's buffer:
+//! `emulate` comes here when [`Geometry::takes_whole`](super::Geometry) says no. The pieces share the caller's buffers:
 //! split, not copied.
 
 use std::cell::RefCell;
@@ -12,7 +13,6 @@ use std::task::{Context, Poll};
 use super::channel::Inner;
 use super::request::{Buffer, Outcome};
 use super::submitting::Own;
-use super::traffic::Place;
 use super::{Error, Op};
 use crate::sys::dma::{DmaAny, DmaBuf};
 
@@ -26,65 +26,81 @@ const WINDOW: usize = 32;
 pub(super) struct Split<'c> {
     inner: &'c Inner,
     op: Op,
-    blocks: u64,
     /// The blocks that no piece covers yet.
     lba: u64,
     end: u64,
     rest: Buffer,
     /// What completed windows gave back.
     filled: Buffer,
+    /// The buffers of a vectored I/O: up to `done` those that are complete, from `next` on those that no piece has begun.
+    list: Vec<Buffer>,
+    next: usize,
+    done: usize,
     error: Option<Box<Error>>,
     window: Vec<Piece<'c>>,
-    is_over: bool,
-    serial: u64,
-    /// Among what the channel has in flight.
-    place: Place,
 }
 
 /// One piece of a window.
 pub(super) enum Piece<'c> {
-    Running(Own<'c>),
-    Over(Outcome),
+    /// And whether it is the last of its buffer.
+    Running(Own<'c>, bool),
+    Over(Outcome, bool),
 }
 
 /// Vectors of earlier windows, for their capacity.
 pub(super) type Spare = RefCell<Vec<Vec<Piece<'static>>>>;
 
 impl<'c> Split<'c> {
-    #[cold]
+    /// `blocks` from `lba` on, and the one buffer that they have, if any. Counted by whoever splits.
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, rest: Buffer) -> Self {
-        let serial = inner.counters.begin();
-        let place = inner.traffic.split(serial, op, lba..lba + blocks);
         let window = reuse(inner.spare_windows.borrow_mut().pop().unwrap_or_default());
-        let (filled, error) = (None, None);
         Self {
             inner,
             op,
-            blocks,
             lba,
             end: lba + blocks,
             rest,
-            filled,
-            error,
+            filled: None,
+            list: Vec::new(),
+            next: 0,
+            done: 0,
+            error: None,
             window,
-            is_over: false,
-            serial,
-            place,
         }
+    }
+
+    /// The same in several buffers, each of whole blocks, `blocks` in all.
+    pub(super) fn vectored(inner: &'c Inner, op: Op, lba: u64, blocks: u64, list: Vec<Buffer>) -> Self {
+        let mut split = Self::new(inner, op, lba, blocks, None);
+        split.list = list;
+        split
+    }
+
+    /// The buffers of a vectored I/O once it is over. None stands for one that a device kept a part of.
+    pub(super) fn take_list(&mut self) -> Vec<Buffer> {
+        mem::take(&mut self.list)
     }
 
     fn fill_window(&mut self) {
         while self.lba < self.end && self.window.len() < WINDOW {
-            let blocks = self.inner.geometry.first_piece(self.op, self.lba, self.end - self.lba);
-            let part = front(self.op, &mut self.rest, self.inner.bytes(blocks));
-            self.window.push(Piece::Running(Own::piece(
-                self.inner,
-                self.serial,
-                self.op,
-                self.lba,
-                blocks,
-                part,
-            )));
+            if self.rest.is_none() && self.next < self.list.len() {
+                self.rest = self.list[self.next].take();
+                self.next += 1;
+            }
+            // Zeroes and unmaps bring no buffer.
+            let left = match &self.rest {
+                Some(rest) => rest.place().1 as u64 / u64::from(self.inner.geometry.block_size),
+                None => self.end - self.lba,
+            };
+            let blocks = self.inner.geometry.first_piece(self.op, self.lba, left);
+            let is_last = blocks == left;
+            let part = if is_last {
+                self.rest.take()
+            } else {
+                front(self.op, &mut self.rest, self.inner.bytes(blocks))
+            };
+            let own = Own::piece(self.inner, self.op, self.lba, blocks, part);
+            self.window.push(Piece::Running(own, is_last));
             self.lba += blocks;
         }
     }
@@ -92,9 +108,9 @@ impl<'c> Split<'c> {
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut waiting = false;
         for piece in &mut self.window {
-            if let Piece::Running(own) = piece {
+            if let Piece::Running(own, is_last) = piece {
                 match Pin::new(own).poll(cx) {
-                    Poll::Ready(outcome) => *piece = Piece::Over(outcome),
+                    Poll::Ready(outcome) => *piece = Piece::Over(outcome, *is_last),
                     Poll::Pending => waiting = true,
                 }
             }
@@ -104,12 +120,28 @@ impl<'c> Split<'c> {
 
     fn empty_window(&mut self) {
         for piece in self.window.drain(..) {
-            let Piece::Over((error, part)) = piece else {
+            let Piece::Over((error, part), is_last) = piece else {
                 unreachable!("the window was polled until it was over")
             };
             self.error = self.error.take().or(error);
             self.filled = join(self.filled.take(), part);
+            if is_last && self.done < self.list.len() {
+                self.list[self.done] = self.filled.take();
+                self.done += 1;
+            }
         }
+    }
+
+    /// What was not begun joins what was filled.
+    fn gather(&mut self) -> Outcome {
+        let whole = join(self.filled.take(), self.rest.take());
+        if self.list.is_empty() {
+            return (self.error.take(), whole);
+        }
+        if whole.is_some() && self.done < self.list.len() {
+            self.list[self.done] = whole;
+        }
+        (self.error.take(), None)
     }
 }
 
@@ -130,20 +162,13 @@ impl Future for Split<'_> {
                 break;
             }
         }
-        this.is_over = true;
-        let error = this.error.take();
-        this.inner.counters.complete(this.op, this.inner.bytes(this.blocks) as u64, error.is_none());
-        Poll::Ready((error, join(this.filled.take(), this.rest.take())))
+        Poll::Ready(this.gather())
     }
 }
 
 impl Drop for Split<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.inner.counters.give_up();
-        }
         let window = reuse(mem::take(&mut self.window));
-        self.inner.traffic.joined(&self.place);
         self.inner.spare_windows.borrow_mut().push(window);
     }
 }

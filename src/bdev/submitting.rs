@@ -10,13 +10,13 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::channel::Inner;
-use super::request::{Buffer, Outcome, Request, State};
+use super::request::{Buffer, Outcome, Request, State, Taken};
 use super::slots::Running;
-use super::traffic::Place;
-use super::{Done, Io, Op};
+use super::traffic::{Place, UNLISTED};
+use super::{Done, Error, Io, Op};
 
 /// An I/O of the layer's own, in a request from the channel's store. Yields result and buffer.
 #[must_use]
@@ -47,6 +47,8 @@ enum Kind {
 enum Stage<'c> {
     /// Not polled yet. The `Io` is none while, and after, the module's first poll panics.
     Start(Option<Io>),
+    /// The same, for the layer instead of the module.
+    StartHere(Option<Io>),
     Running(Running<'c>),
     Over,
 }
@@ -56,11 +58,14 @@ impl<'c> Submitting<'c> {
     ///
     /// What is answered at once is never seen in flight: nobody looks meanwhile.
     #[inline(always)]
-    pub(super) fn begin(inner: &'c Inner, io: Io, cx: &mut Context<'_>) -> Result<Done, Self> {
+    pub(super) fn begin(inner: &'c Inner, io: Io, way: Way, cx: &mut Context<'_>) -> Result<Done, Self> {
         let request = io.request().clone();
         let (depth, lba) = (request.enter(), request.lba.get());
         let entered = Entered { inner, request: &request, depth };
-        let started = inner.submitter.start(io, cx);
+        let started = match way {
+            Way::Module => inner.submitter.start(io, cx),
+            Way::Layer => inner.start_here(io, cx),
+        };
         mem::forget(entered);
         match started {
             Ok(done) if done.is_for(&request) => {
@@ -86,13 +91,17 @@ impl<'c> Submitting<'c> {
         }
     }
 
+    /// One of this channel's own, in a request that has been filled.
     #[inline(always)]
-    fn own(inner: &'c Inner, io: Io, serial: u64, kind: Kind) -> Self {
+    fn own(inner: &'c Inner, io: Io, way: Way, kind: Kind) -> Self {
         let request = io.request().clone();
-        request.set_serial(serial);
-        inner.note_checked(&request);
+        request.set_serial(if matches!(kind, Kind::Piece) { UNLISTED } else { inner.counters.begin() });
         let (depth, lba) = (request.enter(), request.lba.get());
-        Self { inner, request, depth, lba, stage: Stage::Start(Some(io)), kind }
+        let stage = match way {
+            Way::Module => Stage::Start(Some(io)),
+            Way::Layer => Stage::StartHere(Some(io)),
+        };
+        Self { inner, request, depth, lba, stage, kind }
     }
 
     #[inline(always)]
@@ -119,6 +128,16 @@ impl<'c> Submitting<'c> {
                 Poll::Ready(done) => Some(done),
                 Poll::Pending => None,
             },
+            Stage::StartHere(io) => {
+                let io = io.take().expect("the layer panicked when this i/o was first polled");
+                match self.inner.start_here(io, cx) {
+                    Ok(done) => Some(done),
+                    Err(running) => {
+                        self.stage = Stage::Running(running);
+                        None
+                    }
+                }
+            }
             Stage::Over => panic!("an i/o was polled after it completed"),
         };
         self.wait_or_end(answer, cx)
@@ -234,13 +253,13 @@ impl Future for Submitting<'_> {
     }
 }
 
-impl Drop for Submitting<'_> {
-    #[inline]
-    fn drop(&mut self) {
+impl Submitting<'_> {
+    /// Gives the I/O up unless it is over: the module's future goes, and the `Io` with it unless the module put it elsewhere.
+    #[inline(always)]
+    fn end(&mut self) {
         // First, so that a future dropped below does not wake the task that drops it.
         self.request.leave(self.depth);
         if !matches!(self.stage, Stage::Over) {
-            // Given up: the module's future goes, and the `Io` with it unless the module put it elsewhere.
             self.stage = Stage::Over;
             if self.depth == 1 && self.request.state() == State::Lost {
                 drop(self.request.take_answer());
@@ -249,6 +268,13 @@ impl Drop for Submitting<'_> {
                 self.inner.counters.give_up();
             }
         }
+    }
+}
+
+impl Drop for Submitting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.end();
         match &self.kind {
             Kind::Own | Kind::Piece => self.inner.traffic.keep(&self.request),
             Kind::Passing(place) => self.inner.traffic.passed(place),
@@ -259,22 +285,80 @@ impl Drop for Submitting<'_> {
 impl<'c> Own<'c> {
     /// An I/O that the channel counts.
     #[inline(always)]
-    pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
-        let io = Io::start(inner.traffic.take(), op, lba, blocks, buffer);
-        Self(Submitting::own(inner, io, inner.counters.begin(), Kind::Own))
+    pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer, way: Way) -> Self {
+        Self::start(inner, op, lba, blocks, buffer, way, Kind::Own)
     }
 
-    /// A piece of a larger I/O, which is counted instead and has the serial.
-    pub(super) fn piece(
-        inner: &'c Inner,
-        serial: u64,
-        op: Op,
-        lba: u64,
-        blocks: u64,
-        buffer: Buffer,
-    ) -> Self {
-        let io = Io::start(inner.traffic.take(), op, lba, blocks, buffer);
-        Self(Submitting::own(inner, io, serial, Kind::Piece))
+    /// A piece of a larger I/O, which is counted instead.
+    pub(super) fn piece(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
+        let way = Way::of(!inner.is_misaligned(&buffer));
+        Self::start(inner, op, lba, blocks, buffer, way, Kind::Piece)
+    }
+
+    #[inline(always)]
+    fn start(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer, way: Way, kind: Kind) -> Self {
+        let request = inner.traffic.take();
+        match way {
+            Way::Module => inner.note_checked(&request),
+            Way::Layer => request.fits.set(0),
+        }
+        Self(Submitting::own(inner, Io::start(request, op, lba, blocks, buffer), way, kind))
+    }
+}
+
+/// Who carries an I/O out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The module, as it is.
+    Module,
+    /// The layer, in pieces or by other operations: see `emulate`.
+    Layer,
+}
+
+impl Way {
+    /// By the module if that takes it.
+    #[inline(always)]
+    pub(super) fn of(module_takes_it: bool) -> Self {
+        if module_takes_it { Self::Module } else { Self::Layer }
+    }
+}
+
+/// An I/O that has more than blocks and a buffer, in a request that has been filled. Yields all of that.
+#[must_use]
+pub(super) struct Rich<'c>(Own<'c>);
+
+impl<'c> Rich<'c> {
+    pub(super) fn new(inner: &'c Inner, io: Io, way: Way) -> Self {
+        Self::start(inner, io, way, Kind::Own)
+    }
+
+    /// A piece of a larger I/O, which is counted instead, for the module.
+    pub(super) fn piece(inner: &'c Inner, io: Io) -> Self {
+        Self::start(inner, io, Way::Module, Kind::Piece)
+    }
+
+    fn start(inner: &'c Inner, io: Io, way: Way, kind: Kind) -> Self {
+        io.request().fits.set(0);
+        Self(Own(Submitting::own(inner, io, way, kind)))
+    }
+}
+
+impl Future for Rich<'_> {
+    type Output = (Option<Box<Error>>, Taken);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (error, buffer) = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready((error, self.0.0.request.extra.take(buffer)))
+    }
+}
+
+impl Drop for Rich<'_> {
+    fn drop(&mut self) {
+        self.0.0.end();
+        // Unless the module has put the `Io` elsewhere: then it has what it needs, and the request is not used again.
+        if !self.0.0.request.is_with_module() {
+            drop(self.0.0.request.extra.take(None));
+        }
     }
 }
 

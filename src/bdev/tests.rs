@@ -336,27 +336,14 @@ fn outside_of_a_reactor_a_channel_is_refused_by_name() {
 }
 
 #[test]
-fn unaligned_slices_are_refused_where_the_device_minds() {
-    block_on(async {
-        let disk = open_private("aligned", Made(|| Panics, SHAPE.with_buffer_align(512)), Access::ReadWrite)
-            .unwrap();
-        let channel = disk.channel().unwrap();
-        let data = channel.try_alloc(4096).unwrap().freeze();
-        channel.write(0, data.slice(512..1024)).await.unwrap();
-        let e = channel.write(0, data.slice(8..520)).await.unwrap_err();
-        assert!(matches!(e, Error::Misaligned { align: 512, offset: 8 }), "{e}");
-    });
-}
-
-#[test]
 fn what_a_module_lacks_is_unsupported() {
     block_on(async {
         let channel = made(|| Panics).channel().unwrap();
         let e = channel.unmap(0..1).await.unwrap_err();
         assert_eq!(e.to_string(), "this block device (made) cannot unmap");
         assert!(matches!(
-            channel.write_zeroes(0..1).await,
-            Err(Error::Unsupported { op: Op::WriteZeroes, module: "made" })
+            channel.seek_data(0).await,
+            Err(Error::Unsupported { op: Op::SeekData, module: "made" })
         ));
     });
 }

@@ -1,5 +1,4 @@
-//! What is on its way through one channel: the requests that it made, the I/Os that modules above pass through it, and those that
-//! it has split.
+//! What is on its way through one channel: the requests that it made, and the I/Os that modules above pass through it.
 //!
 //! An ordinary I/O pays nothing for being found here: the list of all requests grows only when one is made, and who waits for one
 //! keeps a share of it, which makes its end take the cold way of [`Traffic::keep`]. Asked by `in_flight`, `quiesce` and `removal`.
@@ -25,7 +24,6 @@ pub(super) struct Traffic {
     /// Abandoned by their callers while the module still had the I/O.
     strays: RefCell<Vec<Weak<Request>>>,
     passing: RefCell<Slab<Passing>>,
-    splits: RefCell<Slab<Large>>,
     /// Told when something that is watched ends. Made when first asked for.
     watch: OnceCell<Rc<Notify>>,
     /// The first look at each I/O that `in_flight` has listed.
@@ -39,12 +37,8 @@ pub(super) struct Passing {
     serial: u64,
 }
 
-/// An I/O that goes in pieces, each a request of its own with the same serial.
-pub(super) struct Large {
-    serial: u64,
-    op: Op,
-    blocks: Range<u64>,
-}
+/// The serial of what is a piece of a larger I/O, which is listed instead.
+pub(super) const UNLISTED: u64 = 0;
 
 /// Where an I/O stands in a table of [`Traffic`].
 #[derive(Debug)]
@@ -111,16 +105,6 @@ impl Traffic {
         self.tell();
     }
 
-    /// Takes note of an I/O in pieces, until [`joined`](Self::joined).
-    pub(super) fn split(&self, serial: u64, op: Op, blocks: Range<u64>) -> Place {
-        Place(self.splits.borrow_mut().insert(Large { serial, op, blocks }))
-    }
-
-    pub(super) fn joined(&self, place: &Place) {
-        self.splits.borrow_mut().remove(place.0);
-        self.tell();
-    }
-
     /// Who awaits it is woken when an I/O ends that somebody waits for.
     pub(super) fn watch(&self) -> Rc<Notify> {
         self.watch.get_or_init(Rc::default).clone()
@@ -135,25 +119,13 @@ impl Traffic {
 
     /// The I/Os whose callers wait, each once, oldest first.
     pub(super) fn list(&self) -> Vec<Listed> {
-        let mut list: Vec<_> = {
-            let splits = self.splits.borrow();
-            let whole = |(_, large): (_, &Large)| Listed {
-                serial: large.serial,
-                op: large.op,
-                blocks: large.blocks.clone(),
-            };
-            splits.iter().map(whole).collect()
-        };
-        for Passing { request, serial, .. } in self.passing.borrow().iter().map(|(_, passing)| passing) {
-            list.push(Listed { serial: *serial, op: request.op(), blocks: request.blocks_range() });
-        }
-        for request in self.all.borrow().iter().filter(|request| request.is_awaited()) {
-            let serial = request.serial();
-            // A piece is listed with the whole.
-            if !list.iter().any(|known| known.serial == serial) {
-                list.push(Listed { serial, op: request.op(), blocks: request.blocks_range() });
-            }
-        }
+        let of =
+            |serial, request: &Request| Listed { serial, op: request.op(), blocks: request.blocks_range() };
+        let passing = self.passing.borrow();
+        let mut list: Vec<_> = passing.iter().map(|(_, it)| of(it.serial, &it.request)).collect();
+        let all = self.all.borrow();
+        let own = all.iter().filter(|request| request.is_awaited() && request.serial() != UNLISTED);
+        list.extend(own.map(|request| of(request.serial(), request)));
         list.sort_by_key(|listed| listed.serial);
         list
     }

@@ -70,7 +70,6 @@ impl ZoneAction {
     const ALL: [Self; 5] = [Self::Open, Self::Close, Self::Finish, Self::Reset, Self::Offline];
 
     /// As an I/O carries it.
-    #[allow(dead_code, reason = "the channel's zone operations are still to come")]
     pub(super) const fn number(self) -> u64 {
         self as u64
     }

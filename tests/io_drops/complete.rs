@@ -16,8 +16,16 @@ const TRAITS: &[&str] = &["io/read", "io/write", "uring/link"];
 const NONE: &[(&str, &str, &str)] = &[
     ("bdev/channel/data", "alloc", "takes memory, does no I/O"),
     ("bdev/channel/data", "*", "answers from what is known"),
+    ("bdev/channel/lend", "*", "answers from what is known"),
     ("bdev/channel/mod", "submit", "what the others are made of"),
     ("bdev/channel/mod", "*", "answers from what is known"),
+    (
+        "bdev/channel/metadata",
+        "read_with_metadata write_with_metadata",
+        "no file has it; bdev/op_tests gives them up",
+    ),
+    ("bdev/channel/passthrough", "nvme_admin nvme_io", "no file takes them; bdev/op_tests gives them up"),
+    ("bdev/channel/zones", "zones zone_append zone_manage", "no file has them; bdev/op_tests gives them up"),
     ("fs/alignment", "*", "compares numbers"),
     ("fs/file", "*", "one call that does not wait"),
     ("fs/metadata", "*", "answers from what was asked before"),

@@ -1,10 +1,13 @@
-//! Operations on blocks that bring no data: flush, zero, give up.
+//! Operations that change, compare or search blocks, and the flush.
 
 use std::ops::Range;
 
 use super::Channel;
 use super::run::ended;
-use crate::bdev::{Op, Result};
+use crate::bdev::request::Taken;
+use crate::bdev::submitting::Way;
+use crate::bdev::{Error, Op, Result};
+use crate::sys::dma::DmaBytes;
 
 impl Channel {
     /// Makes every write that has completed on any channel durable.
@@ -15,13 +18,21 @@ impl Channel {
         ended(self.0.run(Op::Flush, 0, 0, None).await)
     }
 
-    /// Makes `blocks` read as zeroes.
+    /// Makes `blocks` read as zeroes: by writes where the module has no better way.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the module cannot; otherwise as [`write`](Channel::write).
+    /// As [`write`](Channel::write).
     pub async fn write_zeroes(&self, blocks: Range<u64>) -> Result<()> {
-        let count = self.0.check(Op::WriteZeroes, &blocks)?;
-        ended(self.0.run(Op::WriteZeroes, blocks.start, count, None).await)
+        let inner = &*self.0;
+        let count = inner.check(Op::WriteZeroes, &blocks)?;
+        if inner.supported.get().has(Op::WriteZeroes) {
+            match ended(inner.run(Op::WriteZeroes, blocks.start, count, None).await) {
+                // What lies below the module turns out not to have it.
+                Err(Error::Unsupported { .. }) => {}
+                result => return result,
+            }
+        }
+        ended(inner.run_by(Way::Layer, Op::WriteZeroes, blocks.start, count, None).await)
     }
 
     /// Gives `blocks` up: the device may forget what they hold.
@@ -31,5 +42,98 @@ impl Channel {
     pub async fn unmap(&self, blocks: Range<u64>) -> Result<()> {
         let count = self.0.check(Op::Unmap, &blocks)?;
         ended(self.0.run(Op::Unmap, blocks.start, count, None).await)
+    }
+
+    /// Compares the blocks from `lba` on with `data`, whole blocks of it: by reading them where the module has no better way.
+    ///
+    /// # Errors
+    /// [`Error::Miscompare`] with the first block that differs; [`Error::BadLength`], [`Error::OutOfRange`]; what the device says.
+    pub async fn compare(&self, lba: u64, data: impl Into<DmaBytes>) -> Result<()> {
+        let data = data.into();
+        let count = self.0.whole_blocks(data.len())?;
+        let io = self.0.io(Op::Compare, lba..lba.saturating_add(count), Some(data.into()));
+        self.0.carry(io).await.0.map_or(Ok(()), |e| Err(*e))
+    }
+
+    /// Writes `data` from `lba` on if the blocks there hold what is `expected`, which is as long.
+    ///
+    /// It is one step for all who do the same on any core: of two that expect the same, one writes. Where the module has no such
+    /// operation the layer reads, compares and writes with the blocks locked; plain writes do not ask for that lock, and a device
+    /// opened elsewhere under another name knows nothing of it.
+    ///
+    /// ```
+    /// use reactor::bdev::{self, Access, Error};
+    ///
+    /// # reactor::LocalExecutor::new().unwrap().block_on(async {
+    /// let disk = bdev::open("ram:1M", Access::ReadWrite).await?;
+    /// let channel = disk.channel()?;
+    /// let free = channel.read(0..1).await?.freeze();
+    /// let mut mine = channel.alloc(512).await?;
+    /// mine.fill(7);
+    /// let mine = mine.freeze();
+    /// channel.compare_and_write(0, free.clone(), mine.clone()).await?;
+    /// let again = channel.compare_and_write(0, free, mine).await;
+    /// assert!(matches!(again, Err(Error::Miscompare { lba: 0 })));
+    /// # Ok::<(), bdev::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Miscompare`] with the first block that differs, and nothing is written; [`Error::BadLength`] also for more than
+    /// the module does in one step; otherwise as [`write`](Channel::write).
+    pub async fn compare_and_write(
+        &self,
+        lba: u64,
+        expected: impl Into<DmaBytes>,
+        data: impl Into<DmaBytes>,
+    ) -> Result<()> {
+        let (mut expected, mut data) = (expected.into(), data.into());
+        let inner = &*self.0;
+        let count = inner.whole_blocks(data.len())?;
+        inner.check_len(count, expected.len())?;
+        let is_aligned = [&expected, &data].iter().all(|bytes| inner.is_aligned(bytes.as_ptr().addr()));
+        if !is_aligned && inner.supported.get().has(Op::CompareAndWrite) {
+            [expected, data] = inner.aligned([expected, data]).await?;
+        }
+        let io = inner.io(Op::CompareAndWrite, lba..lba.saturating_add(count), Some(data.into()));
+        io.request().extra.aside.set(Some(expected.into()));
+        inner.carry(io).await.0.map_or(Ok(()), |e| Err(*e))
+    }
+
+    /// Copies the blocks `from` to as many from `to` on, as if all were read before any is written, should they overlap: by reads and
+    /// writes where the module has no better way.
+    ///
+    /// # Errors
+    /// As [`write`](Channel::write).
+    pub async fn copy(&self, from: Range<u64>, to: u64) -> Result<()> {
+        let count = self.0.check(Op::Copy, &from)?;
+        let io = self.0.io(Op::Copy, to..to.saturating_add(count), None);
+        io.request().extra.value.set(from.start);
+        self.0.carry(io).await.0.map_or(Ok(()), |e| Err(*e))
+    }
+
+    /// The first block from `lba` on that may hold anything but zeroes, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the module cannot tell; [`Error::EmptyRange`] from the end of the device on; what the device says.
+    pub async fn seek_data(&self, lba: u64) -> Result<Option<u64>> {
+        self.seek(Op::SeekData, lba).await
+    }
+
+    /// The first block from `lba` on that is known to read as zeroes, if there is one. Beyond the end of the device there is none.
+    ///
+    /// # Errors
+    /// As [`seek_data`](Channel::seek_data).
+    pub async fn seek_hole(&self, lba: u64) -> Result<Option<u64>> {
+        self.seek(Op::SeekHole, lba).await
+    }
+
+    async fn seek(&self, op: Op, lba: u64) -> Result<Option<u64>> {
+        let end = self.0.device.block_count();
+        let io = self.0.io(op, lba..end, None);
+        match self.0.carry(io).await {
+            (Some(e), _) => Err(*e),
+            (None, Taken { value, .. }) => Ok((lba..end).contains(&value).then_some(value)),
+        }
     }
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::Channel;
 use super::run::ended;
-use crate::bdev::error::LengthExpected;
 use crate::bdev::{Error, Op, ReadIntoError, Result};
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
@@ -34,24 +33,26 @@ impl Channel {
         }
     }
 
-    /// Reads `blocks` into `buf`, whose length is theirs, and gives it back.
+    /// Reads `blocks` into `buf`, whose length is theirs, and gives it back. A part of a buffer that begins where the device does
+    /// not reach is read by way of another, and copied.
     ///
     /// # Errors
-    /// As [`read`](Channel::read), and [`Error::BadLength`], [`Error::Misaligned`]; the buffer comes back with the error.
+    /// As [`read`](Channel::read), and [`Error::BadLength`]; the buffer comes back with the error.
     #[inline]
     pub async fn read_into(&self, blocks: Range<u64>, buf: DmaBuf) -> Result<DmaBuf, ReadIntoError> {
-        let checked = self.0.check(Op::Read, &blocks).and_then(|count| {
-            self.0.check_buffer(count, buf.as_ptr().addr(), buf.len())?;
+        let checked: Result<u64, Error> = self.0.check(Op::Read, &blocks).and_then(|count| {
+            self.0.check_len(count, buf.len())?;
             Ok(count)
         });
         let count = match checked {
             Ok(count) => count,
             Err(error) => return Err(ReadIntoError { error, buf: Some(buf) }),
         };
+        let (address, buf) = (buf.as_ptr().addr(), Some(buf.into()));
         let (error, buffer) = if self.0.device.is_open() {
-            self.0.begin(Op::Read, blocks.start, count, Some(buf.into())).await
+            self.0.begin_at(address, Op::Read, blocks.start, count, buf).await
         } else {
-            self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await
+            self.0.run_at(address, Op::Read, blocks.start, count, buf).await
         };
         let buf = buffer.and_then(DmaAny::into_buf);
         match (error, buf) {
@@ -61,24 +62,21 @@ impl Channel {
         }
     }
 
-    /// Writes `data`, whole blocks of it, from block `lba` on. To try again after an error, keep a clone.
+    /// Writes `data`, whole blocks of it, from block `lba` on. To try again after an error, keep a clone. A slice that begins where
+    /// the device does not reach is copied first.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]; [`Error::BadLength`], [`Error::Misaligned`], [`Error::OutOfRange`]; what the device says.
+    /// [`Error::ReadOnly`]; [`Error::BadLength`], [`Error::OutOfRange`]; what the device says.
     #[inline]
     pub async fn write(&self, lba: u64, data: impl Into<DmaBytes>) -> Result<()> {
         let data = data.into();
-        let size = self.0.geometry.block_size;
-        let count = data.len() as u64 / u64::from(size);
-        if data.is_empty() || data.len() as u64 % u64::from(size) != 0 {
-            return Err(Error::BadLength { len: data.len(), expected: LengthExpected::Blocks(size) });
-        }
+        let count = self.0.whole_blocks(data.len())?;
         self.0.check(Op::Write, &(lba..lba.saturating_add(count)))?;
-        self.0.check_buffer(count, data.as_ptr().addr(), data.len())?;
+        let (address, data) = (data.as_ptr().addr(), Some(data.into()));
         if self.0.device.is_open() {
-            return ended(self.0.begin(Op::Write, lba, count, Some(data.into())).await);
+            return ended(self.0.begin_at(address, Op::Write, lba, count, data).await);
         }
-        ended(self.0.run(Op::Write, lba, count, Some(data.into())).await)
+        ended(self.0.run_at(address, Op::Write, lba, count, data).await)
     }
 
     /// A buffer of `len` bytes from the pool that this channel reads into. Waits while the pool is dry, in order: see

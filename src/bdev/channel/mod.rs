@@ -1,20 +1,29 @@
 //! A core's way to a device: [`Channel`], made by a `descriptor`, one per core.
 //!
-//! Here stand its making and what it knows; what it does stands in rooms of its own: `data` reads and writes, `blocks` changes
-//! blocks without bringing data. All of them check with `inner`, which hands the I/O to the module (`submitting`), or splits it
-//! (`split`).
+//! Here stand its making and what it knows; what it does stands in rooms of its own: `data` reads and writes, `vectored` with several
+//! buffers, `memory` with memory of the caller's own, `lend` in place, `metadata` with what lies beside the blocks; `blocks` changes,
+//! compares and searches them; `zones` and `passthrough` are for devices that have such things. All check with `inner`, and
+//! `run` takes them to the module (`submitting`), whole or in pieces (`split`), or has the layer do it (`emulate`).
 
 mod blocks;
 mod data;
 mod handing_on;
 mod inner;
+mod lend;
+mod memory;
+mod metadata;
+mod passthrough;
 mod run;
+mod vectored;
+mod zones;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+
+pub use lend::{Lent, Populate};
 
 pub(super) use inner::Inner;
 pub(super) use run::Entering;
@@ -87,7 +96,7 @@ impl Channel {
             return Ok(channel);
         }
         // With the table free: a stacked module opens channels of its own in here.
-        let inner = Rc::new(Inner::new(descriptor)?);
+        let inner = Inner::new(descriptor)?;
         per_core(|open| {
             open.retain(|(_, channel)| channel.strong_count() > 0);
             open.push((descriptor.id(), Rc::downgrade(&inner)));

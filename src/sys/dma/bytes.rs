@@ -132,7 +132,7 @@ impl DmaBuf {
 impl DmaBytes {
     /// The bytes in `range`, shared. Nothing is copied.
     ///
-    /// A slice that does not start on the device's alignment cannot be written to the device.
+    /// A slice that does not start on a device's alignment is copied before it is written to the device.
     ///
     /// # Panics
     /// If the range is not within the bytes.

@@ -3,10 +3,11 @@
 use super::{Kind, kinds, reading, with_folder, writing};
 use crate::stage::{Ends, Started, When};
 use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, StreamExt};
-use reactor::bdev::{self, Access, Channel};
+use reactor::bdev::{self, Access, Channel, Populate};
 use reactor::io::Adapter;
 use reactor::net::UnixStream;
 use reactor::signal::{Signal, Signals};
+use reactor::sys::dma::DmaBuf;
 use reactor::uring::Ring;
 use rustix::process::{getpid, kill_process};
 use std::os::fd::OwnedFd;
@@ -59,6 +60,10 @@ async fn channel(path: PathBuf) -> bdev::Result<Channel> {
     bdev::open(&format!("file:{}", path.display()), Access::ReadWrite).await?.channel()
 }
 
+async fn pages(channel: &Channel) -> Vec<DmaBuf> {
+    vec![channel.alloc(4096).await.unwrap(), channel.alloc(4096).await.unwrap()]
+}
+
 /// Kinds on a block device that is a file of two blocks.
 macro_rules! on_device {
     ($($name:literal: |$channel:ident| $call:expr;)*) => {
@@ -83,6 +88,29 @@ fn devices() -> Vec<Kind> {
         "bdev/channel/blocks flush": |channel| channel.flush();
         "bdev/channel/blocks write_zeroes": |channel| channel.write_zeroes(0..1);
         "bdev/channel/blocks unmap": |channel| channel.unmap(0..1);
+        "bdev/channel/blocks compare": |channel| async { channel.compare(0, channel.alloc(8192).await.unwrap()).await };
+        "bdev/channel/blocks compare_and_write": |channel| async {
+            let page = channel.alloc(4096).await.unwrap().freeze();
+            channel.compare_and_write(0, page.clone(), page).await
+        };
+        "bdev/channel/blocks copy": |channel| channel.copy(0..1, 1);
+        "bdev/channel/blocks seek_data": |channel| channel.seek_data(0);
+        "bdev/channel/blocks seek_hole": |channel| channel.seek_hole(0);
+        "bdev/channel/vectored read_vectored": |channel| async { channel.read_vectored(0..2, pages(&channel).await).await };
+        "bdev/channel/vectored write_vectored": |channel| async {
+            let pages = pages(&channel).await.into_iter().map(DmaBuf::freeze).collect();
+            channel.write_vectored(0, pages).await
+        };
+        "bdev/channel/memory read_to": |channel| async { channel.read_to(0..2, &mut vec![0; 8192]).await };
+        "bdev/channel/memory write_from": |channel| async { channel.write_from(0, &[crate::buffers::LENT; 8192]).await };
+        "bdev/channel/lend lend": |channel| channel.lend(0..2, Populate::Read);
+        "bdev/channel/lend commit": |channel| async {
+            channel.lend(0..2, Populate::Nothing).await.unwrap().commit().await
+        };
+        // By way of another buffer.
+        "bdev/channel/data write, misaligned": |channel| async {
+            channel.write(0, channel.alloc(4096 + 8).await.unwrap().freeze().slice(8..)).await
+        };
     };
     kinds.extend(with_folder! {
         // Devices that cannot be asked for completions refuse this at once.

@@ -1,6 +1,11 @@
 //! What every module must do, as one call: run it on a device of your own.
 //!
-//! [`check`] writes to the device and leaves it scrambled. It panics where the module falls short, and says how.
+//! [`check`] writes to the device and leaves it scrambled. It panics where the module falls short, and says how. Reading and writing
+//! stand here, the ways of handing buffers over in `buffers`, all other operations in `operations`: what a device can is checked, what
+//! it cannot is refused.
+
+mod buffers;
+mod operations;
 
 use std::future::Future;
 use std::task::Poll;
@@ -25,15 +30,13 @@ pub async fn check(descriptor: &Descriptor) {
         large_io_is_whole(&channel).await;
         neighbours_are_left_alone(&channel).await;
         many_at_a_time_do_not_mix(&channel).await;
-        cleared_blocks_read_as_zeroes(&channel).await;
+        buffers::check(&channel).await;
+        operations::check(&channel).await;
         channel.flush().await.expect("flush");
     } else {
-        let page = zeroed(&channel, 1);
-        assert!(
-            matches!(channel.write(0, page).await, Err(Error::ReadOnly { .. })),
-            "a write got past read-only access"
-        );
+        operations::changes_are_refused(&channel).await;
     }
+    operations::what_is_missing_is_refused(&channel).await;
     dropped_io_leaves_nothing_behind(&channel).await;
     let stats = channel.stats();
     assert_eq!(stats.in_flight, 0, "an i/o is still counted after all have ended: {stats:?}");
@@ -166,11 +169,6 @@ async fn bad_buffers_are_refused(channel: &Channel) {
         let e = channel.write(lba, zeroed(channel, 2)).await.expect_err("written past the end");
         assert!(matches!(e, Error::OutOfRange { .. } | Error::EmptyRange { .. }), "{lba}: {e}");
     }
-    if g.buffer_align > 1 {
-        let data = zeroed(channel, 2).freeze().slice(1..=size);
-        let e = channel.write(0, data).await.expect_err("an unaligned buffer was written");
-        assert!(matches!(e, Error::Misaligned { .. }), "{e}");
-    }
 }
 
 async fn writes_read_back(channel: &Channel) {
@@ -209,37 +207,6 @@ async fn many_at_a_time_do_not_mix(channel: &Channel) {
         expect(channel, lba, 4, i + 60).await;
     };
     futures::future::join_all((0..64).map(one)).await;
-}
-
-async fn cleared_blocks_read_as_zeroes(channel: &Channel) {
-    let expect_zeroes = async || {
-        let got = channel.read(8..24).await.expect("read");
-        assert!(
-            !channel.geometry().keeps_data || got.iter().all(|b| *b == 0),
-            "cleared blocks are not zeroes"
-        );
-    };
-    channel.write(0, patterned(channel, 0, 32, 70)).await.expect("write");
-    match channel.write_zeroes(8..24).await {
-        Ok(()) => {
-            expect_zeroes().await;
-            expect(channel, 0, 8, 70).await;
-            expect(channel, 24, 8, 70).await;
-        }
-        Err(Error::Unsupported { .. }) => {}
-        Err(e) => panic!("write zeroes: {e}"),
-    }
-    channel.write(0, patterned(channel, 0, 32, 71)).await.expect("write");
-    match channel.unmap(8..24).await {
-        Ok(()) => {
-            // What unmapped blocks hold is the module's choice, what lies beside them is not.
-            channel.read(8..24).await.expect("read of unmapped blocks");
-            expect(channel, 0, 8, 71).await;
-            expect(channel, 24, 8, 71).await;
-        }
-        Err(Error::Unsupported { .. }) => {}
-        Err(e) => panic!("unmap: {e}"),
-    }
 }
 
 /// Drops I/Os before their first poll and after it, then uses the channel as if nothing had been.

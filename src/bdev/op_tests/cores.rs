@@ -1,0 +1,124 @@
+//! Operations among cores: one step for all of them, and an answer on the core that asked.
+
+use std::sync::mpsc;
+use std::thread::{self, ThreadId};
+
+use super::*;
+use crate::app::Builder;
+use crate::sync::oneshot;
+use crate::sys::cpu::CpuSet;
+
+/// Two cores count up in one block by compare-and-write alone: no count is lost.
+#[test]
+fn compare_and_write_is_one_step_among_cores() {
+    const EACH: u64 = 300;
+    let disk = ram(1 << 20);
+    let count = |disk: Descriptor| {
+        LocalExecutor::new().unwrap().block_on(async move {
+            let channel = disk.channel().unwrap();
+            for _ in 0..EACH {
+                loop {
+                    let found = channel.read(5..6).await.unwrap().freeze();
+                    let number = u64::from_le_bytes(found[..8].try_into().unwrap());
+                    let mut next = channel.alloc(512).await.unwrap();
+                    next.copy_from_slice(&found);
+                    next[..8].copy_from_slice(&(number + 1).to_le_bytes());
+                    match channel.compare_and_write(5, found, next).await {
+                        Ok(()) => break,
+                        Err(Error::Miscompare { lba: 5 }) => {}
+                        Err(e) => panic!("{e}"),
+                    }
+                }
+            }
+        });
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| count(disk.clone()));
+        scope.spawn(|| count(disk.clone()));
+    });
+    block_on(async {
+        let block = disk.channel().unwrap().read(5..6).await.unwrap();
+        assert_eq!(u64::from_le_bytes(block[..8].try_into().unwrap()), 2 * EACH);
+    });
+}
+
+type Order = (oneshot::Sender<ThreadId>, u64);
+
+/// Has a thread that is no core do what it is asked, and answers when that says so.
+struct Elsewhere(mpsc::Sender<Order>);
+struct ElsewhereChannel(mpsc::Sender<Order>);
+
+impl Bdev for Elsewhere {
+    type Channel = ElsewhereChannel;
+    fn module(&self) -> &'static str {
+        "elsewhere"
+    }
+    fn geometry(&self) -> Geometry {
+        SHAPE
+    }
+    fn channel(&self, _access: Access) -> Result<ElsewhereChannel> {
+        Ok(ElsewhereChannel(self.0.clone()))
+    }
+}
+
+impl Submit for ElsewhereChannel {
+    async fn submit(&self, mut io: Io) -> Done {
+        let asked_on = thread::current().id();
+        let (answer, answered) = oneshot::channel();
+        self.0.send((answer, io.lba())).unwrap();
+        let Ok(carried_out_on) = answered.await else { return io.done(Err(Error::Aborted)) };
+        assert_ne!(carried_out_on, asked_on);
+        assert_eq!(thread::current().id(), asked_on, "the module goes on where it was asked");
+        let lba = io.lba();
+        io.read_buf().fill(lba as u8);
+        io.done(Ok(()))
+    }
+}
+
+/// On as many cores as there are, up to two: each submits, a foreign thread completes, the answer is where the question was.
+#[test]
+fn a_completion_from_a_foreign_thread_reaches_the_core_that_asked() {
+    let (orders, todo) = mpsc::channel::<Order>();
+    let worker = thread::spawn(move || {
+        // The latest of each handful first: out of order.
+        while let Ok(first) = todo.recv() {
+            let mut handful = vec![first];
+            handful.extend(todo.try_iter());
+            for (answer, _) in handful.into_iter().rev() {
+                let _ = answer.send(thread::current().id());
+            }
+        }
+    });
+    let disk = open_private("elsewhere", Elsewhere(orders), Access::ReadOnly).unwrap();
+    let cores = thread::available_parallelism().map_or(1, |n| n.get().min(2));
+    let reads = async |disk: Descriptor| {
+        let channel = disk.channel().unwrap();
+        let home = thread::current().id();
+        let one = async |lba: u64| {
+            let buf = channel.read(lba..lba + 1).await.unwrap();
+            assert_eq!(thread::current().id(), home);
+            assert!(buf.iter().all(|byte| *byte == lba as u8));
+        };
+        for round in 0..20 {
+            futures::future::join_all((0..16).map(|lba| one(round * 16 + lba))).await;
+        }
+        drop(channel.read(0..1));
+        home
+    };
+    let homes = Builder::new().cores(CpuSet::first(cores).unwrap()).run(async move || {
+        let tasks: Vec<_> = crate::cores()
+            .map(|core| {
+                let disk = disk.clone();
+                crate::call_on(core, async move || reads(disk).await)
+            })
+            .collect();
+        let mut homes = Vec::new();
+        for task in tasks {
+            homes.push(task.await.unwrap());
+        }
+        homes
+    });
+    let homes = homes.unwrap();
+    assert!(homes.len() == cores && (cores == 1 || homes[0] != homes[1]));
+    worker.join().unwrap();
+}
