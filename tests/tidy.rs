@@ -47,6 +47,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("benches/uring.rs", "a ring written by hand, to hold ours against"),
     ("benches/uring/kernel.rs", "rings written by hand"),
     ("src/app/signal.rs", "a signal handler, which must be async-signal-safe"),
+    ("src/bdev/modules/uring/discard.rs", "an ioctl that points to a range"),
     ("src/bdev/modules/ram.rs", "memory that all cores copy to and from"),
     ("src/bdev/slots.rs", "futures of erased types in reused slots"),
     ("src/inbox/event.rs", "closures stored inline, their type erased"),

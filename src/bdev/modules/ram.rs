@@ -13,7 +13,11 @@
 //! make one core wait for another.
 #![expect(unsafe_code, reason = "copies to and from memory that other cores write at the same time")]
 
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::Either;
 
 use super::spec::{Bases, Kind, Plan};
 use super::whole_blocks;
@@ -75,7 +79,17 @@ impl Bdev for Ram {
     }
 
     fn supports(&self, op: Op) -> bool {
-        matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap | Op::Reset)
+        matches!(
+            op,
+            Op::Read
+                | Op::Write
+                | Op::Flush
+                | Op::WriteZeroes
+                | Op::Unmap
+                | Op::Reset
+                | Op::SeekData
+                | Op::SeekHole
+        )
     }
 
     fn channel(&self, _access: Access) -> Result<RamChannel> {
@@ -85,7 +99,18 @@ impl Bdev for Ram {
 
 impl Submit for RamChannel {
     #[inline]
-    async fn submit(&self, mut io: Io) -> Done {
+    fn submit(&self, io: Io) -> impl Future<Output = Done> {
+        // What never waits stays apart: a future that can wait costs more to make.
+        match io.op() {
+            Op::SeekData | Op::SeekHole => Either::Left(self.seek(io)),
+            _ => Either::Right(self.at_once(io)),
+        }
+    }
+}
+
+impl RamChannel {
+    #[inline]
+    async fn at_once(&self, mut io: Io) -> Done {
         let at = (io.lba() * u64::from(BLOCK_SIZE)) as usize;
         let len = (io.blocks() * u64::from(BLOCK_SIZE)) as usize;
         match io.op() {
@@ -96,6 +121,25 @@ impl Submit for RamChannel {
             Op::Flush | Op::Reset => {}
             _ => return io.unsupported(),
         }
+        io.done(Ok(()))
+    }
+
+    /// Looks at the memory itself: a hole is a block of zeroes. Long searches let others have the core in between.
+    async fn seek(&self, mut io: Io) -> Done {
+        const AT_A_TIME: usize = 2048;
+        let is_data = io.op() == Op::SeekData;
+        let mut found = None;
+        for start in io.range().step_by(AT_A_TIME) {
+            let end = io.range().end.min(start + AT_A_TIME as u64);
+            found = (start..end).find(|block| {
+                self.store.is_zero((block * u64::from(BLOCK_SIZE)) as usize, BLOCK_SIZE as usize) != is_data
+            });
+            if found.is_some() {
+                break;
+            }
+            crate::reactor::yield_now().await;
+        }
+        io.set_found(found);
         io.done(Ok(()))
     }
 }
@@ -141,6 +185,13 @@ impl Store {
         let to = self.address(at, len);
         // SAFETY: `to` has that many bytes in the store.
         unsafe { copy::zero_shared(to, len) }
+    }
+
+    /// Whether so many bytes, whole words of 8, are zeroes.
+    fn is_zero(&self, at: usize, len: usize) -> bool {
+        let from = self.address(at, len).cast_const().cast::<AtomicU64>();
+        // SAFETY: within the store, which begins with a page; blocks are whole words. The loads are relaxed atomic.
+        (0..len / 8).all(|word| unsafe { (*from.add(word)).load(Ordering::Relaxed) } == 0)
     }
 
     /// Zeroes, by giving whole pages back to the kernel.
@@ -291,6 +342,24 @@ mod tests {
                 "{at}+{len}"
             );
         }
+    }
+
+    #[test]
+    fn data_and_holes_are_found_beyond_what_is_looked_at_in_one_go() {
+        LocalExecutor::new().unwrap().block_on(async {
+            let disk = open_private("seek", Ram::new(4 << 20).unwrap(), Access::ReadWrite).unwrap();
+            let channel = disk.channel().unwrap();
+            assert_eq!(channel.seek_data(0).await.unwrap(), None);
+            assert_eq!(channel.seek_hole(17).await.unwrap(), Some(17));
+            let mut data = channel.try_alloc(1024).unwrap();
+            data.fill(0);
+            data[1023] = 1;
+            channel.write(5000, data).await.unwrap();
+            assert_eq!(channel.seek_data(3).await.unwrap(), Some(5001));
+            assert_eq!(channel.seek_hole(5001).await.unwrap(), Some(5002));
+            assert_eq!(channel.seek_data(5002).await.unwrap(), None);
+            assert_eq!(channel.seek_hole(8191).await.unwrap(), Some(8191));
+        });
     }
 
     #[test]

@@ -19,12 +19,15 @@ pub struct UringChannel {
     /// If completions are to be polled for.
     pub(super) polled: Option<Polled>,
     pub(super) block_size: u64,
+    /// A block device, not a file.
+    pub(super) is_disk: bool,
 }
 
 impl Submit for UringChannel {
     async fn submit(&self, mut io: Io) -> Done {
         let start = io.lba() * self.block_size;
         let result = match io.op() {
+            Op::Read | Op::Write if io.is_vectored() => self.transfer_list(&mut io, start).await,
             Op::Read => {
                 let (result, buf) = self.read(io.take_read_buf(), start).await;
                 if let Some(buf) = buf {
@@ -35,7 +38,8 @@ impl Submit for UringChannel {
             Op::Write => self.write(io.take_data(), start).await,
             Op::Flush => self.ring.sync_data(&self.fd).await,
             Op::WriteZeroes => self.allocate(FallocateFlags::ZERO_RANGE, start, &io).await,
-            Op::Unmap => self.allocate(FallocateFlags::PUNCH_HOLE, start, &io).await,
+            Op::Unmap => self.unmap(start, &io).await,
+            Op::SeekData | Op::SeekHole => self.seek(&mut io).await,
             _ => return io.unsupported(),
         };
         let op = io.op();
@@ -81,7 +85,7 @@ impl UringChannel {
         let mut filled = rest.split_to(0);
         let result = loop {
             if n == 0 {
-                break Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+                break Err(has_become_shorter());
             }
             let part = rest.split_to(n);
             at += n as u64;
@@ -127,10 +131,56 @@ impl UringChannel {
         }
     }
 
+    /// Reads or writes several buffers in one go, or in as many as the kernel makes of it.
+    async fn transfer_list(&self, io: &mut Io, at: u64) -> io::Result<()> {
+        let len = (io.blocks() * self.block_size) as usize;
+        let mut done = 0;
+        if io.op() == Op::Write {
+            let mut list = io.take_data_list();
+            while done < len {
+                let answer;
+                (answer, list) = self.ring.write_vectored_at(&self.fd, list, done, at + done as u64).await;
+                match answer? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    n => done += n,
+                }
+            }
+            return Ok(());
+        }
+        let mut bufs = io.take_read_bufs();
+        let mut result = Ok(());
+        while done < len && result.is_ok() {
+            let answer;
+            (answer, bufs) = self.ring.read_vectored_at(&self.fd, bufs, done, at + done as u64).await;
+            match answer {
+                Ok(0) => result = Err(has_become_shorter()),
+                Ok(n) => done += n,
+                Err(e) => result = Err(e),
+            }
+        }
+        io.put_read_bufs(bufs);
+        result
+    }
+
+    /// Punches a hole, which reads as zeroes. Disks that have no such command may discard all the same.
+    async fn unmap(&self, start: u64, io: &Io) -> io::Result<()> {
+        match self.allocate(FallocateFlags::PUNCH_HOLE, start, io).await {
+            Err(e) if self.is_disk && Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => {
+                self.discard(start, io.blocks() * self.block_size).await
+            }
+            result => result,
+        }
+    }
+
     async fn allocate(&self, how: FallocateFlags, start: u64, io: &Io) -> io::Result<()> {
         let end = start + io.blocks() * self.block_size;
         self.ring.allocate(&self.fd, how | FallocateFlags::KEEP_SIZE, start..end).await
     }
+}
+
+#[cold]
+fn has_become_shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")
 }
 
 /// Names an error for what the caller can do.

@@ -4,7 +4,9 @@
 //! [`Uring::is_direct`] says so. Each core's channel has the file registered with its own ring.
 
 mod channel;
+mod discard;
 mod polled;
+mod seek;
 
 pub use channel::UringChannel;
 
@@ -25,6 +27,9 @@ use crate::uring::{Fd, Ring};
 /// What the kernel takes for O_DIRECT where it does not say: what every disk and file system in use takes.
 const BLOCK_SIZE_UNKNOWN: u32 = 4096;
 const BLOCK_SIZE_MIN: u32 = 512;
+
+/// The kernel's own bound on one list of buffers (`UIO_MAXIOV`).
+const SEGMENTS_MAX: u32 = 1024;
 
 pub(super) const FILE: Kind = Kind {
     takes_path: true,
@@ -74,6 +79,7 @@ pub struct Uring {
     path: PathBuf,
     geometry: Geometry,
     is_direct: bool,
+    is_disk: bool,
     is_polled: bool,
     /// Device and inode, so that a path that comes to name another file is noticed.
     identity: (u64, u64),
@@ -116,11 +122,13 @@ impl Uring {
         }
         let geometry = Geometry::new(block_size, bytes / u64::from(block_size))
             .with_buffer_align(buffer_align)
+            .with_max_segments(SEGMENTS_MAX)
             .with_write_cache(true);
         let mut files = Files::default();
         *files.slot(access) = Some(file);
         let identity = (metadata.dev(), metadata.ino());
-        Ok(Self { path, geometry, is_direct, is_polled: false, identity, files: Mutex::new(files) })
+        let is_disk = metadata.file_type().is_block_device();
+        Ok(Self { path, geometry, is_direct, is_disk, is_polled: false, identity, files: Mutex::new(files) })
     }
 
     /// False where the file system refuses O_DIRECT: then I/O goes through the page cache.
@@ -243,8 +251,12 @@ impl Bdev for Uring {
     }
 
     fn supports(&self, op: Op) -> bool {
-        // File systems that cannot zero or punch say so when asked.
-        matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap)
+        match op {
+            // File systems that cannot zero or punch say so when asked.
+            Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap => true,
+            Op::SeekData | Op::SeekHole => !self.is_disk,
+            _ => false,
+        }
     }
 
     fn opening(&self, access: Access) -> Result<()> {
@@ -260,7 +272,8 @@ impl Bdev for Uring {
         // Worth a try: where the table is full, the kernel looks the descriptor up each time.
         let _ = ring.register(&fd);
         let polled = if self.is_polled { self.polled_channel(access)? } else { None };
-        Ok(UringChannel { ring, fd, polled, block_size: self.geometry.block_size.into() })
+        let (block_size, is_disk) = (self.geometry.block_size.into(), self.is_disk);
+        Ok(UringChannel { ring, fd, polled, block_size, is_disk })
     }
 }
 

@@ -3,12 +3,14 @@
 use std::fs::{OpenOptions, Permissions};
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::task::{Context, Waker};
 
 use super::Uring;
+use super::discard::discard;
 use crate::LocalExecutor;
 use crate::bdev::{Access, Error, Result, conformance, open, register, unregister};
 use crate::uring::Ring;
@@ -97,24 +99,84 @@ fn a_polled_file_has_the_name_of_the_file() {
     });
 }
 
-/// A loop device, as root.
+/// A block device over a file.
+struct Loop(String);
+
+impl Loop {
+    fn new(file: &Path) -> Option<Self> {
+        let made = Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(file).output();
+        let Some(made) = made.ok().filter(|made| made.status.success()) else {
+            println!("no loop device here: not root, or no losetup");
+            return None;
+        };
+        Some(Self(String::from_utf8(made.stdout).unwrap().trim().to_owned()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
 #[test]
 fn conforms_on_a_loop_device() {
-    struct Loop(String);
-    impl Drop for Loop {
-        fn drop(&mut self) {
-            let _ = Command::new("losetup").args(["--detach", &self.0]).status();
-        }
-    }
     let file = file(16 << 20);
-    let made = Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(file.path()).output();
-    let Some(made) = made.ok().filter(|made| made.status.success()) else {
-        return println!("no loop device here: not root, or no losetup");
-    };
-    let device = Loop(String::from_utf8(made.stdout).unwrap().trim().to_owned());
+    let Some(device) = Loop::new(file.path()) else { return };
     for kind in ["file", "poll"] {
         conformance::check_spec(&format!("{kind}:{}", device.0));
     }
+}
+
+#[test]
+fn a_block_device_gives_up_what_is_unmapped_and_zeroes_what_shall_be_zeroes() {
+    let file = file(16 << 20);
+    let Some(device) = Loop::new(file.path()) else { return };
+    LocalExecutor::new().unwrap().block_on(async {
+        let disk = open(&format!("file:{}", device.0), Access::ReadWrite).await.unwrap();
+        let channel = disk.channel().unwrap();
+        let blocks = (4 << 20) / u64::from(channel.geometry().block_size);
+        let occupied = || file.as_file().metadata().unwrap().blocks() * 512;
+        for round in 0..3 {
+            let mut data = channel.try_alloc(4 << 20).unwrap();
+            data.fill(round + 1);
+            channel.write(0, data).await.unwrap();
+            channel.flush().await.unwrap();
+            assert!(occupied() >= 4 << 20);
+            match round {
+                0 => channel.unmap(0..blocks).await.unwrap(),
+                1 => channel.write_zeroes(0..blocks).await.unwrap(),
+                _ => {
+                    let disk = OpenOptions::new().write(true).open(&device.0).unwrap();
+                    discard(disk.as_fd(), 0, 4 << 20).unwrap();
+                }
+            }
+            assert!(round == 1 || occupied() < 1 << 20, "{} bytes are occupied", occupied());
+            if round < 2 {
+                assert!(channel.read(0..blocks).await.unwrap().iter().all(|byte| *byte == 0));
+            }
+        }
+    });
+}
+
+#[test]
+fn data_and_holes_of_a_sparse_file_are_found() {
+    let file = file(4 << 20);
+    LocalExecutor::new().unwrap().block_on(async {
+        let disk = open(&format!("file:{}", file.path().display()), Access::ReadWrite).await.unwrap();
+        let channel = disk.channel().unwrap();
+        let at = (1 << 20) / u64::from(channel.geometry().block_size);
+        assert_eq!(channel.seek_hole(3).await.unwrap(), Some(3));
+        assert_eq!(channel.seek_data(0).await.unwrap(), None);
+        let mut data = channel.try_alloc(64 << 10).unwrap();
+        data.fill(1);
+        let end = at + data.len() as u64 / u64::from(channel.geometry().block_size);
+        channel.write(at, data).await.unwrap();
+        channel.flush().await.unwrap();
+        assert_eq!(channel.seek_data(0).await.unwrap(), Some(at));
+        assert_eq!(channel.seek_hole(at).await.unwrap(), Some(end));
+        assert_eq!(channel.seek_data(end).await.unwrap(), None);
+    });
 }
 
 #[test]
