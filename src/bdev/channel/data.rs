@@ -80,7 +80,7 @@ impl Channel {
     }
 
     /// A buffer of `len` bytes from the pool that this channel reads into. Waits while the pool is dry, in order: see
-    /// [`DmaPool::alloc`].
+    /// [`DmaPool::alloc`](crate::sys::dma::DmaPool::alloc).
     ///
     /// # Errors
     /// [`Error::NoBuffer`] if the pool can never have a buffer that long.
