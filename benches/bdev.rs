@@ -4,11 +4,14 @@
 //! `cargo bench --bench bdev -- [--quick] [--json] [PART OF A ROW'S ID]...`. The targets are what SPDK's `bdevperf` gives, 1.2
 //! times that for the RAM device.
 
+#[path = "bdev/allocations.rs"]
+mod allocations;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
 #[path = "harness/memory.rs"]
 mod memory;
 
+use allocations::{allocations, detour_allocations, vectored_allocations, zeroes_allocations};
 use harness::{Bench, Measure, Target::*};
 use memory::allocations_by;
 use reactor::{
@@ -16,14 +19,10 @@ use reactor::{
     app::Builder,
     bdev::{self, Access, Channel},
     call_on, spawn_local,
-    sys::{
-        cpu::CpuSet,
-        dma::{DmaBuf, DmaPool},
-    },
+    sys::{cpu::CpuSet, dma::DmaPool},
     yield_now,
 };
 use std::{
-    cell::Cell,
     future::poll_fn,
     hint::black_box,
     ops::Range,
@@ -356,95 +355,6 @@ fn dry_allocations(measure: Measure) -> f64 {
     });
     assert_eq!(count, 0, "waiting allocates in {turns} turns");
     count as f64 / turns as f64
-}
-
-/// Reads and writes.
-fn allocations(measure: Measure, device: &str) -> f64 {
-    allocations_of(measure, device, "reads and writes", async |channel, places| {
-        // From the pool and back to it, with the write that follows.
-        let buf = channel.read(places.next()).await.expect("the device reads");
-        channel.write(places.next().start, buf).await.expect("the device writes");
-    })
-}
-
-/// Reads into lists of two and writes of lists of two. The list of a read comes back and is used again; that of a write is one
-/// allocation of the caller's, which is taken off.
-fn vectored_allocations(measure: Measure, device: &str) -> f64 {
-    let lists = Cell::new(Vec::new());
-    let (count, ios) = allocations_with(measure, device, async move |channel, places| {
-        let buf = || channel.try_alloc(IO_BYTES).expect("the pool has a buffer");
-        let mut two = || {
-            let one = places.next();
-            let len = 2 * (one.end - one.start);
-            let start = one.start.min(channel.geometry().block_count - len);
-            start..start + len
-        };
-        let mut bufs: Vec<DmaBuf> = lists.take();
-        while bufs.len() < 2 {
-            bufs.push(buf());
-        }
-        lists.set(channel.read_vectored(two(), bufs).await.expect("the device reads"));
-        let list = (0..2).map(|_| buf().freeze()).collect();
-        channel.write_vectored(two().start, list).await.expect("the device writes");
-    });
-    // The lists of the measured writes.
-    let count = count - ios;
-    assert_eq!(count, 0, "{device} allocates in {ios} vectored reads and writes");
-    count as f64 / ios as f64
-}
-
-fn zeroes_allocations(measure: Measure, device: &str) -> f64 {
-    allocations_of(measure, device, "writes of zeroes", async |channel, places| {
-        channel.write_zeroes(places.next()).await.expect("the device writes");
-    })
-}
-
-/// Comparisons, copies, lists that are too long: what the layer does itself.
-fn detour_allocations(measure: Measure, device: &str) -> f64 {
-    allocations_of(measure, device, "emulated operations", async |channel, places| {
-        let range = places.next();
-        let data = channel.read(range.clone()).await.expect("the device reads").freeze();
-        channel.compare(range.start, data.clone()).await.expect("it is what was read");
-        channel.compare_and_write(range.start, data.clone(), data).await.expect("it is what was read");
-        channel.copy(range, places.next().start).await.expect("the device copies");
-    })
-}
-
-/// Asserted, and so a test as well.
-fn allocations_of(
-    measure: Measure,
-    device: &str,
-    what: &str,
-    io: impl AsyncFn(&Channel, &mut Places) + 'static,
-) -> f64 {
-    let (count, ios) = allocations_with(measure, device, io);
-    assert_eq!(count, 0, "{device} allocates in {ios} {what}");
-    count as f64 / ios as f64
-}
-
-/// How many allocations so many I/Os make, after the first ones, which fill the core's pools.
-fn allocations_with(
-    measure: Measure,
-    device: &str,
-    io: impl AsyncFn(&Channel, &mut Places) + 'static,
-) -> (u64, u64) {
-    let ios = if measure.quick { 1_000 } else { 100_000 };
-    let name = device.to_owned();
-    let count = on_core(async move {
-        let disk = open(&name).await;
-        let channel = disk.channel().expect("the core has a channel");
-        let mut places = Places::new(&channel, 1);
-        for _ in 0..100 {
-            io(&channel, &mut places).await;
-        }
-        allocations_by(async || {
-            for _ in 0..ios {
-                io(&channel, &mut places).await;
-            }
-        })
-        .await
-    });
-    (count, ios)
 }
 
 fn get_and_put(measure: Measure) -> f64 {
