@@ -123,10 +123,11 @@ impl Submit for PartChannel {
         if io.blocks() > 0 {
             io.set_lba(io.lba() + self.start);
         }
-        if io.op() == Op::Copy {
-            return self.copy(io).await;
+        match io.op() {
+            Op::Copy => self.copy(io).await,
+            Op::Compare | Op::CompareAndWrite => self.compare(io).await,
+            _ => self.base.submit(io).await,
         }
-        self.base.submit(io).await
     }
 }
 
@@ -138,6 +139,15 @@ impl PartChannel {
         let (result, mut io) = self.base.submit(io).await.into_io();
         io.set_copy_from(from);
         io.done(result)
+    }
+
+    /// The block that differs is one of this part.
+    async fn compare(&self, io: Io) -> Done {
+        let (result, io) = self.base.submit(io).await.into_io();
+        io.done(result.map_err(|e| match e {
+            Error::Miscompare { lba } => Error::Miscompare { lba: lba - self.start },
+            other => other,
+        }))
     }
 }
 
