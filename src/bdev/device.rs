@@ -15,7 +15,7 @@ use super::module::AnyBdev;
 use super::range_locks::RangeLocks;
 use super::removal::{self, Here, Removal};
 use super::visit::Site;
-use super::{Access, Error, Event, Geometry, Result};
+use super::{Access, Descriptor, Error, Event, Geometry, Result};
 
 /// A device that the registry knows, or that somebody has to himself.
 pub(super) struct Device {
@@ -75,15 +75,19 @@ impl Device {
             life: Mutex::default(),
             here: Here::default(),
         });
-        let this = DeviceRef::of(&device);
-        device.bdev.attached(this.clone());
-        for (base, descriptor) in device.bdev.bases().into_iter().enumerate() {
-            let follower = Follower { device: Arc::downgrade(&device), base };
-            if !descriptor.device().add_follower(follower) {
-                device.bdev.base_changed(base, &Event::Removed, &this);
-            }
+        device.bdev.attached(DeviceRef::of(&device));
+        for (number, base) in device.bdev.bases().iter().enumerate() {
+            device.follow(number, base);
         }
         Ok(device)
+    }
+
+    /// Has the module told what happens to `base`.
+    pub(super) fn follow(self: &Arc<Self>, number: usize, base: &Descriptor) {
+        let follower = Follower { device: Arc::downgrade(self), base: number };
+        if !base.device().add_follower(follower) {
+            self.bdev.base_changed(number, &Event::Removed, &DeviceRef::of(self));
+        }
     }
 
     pub(super) fn life(&self) -> MutexGuard<'_, Life> {

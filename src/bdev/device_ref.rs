@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::device::Device;
 use super::removal::Removal;
-use super::{Error, Event, Media, Quiesce, Result, registry};
+use super::{Descriptor, Error, Event, Media, Quiesce, Result, registry};
 
 /// What a module says about its own device after it was registered: that it has grown or shrunk, or is gone.
 ///
@@ -60,6 +60,14 @@ impl DeviceRef {
                 device.remove()
             }
             None => Removal::over(),
+        }
+    }
+
+    /// The device stands on `base` too from now on, which was not among its [`bases`](super::Bdev::bases): what happens to that is
+    /// told to [`base_changed`](super::Bdev::base_changed) under `number`.
+    pub fn follow(&self, number: usize, base: &Descriptor) {
+        if let Some(device) = self.device.upgrade() {
+            device.follow(number, base);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::Op;
+use super::{Op, ZoneState};
 use crate::NotOnReactor;
 use crate::sys::dma::{AllocError, DmaBuf};
 
@@ -99,6 +99,54 @@ pub enum Error {
         lba: u64,
         /// Blocks from one zone to the next; zero if the device has none.
         zone_blocks: u64,
+    },
+    /// What a zone does not allow.
+    #[error(
+        "the zone from block {start} on, {state:?} and written up to {write_pointer}, refuses that: {reason}"
+    )]
+    Zone {
+        /// The zone's first block.
+        start: u64,
+        /// The next block that a write goes to.
+        write_pointer: u64,
+        /// Its state.
+        state: ZoneState,
+        /// What it would have to be like, or what to do.
+        reason: &'static str,
+    },
+    /// A block that reads back as something else than was written.
+    #[error(
+        "block {lba} is corrupt: its checksum was {expected:#010x} when it was written and is {found:#010x}"
+    )]
+    Corrupt {
+        /// The block.
+        lba: u64,
+        /// The checksum of what was written, a CRC-32C.
+        expected: u32,
+        /// That of what was read.
+        found: u32,
+    },
+    /// A member of a mirror that cannot be meant.
+    #[error("member {member} of the mirror: {reason}")]
+    NoMember {
+        /// Its number, from 0 on.
+        member: usize,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A key that cannot be one.
+    #[error("the key cannot be used: {reason}")]
+    BadKey {
+        /// What is wrong with it. Never the key.
+        reason: String,
+    },
+    /// A disk without a partition table that can be believed.
+    #[error("{name:?} has no partition table that can be believed: {reason}")]
+    NoPartitions {
+        /// The disk.
+        name: String,
+        /// What is wrong with what is there.
+        reason: String,
     },
     /// The device keeps no metadata beside its blocks, or keeps it within them.
     #[error("the block device has no metadata beside its blocks: read and write the blocks alone")]

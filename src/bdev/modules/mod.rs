@@ -10,7 +10,13 @@
 //! | [`Faulty`] | goes wrong as told: failures, corrupted data, stalls | `error:read=io_error,count=3(SPEC)` |
 //! | [`Part`] | a range of the blocks of another | `part:blocks=0..2048(SPEC)` |
 //! | [`Concat`] | several devices behind each other | `concat(SPEC,SPEC)` |
+//! | [`Mirror`] | the same blocks on several devices (RAID 1), with rebuild | `mirror(SPEC,SPEC)` |
 //! | [`Stripe`] | chunks dealt out to several devices in turn (RAID 0) | `stripe:chunk=64K(SPEC,SPEC)` |
+//! | [`Crypt`] | AES-XTS over another (feature `crypt`) | `crypt:key_file=PATH(SPEC)` |
+//! | [`Verify`] | holds every read to what was written | `verify(SPEC)` |
+//! | [`Zoned`] | zones over a device without | `zoned:zone=64M(SPEC)` |
+//!
+//! [`gpt`] finds the partitions of a disk (feature `gpt`).
 //!
 //! Each is made in code by its `new`, and [`register`](super::register)ed under a name or [opened](super::open_private) for oneself; or by
 //! [`open`] from its spec. What a device can be told while it runs is reached by
@@ -110,9 +116,14 @@
 //! [virtual clock](crate::time::Clock::manual) what becomes of time.
 
 mod concat;
+#[cfg(feature = "crypt")]
+mod crypt;
 mod delay;
 mod faulty;
+#[cfg(feature = "gpt")]
+pub mod gpt;
 mod members;
+mod mirror;
 mod null;
 mod part;
 mod passthru;
@@ -123,10 +134,17 @@ mod spec;
 mod stack_tests;
 mod stripe;
 mod uring;
+mod verify;
+mod zoned;
 
 pub use concat::{Concat, ConcatChannel};
+#[cfg(feature = "crypt")]
+pub use crypt::{Crypt, CryptChannel, CryptKey};
 pub use delay::{Delay, DelayChannel, Delays, Latency};
 pub use faulty::{Failure, Faulty, FaultyChannel, Injection};
+pub use mirror::{
+    MEMBERS_MAX, MemberState, MemberStatus, Mirror, MirrorChannel, MirrorControl, MirrorStatus,
+};
 pub use null::Null;
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
@@ -134,6 +152,8 @@ pub use ram::Ram;
 pub use spec::{Kind, kinds, open, parse_size};
 pub use stripe::{Stripe, StripeChannel};
 pub use uring::Uring;
+pub use verify::{Verify, VerifyChannel};
+pub use zoned::{Zoned, ZonedChannel};
 
 use super::{Error, Result};
 

@@ -4,7 +4,11 @@ use std::fmt::Display;
 
 use super::{Args, Fault};
 use crate::bdev::module::AnyBdev;
-use crate::bdev::modules::{concat, delay, faulty, null, part, passthru, ram, stripe, uring};
+#[cfg(feature = "crypt")]
+use crate::bdev::modules::crypt;
+use crate::bdev::modules::{
+    concat, delay, faulty, mirror, null, part, passthru, ram, stripe, uring, verify, zoned,
+};
 use crate::bdev::{Access, Bdev, Descriptor, Result};
 
 /// Every kind, in the order of the table of [`open`](super::open).
@@ -19,6 +23,11 @@ pub(super) static KINDS: &[&Kind] = &[
     &part::KIND,
     &concat::KIND,
     &stripe::KIND,
+    &mirror::KIND,
+    #[cfg(feature = "crypt")]
+    &crypt::KIND,
+    &verify::KIND,
+    &zoned::KIND,
 ];
 
 /// A kind of block device that [`open`](crate::bdev::open) makes from a spec. [`kinds`](crate::bdev::kinds) lists them.

@@ -34,6 +34,10 @@ use parse::Item;
 /// | `part:blocks=0..2048(SPEC)` | a range of the blocks of another |
 /// | `concat(SPEC,SPEC)` | several devices behind each other as one |
 /// | `stripe:chunk=64K(SPEC,SPEC)` | chunks dealt out to several devices in turn (RAID 0); of 64 KiB unless told otherwise |
+/// | `mirror(SPEC,SPEC)` | the same blocks on two to four devices (RAID 1) |
+/// | `crypt:key_file=PATH(SPEC)` | AES-XTS over another, with a key of 32 or 64 raw bytes (feature `crypt`) |
+/// | `verify(SPEC)` | holds every read to a checksum of what was written |
+/// | `zoned:zone=64M(SPEC)` | zones, to be written from start to end; also `max_open=N`, `max_active=N`, `empty=true` |
 ///
 /// SPEC stands for any of these, or for the name of a registered device: `delay:100us(ram:64M)` is a RAM disk that takes its time,
 /// `passthru(disk0)` a layer over the device known as `disk0`. Arguments stand behind the colon, separated by commas. A path in a

@@ -1,0 +1,436 @@
+//! RAID 1: the same blocks on several devices, for as long as one of them lives.
+//!
+//! ```text
+//!               a write fails, it is removed, or fail()
+//!   InSync ───────────────────────────────────────────► Failed
+//!      ▲                                                 ▲   │ replace(): a new device in its place
+//!      │ rebuild() has copied everything   a write fails │   ▼
+//!      └───────────────────────────────────────────────── Stale: written, not read
+//! ```
+//!
+//! Writes go to all members that have not failed, and are answered when all have answered; reads go to one that is in sync
+//! (`channel`). Rebuilding copies a window at a time, with I/O to that window held on all cores (`rebuild`). Who may be read is
+//! decided here.
+//!
+//! Nothing is kept on the members beside the data. Who puts a mirror together again after a crash or in degraded state says which
+//! members are stale: [`Mirror::stale`].
+
+mod channel;
+mod rebuild;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+pub use channel::MirrorChannel;
+
+use super::spec::{Bases, Kind, Plan};
+use crate::bdev::{Access, Bdev, Descriptor, DeviceRef, Error, Event, Geometry, Op, Result};
+
+pub(super) const KIND: Kind = Kind::new(
+    "mirror",
+    "mirror(SPEC,SPEC)",
+    "the same blocks on two to four devices (RAID 1)",
+    Bases::Many,
+    |_| Ok(Plan::over(Mirror::over)),
+);
+
+/// How many devices a mirror has at most. Writes to them are in flight together without a list on the heap.
+pub const MEMBERS_MAX: usize = 4;
+
+/// A mirror of two to four devices.
+///
+/// ```
+/// use reactor::bdev::{self, Access, modules::{Mirror, MemberState}};
+///
+/// # reactor::LocalExecutor::new().unwrap().block_on(async {
+/// let one = bdev::open("ram:1M", Access::ReadWrite).await?;
+/// let other = bdev::open("ram:2M", Access::ReadWrite).await?;
+/// let mirror = Mirror::over([one, other])?;
+/// let control = mirror.control();
+/// bdev::register("mirror0", mirror)?; // as large as the smallest: 1 MiB
+///
+/// control.fail(0)?;
+/// control.replace(0, bdev::open("ram:4M", Access::ReadWrite).await?)?;
+/// control.rebuild().await?;
+/// assert!(control.status().members.iter().all(|member| member.state == MemberState::InSync));
+/// # bdev::unregister("mirror0")?;
+/// # Ok::<(), bdev::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct Mirror {
+    shared: Arc<Shared>,
+}
+
+/// Whether a member has what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// It has everything: reads go to it.
+    InSync,
+    /// It takes writes, and lacks what was written before: [`MirrorControl::rebuild`] it.
+    Stale,
+    /// It is not used any more: [`MirrorControl::replace`] it.
+    Failed,
+}
+
+/// One member, from [`MirrorControl::status`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// The device's name.
+    pub name: String,
+    /// Whether it has what was written.
+    pub state: MemberState,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// Reads that it failed and another member answered.
+    pub read_errors: u64,
+}
+
+/// What a mirror is like at this moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorStatus {
+    /// Its members, in the order given.
+    pub members: Vec<MemberStatus>,
+    /// Blocks that a rebuild under way has copied; none if there is none.
+    pub rebuilt_blocks: Option<u64>,
+}
+
+impl MirrorStatus {
+    /// True if a member is stale or has failed.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.members.iter().any(|member| member.state != MemberState::InSync)
+    }
+}
+
+/// The way to a mirror that has been registered: what it is like, and what can be done about it. From any thread.
+#[derive(Clone)]
+pub struct MirrorControl(Arc<Shared>);
+
+/// What all cores share.
+struct Shared {
+    /// Changed seldom, by whoever holds the lock.
+    table: Mutex<Table>,
+    /// Counts the changes of `table`, so that channels notice one with a load.
+    version: AtomicU32,
+    on_change: OnceLock<OnChange>,
+}
+
+type OnChange = Box<dyn Fn(&MirrorStatus) + Send + Sync>;
+
+struct Table {
+    members: Vec<Member>,
+    next_id: usize,
+    geometry: Geometry,
+    rebuilt_blocks: Option<u64>,
+    device: Option<DeviceRef>,
+}
+
+#[derive(Clone)]
+struct Member {
+    /// Tells it from others that had its place before: the number by which the layer speaks of its base.
+    id: usize,
+    base: Descriptor,
+    state: MemberState,
+    failure: Option<String>,
+    read_errors: u64,
+}
+
+impl Mirror {
+    /// Mirrors `members`, which are taken to have the same content already, such as new devices have. The mirror is as large as the
+    /// smallest.
+    ///
+    /// # Errors
+    /// [`Error::BadGeometry`] if there are fewer than two or more than [`MEMBERS_MAX`], or if their block sizes differ.
+    pub fn over(members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
+        let members = members.into_iter().enumerate();
+        let members: Vec<_> = members.map(|(id, base)| Member::new(id, base, MemberState::InSync)).collect();
+        if !(2..=MEMBERS_MAX).contains(&members.len()) {
+            let reason = format!("a mirror of {} devices: give it two to {MEMBERS_MAX}", members.len());
+            return Err(Error::BadGeometry { reason });
+        }
+        let geometry = common(&members)?;
+        let next_id = members.len();
+        let table = Table { members, next_id, geometry, rebuilt_blocks: None, device: None };
+        let shared =
+            Shared { table: Mutex::new(table), version: AtomicU32::new(1), on_change: OnceLock::new() };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same with a member that does not have what the others have: it is written, and not read until it has been
+    /// [rebuilt](MirrorControl::rebuild).
+    ///
+    /// # Errors
+    /// [`Error::NoMember`] if there is none of that number, or no other in sync.
+    pub fn stale(self, member: usize) -> Result<Self> {
+        self.shared.change(|table| {
+            table.others_in_sync(member)?;
+            table.members[member].state = MemberState::Stale;
+            Ok(())
+        })?;
+        Ok(self)
+    }
+
+    /// The same with a function that is told of each change of a member's state, on the thread that found out.
+    #[must_use]
+    pub fn on_change(self, f: impl Fn(&MirrorStatus) + Send + Sync + 'static) -> Self {
+        // The first one given stays.
+        let _ = self.shared.on_change.set(Box::new(f));
+        self
+    }
+
+    /// The way to it once it is registered.
+    #[must_use]
+    pub fn control(&self) -> MirrorControl {
+        MirrorControl(self.shared.clone())
+    }
+}
+
+impl MirrorControl {
+    /// What the mirror is like.
+    #[must_use]
+    pub fn status(&self) -> MirrorStatus {
+        lock(&self.0.table).status()
+    }
+
+    /// Uses a member no more, such as one that is about to be taken out.
+    ///
+    /// # Errors
+    /// [`Error::NoMember`] if there is none of that number, or no other in sync.
+    pub fn fail(&self, member: usize) -> Result<()> {
+        self.0.change(|table| {
+            table.others_in_sync(member)?;
+            table.members[member].fail("taken out by hand".to_owned());
+            Ok(())
+        })
+    }
+
+    /// Puts a device in the place of a member that has failed. It is stale until it has been [rebuilt](Self::rebuild).
+    ///
+    /// # Errors
+    /// [`Error::NoMember`] if no failed member has that number; [`Error::BadGeometry`] if the device has other blocks or fewer than the
+    /// mirror.
+    pub fn replace(&self, member: usize, base: Descriptor) -> Result<()> {
+        let (device, id) = self.0.change(|table| {
+            let (old, new) = (table.geometry, base.geometry());
+            let place = table.members.get_mut(member).filter(|m| m.state == MemberState::Failed);
+            let place =
+                place.ok_or(Error::NoMember { member, reason: "no member of that number has failed" })?;
+            if new.block_size != old.block_size || new.block_count < old.block_count {
+                let (count, size) = (old.block_count, old.block_size);
+                let reason = format!("{}: the mirror needs {count} blocks of {size} bytes", base.name());
+                return Err(Error::BadGeometry { reason });
+            }
+            *place = Member::new(table.next_id, base.clone(), MemberState::Stale);
+            table.next_id += 1;
+            Ok((table.device.clone(), table.next_id - 1))
+        })?;
+        // With the table free: a device that is gone already is told of at once.
+        if let Some(device) = device {
+            device.follow(id, &base);
+        }
+        Ok(())
+    }
+
+    /// Copies what stale members lack, and has them read from then on. I/O goes on meanwhile; what meets the window that is being
+    /// copied waits for it.
+    ///
+    /// Dropping the future stops between two windows and leaves the members stale.
+    ///
+    /// # Errors
+    /// What a member says that fails meanwhile; [`Error::Busy`] if a rebuild is under way; [`Error::Removed`] if the mirror is not
+    /// registered, or not any more.
+    pub async fn rebuild(&self) -> Result<()> {
+        rebuild::run(&self.0).await
+    }
+}
+
+impl Shared {
+    fn change<T>(&self, f: impl FnOnce(&mut Table) -> Result<T>) -> Result<T> {
+        let mut table = lock(&self.table);
+        let result = f(&mut table)?;
+        // Release: who sees the number finds the table changed, behind its lock.
+        self.version.fetch_add(1, Release);
+        let status = table.status();
+        drop(table);
+        if let Some(on_change) = self.on_change.get() {
+            on_change(&status);
+        }
+        Ok(result)
+    }
+
+    fn version(&self) -> u32 {
+        // Acquire: pairs with the Release in `change`.
+        self.version.load(Acquire)
+    }
+
+    /// A member could not write, or is gone. If it was the last in sync it stays, and this is `false`: what it says is then what the
+    /// mirror says.
+    ///
+    /// Called before a write is answered that a member missed, so that nobody who knows of the answer reads the old blocks there.
+    fn failed(&self, id: usize, why: &Error) -> bool {
+        let change = self.change(|table| {
+            let found = table.members.iter().position(|m| m.id == id && m.state != MemberState::Failed);
+            let member = found.ok_or(Error::Removed)?;
+            if table.members[member].state == MemberState::InSync {
+                table.others_in_sync(member)?;
+            }
+            table.members[member].fail(why.to_string());
+            Ok(())
+        });
+        change.is_ok()
+    }
+
+    fn is_live(&self, id: usize) -> bool {
+        let table = lock(&self.table);
+        table.members.iter().any(|member| member.id == id && member.state != MemberState::Failed)
+    }
+
+    fn read_failed(&self, id: usize) {
+        let mut table = lock(&self.table);
+        if let Some(member) = table.members.iter_mut().find(|member| member.id == id) {
+            member.read_errors += 1;
+        }
+    }
+}
+
+impl Table {
+    fn status(&self) -> MirrorStatus {
+        let status = |member: &Member| MemberStatus {
+            name: member.base.name().to_owned(),
+            state: member.state,
+            failure: member.failure.clone(),
+            read_errors: member.read_errors,
+        };
+        MirrorStatus {
+            members: self.members.iter().map(status).collect(),
+            rebuilt_blocks: self.rebuilt_blocks,
+        }
+    }
+
+    /// Whether the mirror can do without `member`.
+    fn others_in_sync(&self, member: usize) -> Result<()> {
+        if member >= self.members.len() {
+            return Err(Error::NoMember { member, reason: "there are not so many" });
+        }
+        let is_other = |(at, other): (usize, &Member)| at != member && other.state == MemberState::InSync;
+        if self.members.iter().enumerate().any(is_other) {
+            return Ok(());
+        }
+        Err(Error::NoMember { member, reason: "no other is in sync: rebuild one first" })
+    }
+}
+
+impl Member {
+    fn new(id: usize, base: Descriptor, state: MemberState) -> Self {
+        Self { id, base, state, failure: None, read_errors: 0 }
+    }
+
+    fn fail(&mut self, why: String) {
+        self.state = MemberState::Failed;
+        self.failure = Some(why);
+    }
+}
+
+impl Bdev for Mirror {
+    type Channel = MirrorChannel;
+
+    fn module(&self) -> &'static str {
+        "mirror"
+    }
+
+    fn geometry(&self) -> Geometry {
+        lock(&self.shared.table).geometry
+    }
+
+    fn supports(&self, op: Op) -> bool {
+        let table = lock(&self.shared.table);
+        matches!(op, Op::Read | Op::Write | Op::Flush)
+            || matches!(op, Op::WriteZeroes | Op::Unmap)
+                && table.members.iter().all(|member| member.base.supports(op))
+    }
+
+    fn opening(&self, access: Access) -> Result<()> {
+        lock(&self.shared.table).members.iter().try_for_each(|member| member.base.allows(access))
+    }
+
+    fn bases(&self) -> Vec<Descriptor> {
+        lock(&self.shared.table).members.iter().map(|member| member.base.clone()).collect()
+    }
+
+    fn attached(&self, device: DeviceRef) {
+        lock(&self.shared.table).device = Some(device);
+    }
+
+    fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef) {
+        match event {
+            Event::Removed => {
+                if !self.shared.failed(base, &Error::Removed) && self.shared.is_live(base) {
+                    // The last that had everything.
+                    drop(device.remove());
+                }
+            }
+            Event::Resized(_) => {
+                let blocks = {
+                    let mut table = lock(&self.shared.table);
+                    let live = table.members.iter().filter(|member| member.state != MemberState::Failed);
+                    let smallest = live.map(|member| member.base.geometry().block_count).min();
+                    table.geometry.block_count = smallest.unwrap_or(table.geometry.block_count);
+                    table.geometry.block_count
+                };
+                // What cannot be, such as no blocks, leaves the device as it was: its I/O then fails below.
+                drop(device.resize(blocks));
+            }
+            Event::MediaManaged(media) => device.media_managed(media.clone()),
+        }
+    }
+
+    fn channel(&self, _access: Access) -> Result<MirrorChannel> {
+        MirrorChannel::new(self.shared.clone())
+    }
+}
+
+/// The shape that all members can give.
+fn common(members: &[Member]) -> Result<Geometry> {
+    let mut shapes = members.iter().map(|member| member.base.geometry());
+    let mut all = shapes.next().expect("a mirror has members");
+    for shape in shapes {
+        if shape.block_size != all.block_size {
+            let reason =
+                format!("blocks of {} and of {} bytes make no mirror", all.block_size, shape.block_size);
+            return Err(Error::BadGeometry { reason });
+        }
+        all.block_count = all.block_count.min(shape.block_count);
+        all.buffer_align = all.buffer_align.max(shape.buffer_align);
+        all.write_cache |= shape.write_cache;
+        all.keeps_data &= shape.keeps_data;
+    }
+    // Members split for themselves what they do not take whole.
+    all.max_io_blocks = 0;
+    all.optimal_io_boundary = 0;
+    all.max_segments = 1;
+    Ok(all)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is complete before anything that could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("status", &lock(&self.shared.table).status()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MirrorControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MirrorControl").field(&self.status()).finish()
+    }
+}
