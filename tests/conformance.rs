@@ -19,6 +19,10 @@ const SPECS: &[&str] = &[
     "part:blocks=7..20000(ram:16M)",
     "concat(ram:5M,ram:512,ram:5M)",
     "stripe:chunk=4K(ram:8M,ram:8M)",
+    "mirror(ram:16M,ram:17M,error(ram:16M))",
+    "verify(ram:16M)",
+    "zoned:zone=1M(ram:16M)",
+    "passthru(zoned:zone=1M,max_open=2,max_active=3,empty=true(ram:16M))",
     "passthru(stripe:4K(concat(ram:3M,null:1M,ram:4M),part:0..9000(delay:0(ram:8M))))",
 ];
 
@@ -27,7 +31,12 @@ fn conformance_of_every_kind_by_its_spec() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     file.as_file().set_len(16 << 20).expect("room for 16 MiB");
     let on_a_file = ["file:", "poll:"].map(|kind| format!("{kind}{}", file.path().display()));
-    let specs: Vec<_> = SPECS.iter().copied().chain(on_a_file.iter().map(String::as_str)).collect();
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), std::array::from_fn::<u8, 64, _>(|i| i as u8)).expect("room for a key");
+    let encrypted =
+        cfg!(feature = "crypt").then(|| format!("crypt:key_file={}(ram:16M)", key.path().display()));
+    let made = on_a_file.iter().chain(&encrypted).map(String::as_str);
+    let specs: Vec<_> = SPECS.iter().copied().chain(made).collect();
     for kind in bdev::kinds() {
         let is_of_it = |spec: &&&str| spec.split([':', '(']).next() == Some(kind.name());
         assert!(specs.iter().any(|spec| is_of_it(&spec)), "no spec of the kind {}", kind.name());

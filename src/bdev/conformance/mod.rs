@@ -6,6 +6,7 @@
 
 mod buffers;
 mod operations;
+mod zones;
 
 use std::future::Future;
 use std::task::Poll;
@@ -24,7 +25,11 @@ pub async fn check(descriptor: &Descriptor) {
     assert!(blocks >= 256, "{}: {blocks} blocks are too few, the checks take 256", descriptor.name());
     reads_have_the_length_of_their_range(&channel).await;
     bad_ranges_are_refused(&channel).await;
-    if descriptor.access() == Access::ReadWrite {
+    if descriptor.access() == Access::ReadWrite && channel.geometry().zones.is_some() {
+        bad_buffers_are_refused(&channel).await;
+        zones::check(&channel).await;
+        channel.flush().await.expect("flush");
+    } else if descriptor.access() == Access::ReadWrite {
         bad_buffers_are_refused(&channel).await;
         writes_read_back(&channel).await;
         large_io_is_whole(&channel).await;

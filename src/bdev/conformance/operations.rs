@@ -1,7 +1,7 @@
 //! What can be asked of a device besides reading and writing: done where it is supported, refused by name where it is not.
 
 use super::{expect, patterned, zeroed};
-use crate::bdev::{Channel, Error, NvmeCommand, NvmeData, Op, Result, ZoneAction, ZoneState};
+use crate::bdev::{Channel, Error, NvmeCommand, NvmeData, Op, Result, ZoneAction};
 
 /// What a descriptor that may write can do.
 pub(super) async fn check(channel: &Channel) {
@@ -18,9 +18,6 @@ pub(super) async fn check(channel: &Channel) {
     }
     if channel.geometry().keeps_data && can(Op::SeekData) && can(Op::SeekHole) {
         data_and_holes_are_found(channel).await;
-    }
-    if can(Op::ZoneReport) {
-        zones_follow_each_other(channel).await;
     }
 }
 
@@ -189,31 +186,5 @@ async fn data_and_holes_are_found(channel: &Channel) {
     for lba in [end, u64::MAX] {
         let e = channel.seek_data(lba).await.expect_err("a search from past the end");
         assert!(matches!(e, Error::EmptyRange { .. } | Error::OutOfRange { .. }), "{e}");
-    }
-}
-
-async fn zones_follow_each_other(channel: &Channel) {
-    let g = channel.geometry();
-    let shape = g.zones.expect("a device that reports zones says how large they are");
-    let zones = channel.zones(0..g.block_count).await.expect("a report");
-    assert_eq!(zones.len() as u64, g.block_count.div_ceil(shape.blocks));
-    for (zone, start) in zones.iter().zip((0..).step_by(shape.blocks as usize)) {
-        assert_eq!(zone.start, start, "{zone:?}");
-        assert!(zone.capacity <= shape.blocks && zone.write_pointer >= zone.start, "{zone:?}");
-    }
-    let some = channel.zones(shape.blocks - 1..shape.blocks + 1).await.expect("a report");
-    assert_eq!(some[..], zones[..2.min(zones.len())]);
-    let e = channel.zone_manage(1, ZoneAction::Open).await.expect_err("no zone begins there");
-    assert!(matches!(e, Error::NoZone { lba: 1, .. }), "{e}");
-    if channel.descriptor().supports(Op::ZoneManage) && zones[0].state != ZoneState::Conventional {
-        channel.zone_manage(0, ZoneAction::Reset).await.expect("a reset");
-        assert_eq!(channel.zones(0..1).await.expect("a report")[0].state, ZoneState::Empty);
-        if channel.descriptor().supports(Op::ZoneAppend) {
-            for (place, seed) in [(0, 97), (2, 98)] {
-                let at = channel.zone_append(0, patterned(channel, place, 2, seed)).await.expect("an append");
-                assert_eq!(at, place);
-                expect(channel, place, 2, seed).await;
-            }
-        }
     }
 }

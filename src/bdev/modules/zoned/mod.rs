@@ -181,3 +181,34 @@ impl ZonedChannel {
         io.done(result)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::LocalExecutor;
+    use crate::bdev::{Access, ZoneAction, conformance, open};
+
+    #[test]
+    fn conforms() {
+        conformance::check_spec("zoned:zone=1M(ram:16M)");
+        conformance::check_spec("zoned:zone=1M,max_open=2,max_active=3,empty=true(ram:16M)");
+    }
+
+    #[test]
+    fn what_lies_below_is_read_until_a_zone_is_reset_and_then_zeroes() {
+        LocalExecutor::new().unwrap().block_on(async {
+            let base = open("ram:8M", Access::ReadWrite).await.unwrap();
+            let channel = base.channel().unwrap();
+            let mut data = channel.alloc(4096).await.unwrap();
+            data.fill(7);
+            channel.write(2044, data).await.unwrap();
+            let zoned =
+                super::Zoned::over(base, crate::bdev::ZoneShape { blocks: 2048, ..Default::default() });
+            let disk = crate::bdev::open_private("zoned", zoned.unwrap(), Access::ReadWrite).unwrap();
+            let channel = disk.channel().unwrap();
+            assert!(channel.read(2044..2052).await.unwrap().iter().all(|byte| *byte == 7));
+            channel.zone_manage(2048, ZoneAction::Reset).await.unwrap();
+            let read = channel.read(2044..2052).await.unwrap();
+            assert!(read[..2048].iter().all(|byte| *byte == 7) && read[2048..].iter().all(|byte| *byte == 0));
+        });
+    }
+}
