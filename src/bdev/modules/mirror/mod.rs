@@ -10,12 +10,13 @@
 //!
 //! Writes go to all members that have not failed, and are answered when all have answered; reads go to one that is in sync
 //! (`channel`). Rebuilding copies a window at a time, with I/O to that window held on all cores (`rebuild`). Who may be read is
-//! decided here.
+//! decided here, and what a user is told and may do about it stands in `control`.
 //!
 //! Nothing is kept on the members beside the data. Who puts a mirror together again after a crash or in degraded state says which
 //! members are stale: [`Mirror::stale`].
 
 mod channel;
+mod control;
 mod rebuild;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -26,6 +27,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use channel::MirrorChannel;
+pub use control::{MemberState, MemberStatus, MirrorControl, MirrorStatus};
 
 use super::spec::{Bases, Kind, Plan};
 use crate::bdev::{Access, Bdev, Descriptor, DeviceRef, Error, Event, Geometry, Op, Result};
@@ -64,54 +66,6 @@ pub const MEMBERS_MAX: usize = 4;
 pub struct Mirror {
     shared: Arc<Shared>,
 }
-
-/// Whether a member has what was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MemberState {
-    /// It has everything: reads go to it.
-    InSync,
-    /// It takes writes, and lacks what was written before: [`MirrorControl::rebuild`] it.
-    Stale,
-    /// It is not used any more: [`MirrorControl::replace`] it.
-    Failed,
-}
-
-/// One member, from [`MirrorControl::status`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemberStatus {
-    /// The device's name.
-    pub name: String,
-    /// Whether it has what was written.
-    pub state: MemberState,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
-    /// Reads that it failed and another member answered.
-    pub read_errors: u64,
-}
-
-/// What a mirror is like at this moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MirrorStatus {
-    /// Its members, in the order given.
-    pub members: Vec<MemberStatus>,
-    /// Blocks that a rebuild under way has copied; none if there is none.
-    pub rebuilt_blocks: Option<u64>,
-}
-
-impl MirrorStatus {
-    /// True if a member is stale or has failed.
-    #[must_use]
-    pub fn is_degraded(&self) -> bool {
-        self.members.iter().any(|member| member.state != MemberState::InSync)
-    }
-}
-
-/// The way to a mirror that has been registered: what it is like, and what can be done about it. From any thread.
-#[derive(Clone)]
-pub struct MirrorControl(Arc<Shared>);
 
 /// What all cores share.
 struct Shared {
@@ -189,65 +143,6 @@ impl Mirror {
     #[must_use]
     pub fn control(&self) -> MirrorControl {
         MirrorControl(self.shared.clone())
-    }
-}
-
-impl MirrorControl {
-    /// What the mirror is like.
-    #[must_use]
-    pub fn status(&self) -> MirrorStatus {
-        lock(&self.0.table).status()
-    }
-
-    /// Uses a member no more, such as one that is about to be taken out.
-    ///
-    /// # Errors
-    /// [`Error::NoMember`] if there is none of that number, or no other in sync.
-    pub fn fail(&self, member: usize) -> Result<()> {
-        self.0.change(|table| {
-            table.others_in_sync(member)?;
-            table.members[member].fail("taken out by hand".to_owned());
-            Ok(())
-        })
-    }
-
-    /// Puts a device in the place of a member that has failed. It is stale until it has been [rebuilt](Self::rebuild).
-    ///
-    /// # Errors
-    /// [`Error::NoMember`] if no failed member has that number; [`Error::BadGeometry`] if the device has other blocks or fewer than the
-    /// mirror.
-    pub fn replace(&self, member: usize, base: Descriptor) -> Result<()> {
-        let (device, id) = self.0.change(|table| {
-            let (old, new) = (table.geometry, base.geometry());
-            let place = table.members.get_mut(member).filter(|m| m.state == MemberState::Failed);
-            let place =
-                place.ok_or(Error::NoMember { member, reason: "no member of that number has failed" })?;
-            if new.block_size != old.block_size || new.block_count < old.block_count {
-                let (count, size) = (old.block_count, old.block_size);
-                let reason = format!("{}: the mirror needs {count} blocks of {size} bytes", base.name());
-                return Err(Error::BadGeometry { reason });
-            }
-            *place = Member::new(table.next_id, base.clone(), MemberState::Stale);
-            table.next_id += 1;
-            Ok((table.device.clone(), table.next_id - 1))
-        })?;
-        // With the table free: a device that is gone already is told of at once.
-        if let Some(device) = device {
-            device.follow(id, &base);
-        }
-        Ok(())
-    }
-
-    /// Copies what stale members lack, and has them read from then on. I/O goes on meanwhile; what meets the window that is being
-    /// copied waits for it.
-    ///
-    /// Dropping the future stops between two windows and leaves the members stale.
-    ///
-    /// # Errors
-    /// What a member says that fails meanwhile; [`Error::Busy`] if a rebuild is under way; [`Error::Removed`] if the mirror is not
-    /// registered, or not any more.
-    pub async fn rebuild(&self) -> Result<()> {
-        rebuild::run(&self.0).await
     }
 }
 
@@ -426,11 +321,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mirror").field("status", &lock(&self.shared.table).status()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for MirrorControl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("MirrorControl").field(&self.status()).finish()
     }
 }
