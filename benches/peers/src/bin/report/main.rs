@@ -20,6 +20,7 @@ pub(crate) const RUNTIMES: &[(&str, &str, &[&str])] = &[
     ("tokio", "peer-tokio", &[]),
     ("tokio LocalSet", "peer-tokio", &["--localset"]),
     ("smol", "peer-smol", &[]),
+    ("fio", "peer-fio", &[]),
 ];
 
 const USAGE: &str = "usage: run.sh [--quick] [--realtime] [--rows GLOB] [--passes N]";
