@@ -156,7 +156,8 @@ impl Bdev for Crypt {
     fn geometry(&self) -> Geometry {
         let base = self.base.geometry();
         let piece = (PIECE_BYTES / base.block_size).max(1);
-        let base = base.with_max_segments(1);
+        // Metadata would not be brought along: a write goes on as another one.
+        let base = base.with_max_segments(1).with_metadata(None);
         base.with_max_io_blocks(if base.max_io_blocks == 0 { piece } else { base.max_io_blocks.min(piece) })
     }
 

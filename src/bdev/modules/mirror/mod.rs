@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub use channel::MirrorChannel;
 pub use control::{MemberState, MemberStatus, MirrorControl, MirrorStatus};
 
+use super::members::Members;
 use super::spec::{Bases, Kind, Plan};
 use crate::bdev::{Access, Bdev, Descriptor, DeviceRef, Error, Event, Geometry, Op, Result};
 
@@ -103,13 +104,16 @@ impl Mirror {
     /// # Errors
     /// [`Error::BadGeometry`] if there are fewer than two or more than [`MEMBERS_MAX`], or if their block sizes differ.
     pub fn over(members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
-        let members = members.into_iter().enumerate();
-        let members: Vec<_> = members.map(|(id, base)| Member::new(id, base, MemberState::InSync)).collect();
-        if !(2..=MEMBERS_MAX).contains(&members.len()) {
-            let reason = format!("a mirror of {} devices: give it two to {MEMBERS_MAX}", members.len());
+        let bases = Members::new("mirror", members)?;
+        let count = bases.all().len();
+        if !(2..=MEMBERS_MAX).contains(&count) {
+            let reason = format!("a mirror of {count} devices: give it two to {MEMBERS_MAX}");
             return Err(Error::BadGeometry { reason });
         }
-        let geometry = common(&members)?;
+        // Members split for themselves what they do not take whole.
+        let geometry = bases.geometry(bases.shapes().map(|it| it.block_count).min().unwrap_or(0));
+        let in_sync = |(id, base): (usize, &Descriptor)| Member::new(id, base.clone(), MemberState::InSync);
+        let members: Vec<_> = bases.all().iter().enumerate().map(in_sync).collect();
         let next_id = members.len();
         let table = Table { members, next_id, geometry, rebuilt_blocks: None, device: None };
         let shared =
@@ -289,28 +293,6 @@ impl Bdev for Mirror {
     fn channel(&self, _access: Access) -> Result<MirrorChannel> {
         MirrorChannel::new(self.shared.clone())
     }
-}
-
-/// The shape that all members can give.
-fn common(members: &[Member]) -> Result<Geometry> {
-    let mut shapes = members.iter().map(|member| member.base.geometry());
-    let mut all = shapes.next().expect("a mirror has members");
-    for shape in shapes {
-        if shape.block_size != all.block_size {
-            let reason =
-                format!("blocks of {} and of {} bytes make no mirror", all.block_size, shape.block_size);
-            return Err(Error::BadGeometry { reason });
-        }
-        all.block_count = all.block_count.min(shape.block_count);
-        all.buffer_align = all.buffer_align.max(shape.buffer_align);
-        all.write_cache |= shape.write_cache;
-        all.keeps_data &= shape.keeps_data;
-    }
-    // Members split for themselves what they do not take whole.
-    all.max_io_blocks = 0;
-    all.optimal_io_boundary = 0;
-    all.max_segments = 1;
-    Ok(all)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

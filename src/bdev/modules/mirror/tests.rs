@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::bdev::modules::{Failure, Faulty, Injection, Ram};
-use crate::bdev::{Channel, conformance, open_private, register, unregister};
+use crate::bdev::modules::{Failure, Faulty, Injection, Ram, Zoned};
+use crate::bdev::{Channel, ZoneShape, conformance, open_private, register, unregister};
 use crate::{LocalExecutor, yield_now};
 
 const BLOCKS: u64 = 4096;
@@ -86,6 +86,10 @@ fn what_cannot_be_a_mirror_is_refused() {
         }
         let mirror = Mirror::over([small(), faulty()]).unwrap();
         assert_eq!(mirror.geometry().block_count, 300, "as large as the smallest");
+        let zones = ZoneShape { blocks: 128, ..ZoneShape::default() };
+        let zoned = open_private("zoned", Zoned::over(faulty(), zones).unwrap(), Access::ReadWrite).unwrap();
+        let over_zones = Mirror::over([zoned, faulty()]).unwrap().geometry();
+        assert_eq!(over_zones.zones, None, "what one member has is not the mirror's");
         assert!(matches!(mirror.stale(2), Err(Error::NoMember { member: 2, .. })));
     });
 }
