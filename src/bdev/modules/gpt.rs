@@ -267,11 +267,6 @@ mod tests {
         {
             let mut image = whole.clone();
             image[at] ^= 0xff;
-            if what == "entry size" {
-                // Nothing is read by such a header, and the other is not trusted to be of the same table.
-                assert!(matches!(read(&image), Err(Error::NoPartitions { .. }) | Ok(_)));
-                continue;
-            }
             assert_eq!(names(read(&image).unwrap()), good(), "{what}");
         }
     }
