@@ -5,7 +5,7 @@
 mod support;
 
 use reactor::{
-    Core, Handle, JoinError, LocalExecutor, Mode, Poller, Work,
+    Core, Handle, LocalExecutor, Mode, Poller, Stats, Work,
     app::{self, Running},
     bdev::{self, Access},
     call_on, on_every_core, post, spawn_local, spawn_on,
@@ -252,17 +252,25 @@ fn an_idle_runtime_sleeps() {
                 assert!(ready.await.iter().all(Result::is_ok));
                 // Past the time that it spins, and past what opening the disk leaves behind.
                 sleep(Duration::from_millis(50)).await;
-                let before = on_every_core(async || cpu_time()).await;
+                let now = async || (cpu_time(), Stats::current());
+                let before = on_every_core(now).await;
                 sleep(WATCHED).await;
-                let after = on_every_core(async || cpu_time()).await;
-                let spent = |(after, before): (Result<Duration, JoinError>, Result<Duration, JoinError>)| {
-                    after.unwrap() - before.unwrap()
-                };
-                after.into_iter().zip(before).map(spent).collect::<Vec<_>>()
+                let after = on_every_core(now).await;
+                before
+                    .into_iter()
+                    .zip(after)
+                    .map(|(before, after)| (before.unwrap(), after.unwrap()))
+                    .collect::<Vec<_>>()
             })
             .unwrap();
-        for (core, spent) in spent.into_iter().enumerate() {
-            assert!(spent < WATCHED / 100, "{mode:?}: core {core} took {spent:?} of {WATCHED:?}");
+        for (core, (before, after)) in spent.into_iter().enumerate() {
+            let spent = after.0 - before.0;
+            assert!(
+                spent < WATCHED / 100,
+                "{mode:?}: core {core} took {spent:?} of {WATCHED:?}; before: {:?}, after: {:?}",
+                before.1,
+                after.1
+            );
         }
     }
 }
