@@ -1,4 +1,4 @@
-//! An open device: what may be done with it, and the claim that comes with writing.
+//! An open device: what may be done with it, and the claim that it may hold.
 //!
 //! Opened by `registry`, sent to any core, turned into a `channel` there.
 
@@ -6,23 +6,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::claims::Wish;
 use super::device::Device;
 use super::overdue::Watches;
-use super::{Bdev, Channel, Error, Events, Geometry, Op, Result, emulate};
+use super::{Bdev, Channel, Claim, Error, Events, Geometry, Op, Result, emulate};
 
 /// What a descriptor is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Reads only. Any number of these may be open beside one writer.
     ReadOnly,
-    /// Reads and writes. One of these may be open per device.
+    /// Reads and writes. One of these may be open per device, unless a [`Claim`](super::Claim) says otherwise.
     ReadWrite,
 }
 
 /// An open block device. Send it, or clones of it, to the cores that shall use it.
 ///
-/// Clones share the claim that [`Access::ReadWrite`] puts on the device; it is released when the last clone and the
-/// last channel made from them are gone.
+/// Clones share what [`Access::ReadWrite`] and a [claim](Self::claim) keep others from; that ends when the last clone and the last
+/// channel made from them are gone.
 #[derive(Clone)]
 pub struct Descriptor(Arc<Opened>);
 
@@ -35,9 +36,14 @@ struct Opened {
 
 impl Descriptor {
     pub(super) fn open(device: Arc<Device>, access: Access) -> Result<Self> {
+        Self::open_as(device, &Wish::Plain(access))
+    }
+
+    fn open_as(device: Arc<Device>, wish: &Wish) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        device.open(access)?;
+        let access = wish.access();
+        device.open(id, wish)?;
         let opened = Opened { id, access, device, watches: Watches::default() };
         // From here on the drop of `opened` closes it.
         opened.device.bdev.opening(access)?;
@@ -46,6 +52,33 @@ impl Descriptor {
             return Err(Error::Removed);
         }
         Ok(Self(Arc::new(opened)))
+    }
+
+    /// Opens the device once more, with `claim` on it in the name of `by`, a module. Until the last clone of what is returned and
+    /// its last channel are gone nobody opens the device against the claim. It is there for what `claim` [says](Claim::access),
+    /// whatever this one was opened for.
+    ///
+    /// ```
+    /// use reactor::bdev::{self, Access, Claim, Error, modules::Ram};
+    ///
+    /// # reactor::LocalExecutor::new().unwrap().block_on(async {
+    /// bdev::register("claimed0", Ram::new(1 << 20)?)?;
+    /// let found = bdev::open("claimed0", Access::ReadOnly).await?;
+    /// let mine = found.claim(Claim::WriteOne, "volumes")?;
+    /// let refused = bdev::open("claimed0", Access::ReadWrite).await;
+    /// assert!(matches!(refused, Err(Error::Busy { by: Some(by), .. }) if by.contains("volumes")));
+    /// drop(mine);
+    /// bdev::open("claimed0", Access::ReadWrite).await?;
+    /// # bdev::unregister("claimed0")?;
+    /// # Ok::<(), bdev::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if somebody writes, this one included, or has claimed the device in a way that does not go with it;
+    /// [`Error::ReadOnly`]; [`Error::Removed`]; what the device says.
+    pub fn claim(&self, claim: Claim, by: impl Into<Arc<str>>) -> Result<Self> {
+        Self::open_as(self.0.device.clone(), &Wish::Claim(claim, by.into()))
     }
 
     /// The calling core's channel, made on first use.
@@ -138,7 +171,7 @@ impl Descriptor {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.device.close(self.access);
+        self.device.close(self.id, self.access);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use super::device_ref::DeviceRef;
+use super::claims::{Openings, Wish};
 use super::events::Queue;
 use super::holds::Holds;
 use super::module::AnyBdev;
@@ -41,9 +42,7 @@ const HELD: u32 = 2;
 /// What changes seldom.
 #[derive(Default)]
 pub(super) struct Life {
-    /// Open descriptors.
-    open: usize,
-    has_writer: bool,
+    pub(super) openings: Openings,
     /// Streams of events; those whose reader has gone are swept out when something happens.
     listeners: Vec<Weak<Queue>>,
     /// Devices that stand on this one.
@@ -139,37 +138,26 @@ impl Device {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Counts a descriptor in.
-    pub(super) fn open(&self, access: Access) -> Result<()> {
+    /// Counts descriptor `id` in.
+    pub(super) fn open(&self, id: u64, wish: &Wish) -> Result<()> {
         let mut life = self.life();
         if self.is_removed() {
             return Err(Error::Removed);
         }
-        if access == Access::ReadWrite {
-            if self.geometry.read_only {
-                return Err(Error::ReadOnly { name: self.name.to_string() });
-            }
-            if life.has_writer {
-                return Err(Error::Busy { name: self.name.to_string() });
-            }
-            life.has_writer = true;
+        if wish.access() == Access::ReadWrite && self.geometry.read_only {
+            return Err(Error::ReadOnly { name: self.name.to_string() });
         }
-        life.open += 1;
-        Ok(())
+        life.openings.open(&self.name, id, wish)
     }
 
-    /// Counts a descriptor out.
-    pub(super) fn close(&self, access: Access) {
-        let mut life = self.life();
-        life.open -= 1;
-        if access == Access::ReadWrite {
-            life.has_writer = false;
-        }
+    /// Counts descriptor `id` out.
+    pub(super) fn close(&self, id: u64, access: Access) {
+        self.life().openings.close(id, access);
     }
 
     /// How many descriptors are open.
     pub(super) fn open_descriptors(&self) -> usize {
-        self.life().open
+        self.life().openings.count()
     }
 
     /// Has `queue` told from now on what happens.

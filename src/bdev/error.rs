@@ -46,11 +46,13 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// Another descriptor has the device open for writing.
-    #[error("{name:?} is open for writing elsewhere: drop that descriptor first, or open it read-only")]
+    /// Another descriptor has the device open for writing, or has it claimed.
+    #[error("{name:?} is {}", busy(.by.as_deref()))]
     Busy {
         /// The device.
         name: String,
+        /// Who has a [claim](super::Claim) on it, and what for, or what else keeps it busy. None: somebody who writes.
+        by: Option<String>,
     },
     /// A change asked of what was opened, or can only be, read-only.
     #[error(
@@ -197,6 +199,13 @@ impl Error {
     #[must_use]
     pub const fn unsupported(op: Op) -> Self {
         Self::Unsupported { op, module: "" }
+    }
+}
+
+fn busy(by: Option<&str>) -> String {
+    match by {
+        None => "open for writing elsewhere: drop that descriptor first, or open it read-only".to_owned(),
+        Some(by) => format!("in use by {by}: end that first, or open it read-only"),
     }
 }
 

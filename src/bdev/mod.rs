@@ -29,6 +29,7 @@
 mod admission;
 mod buffer;
 mod channel;
+mod claims;
 mod descriptor;
 mod device;
 mod device_ref;
@@ -68,6 +69,7 @@ pub mod conformance;
 pub mod modules;
 
 pub use channel::{Channel, Lent, Populate};
+pub use claims::{Claim, Claimed};
 pub use descriptor::{Access, Descriptor};
 pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, ReadVectoredError, Result};

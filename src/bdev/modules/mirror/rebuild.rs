@@ -21,7 +21,8 @@ pub(super) async fn run(shared: &Arc<Shared>) -> Result<()> {
         let mut table = lock(&shared.table);
         let device = table.device.clone().ok_or(Error::Removed)?;
         if table.rebuilt_blocks.is_some() {
-            return Err(Error::Busy { name: device.name().to_owned() });
+            let by = Some("a rebuild that is under way".to_owned());
+            return Err(Error::Busy { name: device.name().to_owned(), by });
         }
         table.rebuilt_blocks = Some(0);
         let stale = table.members.iter().filter(|member| member.state == MemberState::Stale);

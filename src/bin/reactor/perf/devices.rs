@@ -257,7 +257,7 @@ mod tests {
             read_only.starts_with("file:disk.img cannot be written: ") && read_only.contains("--rw"),
             "{read_only}"
         );
-        let busy = said(bdev::Error::Busy { name: "file:/disk.img".into() });
+        let busy = said(bdev::Error::Busy { name: "file:/disk.img".into(), by: None });
         assert!(busy.starts_with("usage: file:disk.img is a device that is listed twice"), "{busy}");
         let unknown = said(bdev::Error::NotFound { name: "file:disk.img".into() });
         assert!(unknown.ends_with("write null, null:SIZE, ram:SIZE, file:PATH or poll:PATH"), "{unknown}");
