@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use super::device_ref::DeviceRef;
 use super::claims::{Openings, Wish};
+use super::device_ref::DeviceRef;
 use super::events::Queue;
+use super::examine::Looks;
+use super::gone::Here;
 use super::holds::Holds;
 use super::module::AnyBdev;
 use super::range_locks::RangeLocks;
-use super::removal::{self, Here, Removal};
+use super::registry::Names;
+use super::removal::{self, Removal};
 use super::visit::Site;
 use super::{Access, Descriptor, Error, Event, Geometry, Result};
 
@@ -30,6 +33,8 @@ pub(super) struct Device {
     /// Blocks that a compare-and-write of the layer has to itself.
     pub(super) locks: RangeLocks,
     life: Mutex<Life>,
+    /// Which modules have examined it.
+    pub(super) looks: Looks,
     // Dropped last: who waits for the end finds everything above gone.
     here: Here,
 }
@@ -43,6 +48,8 @@ const HELD: u32 = 2;
 #[derive(Default)]
 pub(super) struct Life {
     pub(super) openings: Openings,
+    /// What else the registry knows it by.
+    pub(super) names: Names,
     /// Streams of events; those whose reader has gone are swept out when something happens.
     listeners: Vec<Weak<Queue>>,
     /// Devices that stand on this one.
@@ -72,6 +79,7 @@ impl Device {
             state: AtomicU32::new(0),
             locks: RangeLocks::default(),
             life: Mutex::default(),
+            looks: Looks::default(),
             here: Here::default(),
         });
         device.bdev.attached(DeviceRef::of(&device));

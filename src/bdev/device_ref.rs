@@ -28,6 +28,12 @@ impl DeviceRef {
         &self.name
     }
 
+    /// Whether the device is gone: removed, and its last descriptor closed.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.device.strong_count() == 0
+    }
+
     /// The device has `block_count` blocks from now on: SPDK's `spdk_bdev_notify_blockcnt_change`.
     ///
     /// I/O that begins afterwards is checked against the new number. I/O in flight goes on, also beyond the new end: it is for
@@ -55,10 +61,7 @@ impl DeviceRef {
     /// [`Error::Removed`](super::Error::Removed). What is returned waits for its end.
     pub fn remove(&self) -> Removal {
         match self.device.upgrade() {
-            Some(device) => {
-                registry::forget(&device);
-                device.remove()
-            }
+            Some(device) => registry::remove(&device),
             None => Removal::over(),
         }
     }

@@ -22,13 +22,13 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
-    /// A name that is taken or cannot be one.
+    /// A name, an alias or a UUID that is taken or cannot be one.
     #[error("{name:?} cannot be registered: {reason}")]
     BadName {
         /// The name offered.
         name: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// A string that begins like a spec and is none.
     #[error("bad block device {spec:?}, at {}: {reason}", Place(.spec, .at))]
@@ -38,6 +38,33 @@ pub enum Error {
         /// Which bytes of it are wrong; none at its end where something is missing.
         at: Range<usize>,
         /// What to write instead.
+        reason: String,
+    },
+    /// A line of a configuration that cannot be done.
+    #[error("line {line} of the configuration")]
+    BadConfig {
+        /// Its number, from 1 on.
+        line: usize,
+        /// Why not.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A module looked at a device, to see whether it has a use for it, and failed.
+    #[error("the module {module} cannot examine {name:?}: {reason}")]
+    Examine {
+        /// The device.
+        name: String,
+        /// The module.
+        module: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// A module that cannot be added, or did not end well.
+    #[error("the module {module}: {reason}")]
+    Module {
+        /// Its name.
+        module: String,
+        /// What it said, or what to do.
         reason: String,
     },
     /// A module states a shape that cannot be.
@@ -148,6 +175,18 @@ pub enum Error {
         /// The disk.
         name: String,
         /// What is wrong with what is there.
+        reason: String,
+        /// True if there was a table once.
+        is_damaged: bool,
+    },
+    /// A partition table without the partition that was asked for.
+    #[error("{name:?} has no one partition {wanted}: {reason}")]
+    NoPartition {
+        /// The disk.
+        name: String,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
         reason: String,
     },
     /// The device keeps no metadata beside its blocks, or keeps it within them.

@@ -37,9 +37,11 @@ mod emulate;
 mod ending;
 mod error;
 mod events;
+mod examine;
 mod extra;
 mod fan;
 mod geometry;
+mod gone;
 mod holds;
 mod in_flight;
 mod io;
@@ -74,16 +76,21 @@ pub use descriptor::{Access, Descriptor};
 pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, ReadVectoredError, Result};
 pub use events::{Event, Events, Media};
+pub use examine::{
+    EXAMINE_SECONDS, Examined, Module, add_module, examine, examined, finish, remove_module, set_auto_examine,
+};
 pub use geometry::{Geometry, Metadata};
 pub use in_flight::{InFlight, IoId};
 pub use io::{Done, Io, ReadBuf};
 pub use module::{Bdev, Submit};
-pub use modules::{Kind, kinds, open, parse_size};
+pub use modules::{Kind, config, create, kinds, load, open, parse_size};
 pub use nvme::{NvmeAnswer, NvmeCommand, NvmeData};
 pub use op::Op;
 pub use overdue::TimeoutWatch;
 pub use quiesce::{Quiesce, Quiesced, WaitsFor};
-pub use registry::{names, open_private, register, unregister};
+pub use registry::{
+    Info, Names, add_alias, info, list, names, open_private, register, remove_alias, unregister,
+};
 pub use removal::Removal;
 pub use stats::ChannelStats;
 pub use zone::{Zone, ZoneAction, ZoneShape, ZoneState};

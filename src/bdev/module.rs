@@ -93,10 +93,18 @@ pub trait Bdev: Send + Sync + 'static {
         let _ = device;
     }
 
-    /// The devices that this one stands on, asked once after [`attached`](Self::attached). What happens to them is told to
-    /// [`base_changed`](Self::base_changed).
+    /// The devices that this one stands on, asked after [`attached`](Self::attached) and whenever somebody wants to
+    /// [know](super::Info::bases). What happens to those named first is told to [`base_changed`](Self::base_changed).
     fn bases(&self) -> Vec<Descriptor> {
         Vec::new()
+    }
+
+    /// A spec that makes such a device again, with the settings that it has now: what [`config`](super::config) writes and
+    /// [`Info::spec`](super::Info::spec) tells. A base stands in it as its own [`spec_as_base`](Descriptor::spec_as_base).
+    ///
+    /// None, unless implemented: the device cannot be made from a spec.
+    fn spec(&self) -> Option<String> {
+        None
     }
 
     /// The device is being removed: no I/O reaches it any more, and what is in flight may finish within the time returned. What
@@ -154,6 +162,7 @@ pub(super) trait AnyBdev: Send + Sync {
     fn channel(&self, access: Access) -> Result<Submitter>;
     fn attached(&self, device: DeviceRef);
     fn bases(&self) -> Vec<Descriptor>;
+    fn spec(&self) -> Option<String>;
     fn removing(&self) -> Duration;
     fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef);
 }
@@ -182,6 +191,9 @@ impl<B: Bdev> AnyBdev for B {
     }
     fn bases(&self) -> Vec<Descriptor> {
         Bdev::bases(self)
+    }
+    fn spec(&self) -> Option<String> {
+        Bdev::spec(self)
     }
     fn removing(&self) -> Duration {
         Bdev::removing(self)

@@ -7,13 +7,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Error;
 use super::channel::Inner;
 use super::device::Device;
+use super::gone::Gone;
 use crate::reactor::spawn_local;
 use crate::time::sleep;
 
@@ -35,15 +36,13 @@ impl Removal {
 
     /// Of a device that is gone already.
     pub(super) fn over() -> Self {
-        let gone = Gone::default();
-        gone.state().is_gone = true;
-        Self { device: Weak::new(), gone: Arc::new(gone) }
+        Self { device: Weak::new(), gone: Arc::new(Gone::over()) }
     }
 
     /// Whether the device is gone.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.gone.state().is_gone
+        self.gone.is_over()
     }
 
     /// How many descriptors it still waits for. Clones of one count once, and so do the channels made from it.
@@ -57,16 +56,7 @@ impl Future for Removal {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Cloned before the lock: that may run foreign code.
-        let waker = cx.waker().clone();
-        let mut state = self.gone.state();
-        if state.is_gone {
-            return Poll::Ready(());
-        }
-        if !state.waiting.iter().any(|known| known.will_wake(&waker)) {
-            state.waiting.push(waker);
-        }
-        Poll::Pending
+        self.gone.poll(cx)
     }
 }
 
@@ -100,34 +90,4 @@ pub(super) fn end_in_flight(device: &Arc<Device>, grace: Duration) {
             .detach();
         }
     });
-}
-
-/// Dropped as the last part of a device, and told to who waits.
-#[derive(Default)]
-pub(super) struct Gone(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    is_gone: bool,
-    waiting: Vec<Waker>,
-}
-
-impl Gone {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A device's hold on its [`Gone`].
-#[derive(Default)]
-pub(super) struct Here(pub(super) Arc<Gone>);
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.is_gone = true;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        waiting.into_iter().for_each(Waker::wake);
-    }
 }

@@ -1,7 +1,7 @@
 //! Several devices behind each other as one.
 
 use super::members::Members;
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::fan::Fans;
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
 
@@ -66,6 +66,10 @@ impl Bdev for Concat {
 
     fn bases(&self) -> Vec<Descriptor> {
         self.members.all().to_vec()
+    }
+
+    fn spec(&self) -> Option<String> {
+        spec_over("concat", self.members.all())
     }
 
     fn channel(&self, _access: Access) -> Result<ConcatChannel> {

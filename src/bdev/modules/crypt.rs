@@ -8,14 +8,14 @@
 //! data from being read, not from being changed: it has no authentication.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aes::cipher::consts::U16;
 use aes::cipher::{BlockSizeUser, KeyInit};
 use aes::{Aes128, Aes256};
 use xts_mode::{Xts128, get_tweak_default};
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, quoted, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
 use crate::sys::dma::{DmaBuf, DmaPool};
 
@@ -29,7 +29,9 @@ pub(super) const KIND: Kind = Kind::new(
         let path =
             path.ok_or_else(|| args.missing("name the file with the key, such as key_file=disk.key"))?;
         let key = CryptKey::from_file(Path::new(path.text()))?;
-        Ok(Plan::over_one(move |base| Crypt::over(base, key)))
+        // Wherever the program stands when the device is written down.
+        let file = std::path::absolute(path.text()).ok();
+        Ok(Plan::over_one(move |base| Ok(Crypt { key_file: file, ..Crypt::over(base, key)? })))
     },
 );
 
@@ -56,6 +58,8 @@ const COPIES_BYTES: usize = 64 << 20;
 pub struct Crypt {
     base: Descriptor,
     key: CryptKey,
+    /// Where the key came from, if it was a file.
+    key_file: Option<PathBuf>,
 }
 
 /// A key for [`Crypt`]: 32 bytes for AES-128, 64 for AES-256, whose second half encrypts the tweak.
@@ -142,7 +146,7 @@ impl Crypt {
                 reason: format!("blocks of {size} bytes cannot be encrypted: XTS takes 16"),
             });
         }
-        Ok(Self { base, key })
+        Ok(Self { base, key, key_file: None })
     }
 }
 
@@ -173,6 +177,11 @@ impl Bdev for Crypt {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        let file = quoted(self.key_file.as_deref()?.to_str()?);
+        spec_over(format!("crypt:key_file={file}"), [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<CryptChannel> {

@@ -9,6 +9,7 @@
 //! | [`Delay`] | answers later, by fixed times or by percentiles | `delay:avg=100us,p99=1ms(SPEC)` |
 //! | [`Faulty`] | goes wrong as told: failures, corrupted data, stalls | `error:read=io_error,count=3(SPEC)` |
 //! | [`Part`] | a range of the blocks of another | `part:blocks=0..2048(SPEC)` |
+//! | [`gpt`] | a partition of a disk (feature `gpt`) | `gpt:1(SPEC)` |
 //! | [`Concat`] | several devices behind each other | `concat(SPEC,SPEC)` |
 //! | [`Mirror`] | the same blocks on several devices (RAID 1), with rebuild | `mirror(SPEC,SPEC)` |
 //! | [`Stripe`] | chunks dealt out to several devices in turn (RAID 0) | `stripe:chunk=64K(SPEC,SPEC)` |
@@ -16,7 +17,7 @@
 //! | [`Verify`] | holds every read to what was written | `verify(SPEC)` |
 //! | [`Zoned`] | zones over a device without | `zoned:zone=64M(SPEC)` |
 //!
-//! [`gpt`] finds the partitions of a disk (feature `gpt`).
+//! [`Gpt`](gpt::Gpt) is no device but a [`Module`](super::Module) that finds the partitions of every disk (feature `gpt`).
 //!
 //! Each is made in code by its `new`, and [`register`](super::register)ed under a name or [opened](super::open_private) for oneself; or by
 //! [`open`] from its spec. What a device can be told while it runs is reached by
@@ -149,7 +150,7 @@ pub use null::Null;
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
 pub use ram::Ram;
-pub use spec::{Kind, kinds, open, parse_size};
+pub use spec::{Kind, config, create, kinds, load, open, parse_size};
 pub use stripe::{Stripe, StripeChannel};
 pub use uring::Uring;
 pub use verify::{Verify, VerifyChannel};

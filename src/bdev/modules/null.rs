@@ -1,6 +1,6 @@
 //! The null device: every I/O succeeds at once. What it costs is what the layer costs.
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, size};
 use super::whole_blocks;
 use crate::bdev::{Access, Bdev, Done, Geometry, Io, Op, Result, Submit};
 
@@ -56,6 +56,10 @@ impl Bdev for Null {
 
     fn supports(&self, op: Op) -> bool {
         matches!(op, Op::Read | Op::Write | Op::Flush | Op::WriteZeroes | Op::Unmap | Op::Reset)
+    }
+
+    fn spec(&self) -> Option<String> {
+        Some(format!("null:{}", size(self.geometry.len_bytes())))
     }
 
     fn channel(&self, _access: Access) -> Result<NullChannel> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
 
 pub(super) const KIND: Kind =
@@ -34,6 +34,20 @@ pub(super) const KIND: Kind =
 pub struct Part {
     base: Descriptor,
     blocks: Range<u64>,
+    origin: Origin,
+}
+
+/// Who says which blocks they are.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Whoever asked for them.
+    Blocks,
+    /// The entry of a partition table with this identity.
+    #[cfg(feature = "gpt")]
+    Table(uuid::Uuid),
+    /// A partition table that was found on a disk.
+    #[cfg(feature = "gpt")]
+    Found,
 }
 
 impl Part {
@@ -43,7 +57,13 @@ impl Part {
     /// [`Error::EmptyRange`], [`Error::OutOfRange`].
     pub fn new(base: Descriptor, blocks: Range<u64>) -> Result<Self> {
         Geometry::check(&blocks, base.geometry().block_count)?;
-        Ok(Self { base, blocks })
+        Ok(Self { base, blocks, origin: Origin::Blocks })
+    }
+
+    /// The same as part of a partition table.
+    #[cfg(feature = "gpt")]
+    pub(super) fn from_table(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Cuts `base` into `count` parts of equal length, in order. What is left over at the end belongs to none.
@@ -76,7 +96,11 @@ impl Bdev for Part {
     type Channel = PartChannel;
 
     fn module(&self) -> &'static str {
-        "part"
+        match self.origin {
+            Origin::Blocks => "part",
+            #[cfg(feature = "gpt")]
+            Origin::Table(_) | Origin::Found => "gpt",
+        }
     }
 
     fn geometry(&self) -> Geometry {
@@ -110,6 +134,20 @@ impl Bdev for Part {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Blocks => {
+                let Range { start, end } = self.blocks;
+                spec_over(format!("part:blocks={start}..{end}"), [&self.base])
+            }
+            #[cfg(feature = "gpt")]
+            Origin::Table(id) => spec_over(format!("gpt:{id}"), [&self.base]),
+            // Who found it finds it again.
+            #[cfg(feature = "gpt")]
+            Origin::Found => None,
+        }
     }
 
     fn channel(&self, _access: Access) -> Result<PartChannel> {

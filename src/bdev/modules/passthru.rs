@@ -1,6 +1,6 @@
 //! A layer that hands everything on. What it costs is what a layer costs; it is also the smallest filter to begin another from.
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit};
 
 pub(super) const KIND: Kind =
@@ -45,6 +45,10 @@ impl Bdev for Passthru {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        spec_over("passthru", [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<PassthruChannel> {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::Either;
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, size};
 use super::whole_blocks;
 use crate::bdev::{Access, Bdev, Done, Error, Geometry, Io, Op, Result, Submit};
 use crate::sys::dma::Mapping;
@@ -90,6 +90,10 @@ impl Bdev for Ram {
                 | Op::SeekData
                 | Op::SeekHole
         )
+    }
+
+    fn spec(&self) -> Option<String> {
+        Some(format!("ram:{}", size(self.geometry.len_bytes())))
     }
 
     fn channel(&self, _access: Access) -> Result<RamChannel> {

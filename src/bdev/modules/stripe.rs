@@ -10,7 +10,7 @@
 //! several chunks are in flight together, as the layer has it.
 
 use super::members::Members;
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, size, spec_over};
 use crate::bdev::fan::Fans;
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
 
@@ -109,6 +109,11 @@ impl Bdev for Stripe {
 
     fn bases(&self) -> Vec<Descriptor> {
         self.members.all().to_vec()
+    }
+
+    fn spec(&self) -> Option<String> {
+        let chunk = self.chunk * u64::from(self.members.all()[0].geometry().block_size);
+        spec_over(format!("stripe:chunk={}", size(chunk)), self.members.all())
     }
 
     fn channel(&self, _access: Access) -> Result<StripeChannel> {

@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use crc32c::crc32c;
 
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
 
 pub(super) const KIND: Kind = Kind::new(
@@ -78,6 +78,10 @@ impl Bdev for Verify {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        spec_over("verify", [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<VerifyChannel> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bdev::Op;
-use crate::bdev::modules::spec::{Args, Fault};
+use crate::bdev::modules::spec::{Args, Fault, time};
 
 /// Which I/Os take how much longer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Latency {
     /// If it is not between 0 and 100, or the seventh.
     #[must_use]
     pub fn with_percentile(mut self, percentile: f64, latency: Duration) -> Self {
-        let share = (percentile * f64::from(WHOLE) / 100.0).round() as u32;
+        let share = share_of(percentile);
         assert!(share > 0 && share < WHOLE, "{percentile} percent are not between 0 and 100");
         let place = self.tails.iter().position(|(known, _)| *known == share);
         // Unused ones are in front.
@@ -100,6 +100,11 @@ impl Latency {
         let slower = self.tails.iter().rev().find(|(share, _)| *share != 0 && *share <= place);
         slower.map_or(self.usual, |(_, latency)| *latency)
     }
+}
+
+/// How many of `WHOLE` are faster.
+fn share_of(percentile: f64) -> u32 {
+    (percentile * f64::from(WHOLE) / 100.0).round() as u32
 }
 
 /// Percentiles by the name that a spec calls them.
@@ -131,6 +136,26 @@ fn read(args: &mut Args<'_>, prefix: &str, latency: &mut Latency) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The way back: what stands between the kind and its parenthesis. None if there is a percentile that has no name.
+pub(super) fn spec(delays: &Delays) -> Option<String> {
+    let Delays { reads, changes, others } = delays;
+    let mut text = String::new();
+    for (prefix, latency) in [("read_", reads), ("write_", changes), ("other_", others)] {
+        let mut add = |key: &str, value| {
+            text.push(if text.is_empty() { ':' } else { ',' });
+            text += &format!("{prefix}{key}={}", time(value));
+        };
+        if !latency.usual.is_zero() {
+            add("avg", latency.usual);
+        }
+        for (share, value) in latency.tails.iter().filter(|(share, _)| *share != 0) {
+            let is_it = |(_, percentile): &&(&str, f64)| share_of(*percentile) == *share;
+            add(PERCENTILES.iter().find(is_it)?.0, *value);
+        }
+    }
+    Some(text)
 }
 
 #[cfg(all(test, not(loom)))]

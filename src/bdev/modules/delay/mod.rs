@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::setting::{Copied, Setting};
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit};
 use crate::time::sleep;
 
@@ -96,6 +96,10 @@ impl Bdev for Delay {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        spec_over(format!("delay{}", latency::spec(&self.delays())?), [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<DelayChannel> {

@@ -1,6 +1,7 @@
 //! What shall go wrong and when: [`Injection`], the rule that it becomes, and what a spec says of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::bdev::modules::spec::{Args, Fault};
@@ -18,7 +19,7 @@ pub struct Injection {
     times: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Fail(Failure),
     Corrupt,
@@ -214,4 +215,32 @@ pub(super) fn parse(args: &mut Args<'_>) -> Result<Vec<Injection>, Fault> {
         return Err(args.missing("say what goes wrong, such as read=media"));
     }
     Ok(injections)
+}
+
+/// The way back: what stands between the kind and its parenthesis, each count from its beginning. None if one spec cannot say it all:
+/// if the rules differ in when they strike, or two are about one operation.
+pub(super) fn spec(rules: &[Arc<Rule>]) -> Option<String> {
+    let Some(Injection { within, skip, every, times, .. }) = rules.first().map(|rule| &rule.injection) else {
+        return Some(String::new());
+    };
+    let mut words = Vec::new();
+    for (at, Injection { what, on, within: w, skip: s, every: e, times: t }) in
+        rules.iter().map(|rule| &rule.injection).enumerate()
+    {
+        // What is said of all operations is read first, and so counts first.
+        let is_again = rules[..at].iter().any(|other| other.injection.on == *on);
+        if (w, s, e, t) != (within, skip, every, times) || is_again || (on.is_none() && at > 0) {
+            return None;
+        }
+        let key = match on {
+            None => "all",
+            Some(op) => OPS.iter().find(|(_, known)| known == op)?.0,
+        };
+        words.push(format!("{key}={}", WHATS.iter().find(|(_, known)| known == what)?.0));
+    }
+    let counts = [("skip", *skip, 0), ("every", *every, 1), ("count", *times, u64::MAX)];
+    words
+        .extend(counts.iter().filter(|(_, it, usual)| it != usual).map(|(key, it, _)| format!("{key}={it}")));
+    words.extend(within.as_ref().map(|blocks| format!("blocks={}..{}", blocks.start, blocks.end)));
+    Some(format!(":{}", words.join(",")))
 }

@@ -10,7 +10,7 @@ pub use injection::{Failure, Injection};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::setting::{Copied, Setting};
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit};
 use crate::sync::oneshot;
 use crate::sys::dma::DmaBuf;
@@ -154,6 +154,10 @@ impl Bdev for Faulty {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        spec_over(format!("error{}", injection::spec(&self.rules.get())?), [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<FaultyChannel> {

@@ -30,15 +30,21 @@ pub use channel::MirrorChannel;
 pub use control::{MemberState, MemberStatus, MirrorControl, MirrorStatus};
 
 use super::members::Members;
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Descriptor, DeviceRef, Error, Event, Geometry, Op, Result};
 
 pub(super) const KIND: Kind = Kind::new(
     "mirror",
     "mirror(SPEC,SPEC)",
-    "the same blocks on two to four devices (RAID 1)",
+    "the same blocks on two to four devices (RAID 1); also `stale=N` for one to be rebuilt first",
     Bases::Many,
-    |_| Ok(Plan::over(Mirror::over)),
+    |args| {
+        let mut stale = Vec::new();
+        while let Some(member) = args.get("stale") {
+            stale.push(member.number()? as usize);
+        }
+        Ok(Plan::over(|members| stale.into_iter().try_fold(Mirror::over(members)?, Mirror::stale)))
+    },
 );
 
 /// How many devices a mirror has at most. Writes to them are in flight together without a list on the heap.
@@ -288,6 +294,20 @@ impl Bdev for Mirror {
             }
             Event::MediaManaged(media) => device.media_managed(media.clone()),
         }
+    }
+
+    fn spec(&self) -> Option<String> {
+        let (bases, stale): (Vec<_>, Vec<_>) = {
+            let table = lock(&self.shared.table);
+            // What has missed writes has to be rebuilt, whatever became of it since.
+            let is_stale =
+                |(at, member): (usize, &Member)| (member.state != MemberState::InSync).then_some(at);
+            let stale = table.members.iter().enumerate().filter_map(is_stale);
+            let bases = table.members.iter().map(|member| member.base.clone());
+            (bases.collect(), stale.map(|at| format!("stale={at}")).collect())
+        };
+        let colon = if stale.is_empty() { "" } else { ":" };
+        spec_over(format!("mirror{colon}{}", stale.join(",")), &bases)
     }
 
     fn channel(&self, _access: Access) -> Result<MirrorChannel> {

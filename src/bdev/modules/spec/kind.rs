@@ -1,11 +1,16 @@
 //! The table of what a spec can make: one [`Kind`] per module, each stated in the module's own file.
 
 use std::fmt::Display;
+use std::future::ready;
+
+use futures::future::BoxFuture;
 
 use super::{Args, Fault};
 use crate::bdev::module::AnyBdev;
 #[cfg(feature = "crypt")]
 use crate::bdev::modules::crypt;
+#[cfg(feature = "gpt")]
+use crate::bdev::modules::gpt;
 use crate::bdev::modules::{
     concat, delay, faulty, mirror, null, part, passthru, ram, stripe, uring, verify, zoned,
 };
@@ -21,6 +26,8 @@ pub(super) static KINDS: &[&Kind] = &[
     &delay::KIND,
     &faulty::KIND,
     &part::KIND,
+    #[cfg(feature = "gpt")]
+    &gpt::KIND,
     &concat::KIND,
     &stripe::KIND,
     &mirror::KIND,
@@ -96,19 +103,17 @@ pub(in crate::bdev::modules) struct Plan {
     pub(super) make: Make,
 }
 
-pub(super) type Make = Box<dyn FnOnce(Vec<Descriptor>, Access) -> Result<Box<dyn AnyBdev>>>;
+pub(super) type Make = Box<dyn FnOnce(Vec<Descriptor>, Access) -> Made + Send>;
+pub(super) type Made = BoxFuture<'static, Result<Box<dyn AnyBdev>>>;
 
 impl Plan {
     /// A device that stands on nothing, called `name`.
     pub(in crate::bdev::modules) fn leaf<B: Bdev>(
         name: impl Display,
-        make: impl FnOnce(Access) -> Result<B> + 'static,
+        make: impl FnOnce(Access) -> Result<B> + Send + 'static,
     ) -> Self {
-        Self {
-            name: Some(name.to_string()),
-            is_shared: false,
-            make: Box::new(|_, access| boxed(make(access))),
-        }
+        let name = Some(name.to_string());
+        Self { name, is_shared: false, make: Box::new(|_, access| at_once(make(access))) }
     }
 
     /// The same, with a name that stands for something outside of this process.
@@ -118,24 +123,63 @@ impl Plan {
 
     /// A device over others.
     pub(in crate::bdev::modules) fn over<B: Bdev>(
-        make: impl FnOnce(Vec<Descriptor>) -> Result<B> + 'static,
+        make: impl FnOnce(Vec<Descriptor>) -> Result<B> + Send + 'static,
     ) -> Self {
-        Self { name: None, is_shared: false, make: Box::new(|bases, _| boxed(make(bases))) }
+        Self { name: None, is_shared: false, make: Box::new(|bases, _| at_once(make(bases))) }
     }
 
     /// A device over one other: its kind is of [`Bases::One`].
     pub(in crate::bdev::modules) fn over_one<B: Bdev>(
-        make: impl FnOnce(Descriptor) -> Result<B> + 'static,
+        make: impl FnOnce(Descriptor) -> Result<B> + Send + 'static,
     ) -> Self {
-        Self::over(|bases| {
-            let Ok([base]) = <[Descriptor; 1]>::try_from(bases) else {
-                unreachable!("the parser counts them")
-            };
-            make(base)
-        })
+        Self::over(|bases| make(the_one(bases)))
+    }
+
+    /// The same for one that is made of what stands on the other: `make` may do I/O.
+    #[cfg(feature = "gpt")]
+    pub(in crate::bdev::modules) fn reading_one<B: Bdev, F: Future<Output = Result<B>> + 'static>(
+        make: impl FnOnce(Descriptor) -> F + Send + 'static,
+    ) -> Self {
+        let make = move |bases, _| -> Made { Box::pin(on_this_core(move || make(the_one(bases)))) };
+        Self { name: None, is_shared: false, make: Box::new(make) }
     }
 }
 
-fn boxed<B: Bdev>(made: Result<B>) -> Result<Box<dyn AnyBdev>> {
-    Ok(Box::new(made?))
+fn the_one(bases: Vec<Descriptor>) -> Descriptor {
+    let Ok([base]) = <[Descriptor; 1]>::try_from(bases) else { unreachable!("the parser counts them") };
+    base
+}
+
+fn at_once<B: Bdev>(made: Result<B>) -> Made {
+    Box::pin(ready(made.map(|made| Box::new(made) as Box<dyn AnyBdev>)))
+}
+
+/// Channels stay on their core, and opening a device may be waited for by a task that does not: a task of this core's makes it then,
+/// and gives up if nobody waits any more.
+#[cfg(feature = "gpt")]
+async fn on_this_core<B: Bdev, F: Future<Output = Result<B>> + 'static>(
+    make: impl FnOnce() -> F + Send + 'static,
+) -> Result<Box<dyn AnyBdev>> {
+    use std::pin::pin;
+
+    use crate::bdev::Error;
+    use crate::reactor::{context, spawn_local};
+
+    let started = move || {
+        context::try_with(|_| ()).ok_or(crate::NotOnReactor { what: "bdev::open" })?;
+        let (mut tell, told) = crate::sync::oneshot::channel();
+        let making = async move {
+            let made = match futures::future::select(pin!(make()), pin!(tell.closed())).await {
+                futures::future::Either::Left((made, _)) => made,
+                futures::future::Either::Right(_) => return,
+            };
+            // Who has gone meanwhile drops it.
+            let _ = tell.send(made);
+        };
+        spawn_local(making).detach();
+        Ok::<_, Error>(told)
+    };
+    let told = started()?;
+    let made = told.await.unwrap_or(Err(Error::Aborted))?;
+    Ok(Box::new(made))
 }

@@ -1,24 +1,31 @@
 //! The strings that make a block device: `ram:64M`, `file:PATH`, `delay:100us(ram:64M)`.
 //!
 //! Here, above the modules that it makes, stands [`open`]: names that nobody registered are read as specs. `parse` knows the
-//! grammar, `kind` the table of modules, `args` and `value` what stands behind a colon.
+//! grammar, `kind` the table of modules, `args` and `value` what stands behind a colon, `planned` how a
+//! device is made of all that. The other way, from devices to text, go `write` and `config`.
 
 mod args;
+mod config;
 mod kind;
 mod parse;
+mod planned;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod value;
+mod write;
 
 pub(super) use args::Args;
+pub use config::{config, load};
 pub use kind::Kind;
 pub(super) use kind::{Bases, Plan};
 pub(super) use value::Value;
 pub use value::parse_size;
+pub(super) use write::{quoted, size, spec_over, time};
 
 use std::ops::Range;
 
-use crate::bdev::{Access, Descriptor, Error, Result, registry};
-use kind::Make;
-use parse::Item;
+use crate::bdev::{Access, Descriptor, DeviceRef, Error, Names, Result, registry};
+use planned::Planned;
 
 /// Opens the device registered as `name`, or makes one if `name` is a spec.
 ///
@@ -32,9 +39,10 @@ use parse::Item;
 /// | `delay:avg=100us,p99=1ms(SPEC)` | answers later than what lies below by that time; also `read_avg`, `write_p999` and the like |
 /// | `error:read=io_error,count=3(SPEC)` | goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt` or `stall`; also `blocks=A..B`, `skip=N`, `every=N` |
 /// | `part:blocks=0..2048(SPEC)` | a range of the blocks of another |
+/// | `gpt:1(SPEC)` | a partition of another, by its number or GUID, or by `label=NAME` (feature `gpt`) |
 /// | `concat(SPEC,SPEC)` | several devices behind each other as one |
 /// | `stripe:chunk=64K(SPEC,SPEC)` | chunks dealt out to several devices in turn (RAID 0); of 64 KiB unless told otherwise |
-/// | `mirror(SPEC,SPEC)` | the same blocks on two to four devices (RAID 1) |
+/// | `mirror(SPEC,SPEC)` | the same blocks on two to four devices (RAID 1); also `stale=N` for one to be rebuilt first |
 /// | `crypt:key_file=PATH(SPEC)` | AES-XTS over another, with a key of 32 or 64 raw bytes (feature `crypt`) |
 /// | `verify(SPEC)` | holds every read to a checksum of what was written |
 /// | `zoned:zone=64M(SPEC)` | zones, to be written from start to end; also `max_open=N`, `max_active=N`, `empty=true` |
@@ -56,11 +64,52 @@ pub async fn open(name: &str, access: Access) -> Result<Descriptor> {
     if let Some(opened) = registry::open_known(name, access) {
         return opened;
     }
-    let refused = |fault: Fault| fault.into_error(name);
-    let Some(item) = parse::parse(name).map_err(refused)? else {
-        return Err(Error::NotFound { name: name.to_owned() });
+    match Planned::from_spec(name)? {
+        Some(planned) => planned.open(access, true).await,
+        None => Err(Error::NotFound { name: name.to_owned() }),
+    }
+}
+
+/// Makes the device that `spec` describes and registers it as `names`, a string or [`Names`] with aliases and a UUID. It stays until
+/// it is [unregistered](crate::bdev::unregister).
+///
+/// A file is found by its spec as well then: whoever opens `file:PATH` opens this device. What cannot be written is made for reading
+/// alone.
+///
+/// ```
+/// use reactor::bdev::{self, Access};
+///
+/// # reactor::LocalExecutor::new().unwrap().block_on(async {
+/// bdev::create("left0", "ram:1M").await?;
+/// bdev::create("right0", "ram:1M").await?;
+/// bdev::create("both0", "mirror(left0,right0)").await?;
+/// assert_eq!(bdev::info("both0")?.bases, ["left0", "right0"]);
+/// # for name in ["both0", "left0", "right0"] { bdev::unregister(name)?; }
+/// # Ok::<(), bdev::Error>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// As [`open`] and [`register`](crate::bdev::register). Nothing is registered then, and nothing if the future is dropped.
+pub async fn create(names: impl Into<Names>, spec: &str) -> Result<DeviceRef> {
+    let planned = || Planned::from_spec(spec)?.ok_or_else(|| no_spec(spec, 0..spec.len()));
+    let first = planned()?;
+    let names = names.into();
+    let names = match first.shared_name() {
+        Some(shared) => names.with_alias(shared),
+        None => names,
     };
-    Planned::of(item).map_err(refused)?.open(access, true)
+    let reservation = registry::Reservation::of(names)?;
+    let made = match first.make(Access::ReadWrite).await {
+        Err(Error::ReadOnly { .. }) => planned()?.make(Access::ReadOnly).await,
+        made => made,
+    };
+    registry::add(reservation, made?)
+}
+
+fn no_spec(spec: &str, at: Range<usize>) -> Error {
+    let reason = "what is to be made? write a spec such as ram:64M or file:PATH".to_owned();
+    Error::BadSpec { spec: spec.to_owned(), at, reason }
 }
 
 /// Every kind of device that [`open`] makes from a spec.
@@ -102,64 +151,6 @@ impl From<Error> for Fault {
     }
 }
 
-/// A device whose spec was read and found good, and nothing made yet.
-enum Planned {
-    Registered(String),
-    Made {
-        /// A device has one name, however it is spelled.
-        name: String,
-        is_shared: bool,
-        make: Make,
-        bases: Vec<Planned>,
-    },
-}
-
-impl Planned {
-    fn of(item: Item<'_>) -> Result<Self, Fault> {
-        let (kind, mut args, args_text, bases) = match item {
-            Item::Name(name) => return Ok(Self::Registered(name.into_owned())),
-            Item::Made { kind, args, args_text, bases } => (kind, args, args_text, bases),
-        };
-        let Plan { name, is_shared, make } = (kind.plan)(&mut args)?;
-        args.finish(kind.form)?;
-        let bases: Vec<_> = bases.into_iter().map(Self::of).collect::<Result<_, Fault>>()?;
-        let mut name = name.unwrap_or_else(|| format!("{}{args_text}", kind.name));
-        if !bases.is_empty() {
-            let below: Vec<_> = bases.iter().map(Self::name).collect();
-            name = format!("{name}({})", below.join(","));
-        }
-        Ok(Self::Made { name, is_shared, make, bases })
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Registered(name) | Self::Made { name, .. } => name,
-        }
-    }
-
-    /// Opens the device, its bases first. Only one that others can find is looked for before it is made.
-    fn open(self, access: Access, is_top: bool) -> Result<Descriptor> {
-        let (name, is_found, make, bases) = match self {
-            Self::Registered(name) => {
-                return registry::open_known(&name, access).unwrap_or(Err(Error::NotFound { name }));
-            }
-            Self::Made { name, is_shared, make, bases } => (name, is_top || is_shared, make, bases),
-        };
-        if is_found {
-            if let Some(opened) = registry::open_known(&name, access) {
-                return opened;
-            }
-        }
-        let bases = bases.into_iter().map(|base| base.open(access, false)).collect::<Result<_>>()?;
-        let made = make(bases, access)?;
-        if is_found {
-            registry::open_transient(name, made, access)
-        } else {
-            registry::open_unnamed(name, made, access)
-        }
-    }
-}
-
 /// For the tests of modules: each spec is refused, and the error points at that piece of it.
 #[cfg(all(test, not(loom)))]
 pub(super) fn assert_points_at(cases: &[(&str, &str)]) {
@@ -174,212 +165,5 @@ pub(super) fn assert_points_at(cases: &[(&str, &str)]) {
             }
             _ => panic!("{spec} was not refused"),
         }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::LocalExecutor;
-    use crate::bdev::modules::Ram;
-    use crate::bdev::{names, register, unregister};
-    use crate::sys::dma::DmaPool;
-
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        LocalExecutor::new().unwrap().block_on(future)
-    }
-
-    fn name_of(spec: &str) -> Result<Option<String>> {
-        let refused = |fault: Fault| fault.into_error(spec);
-        let Some(item) = parse::parse(spec).map_err(refused)? else { return Ok(None) };
-        Planned::of(item).map(|planned| Some(planned.name().to_owned())).map_err(refused)
-    }
-
-    #[test]
-    fn specs_are_told_from_names() {
-        for (spec, name) in [
-            ("null", "null:1099511627776"),
-            ("null:1G", "null:1073741824"),
-            ("ram:64M", "ram:67108864"),
-            ("ram:\"64M\"", "ram:67108864"),
-            ("passthru(ram:64M)", "passthru(ram:67108864)"),
-            ("passthru(passthru(null))", "passthru(passthru(null:1099511627776))"),
-            ("passthru(disk0)", "passthru(disk0)"),
-            ("passthru(nqn.2016:disk)", "passthru(nqn.2016:disk)"),
-            ("passthru(\"ram:64M, once\")", "passthru(ram:64M, once)"),
-        ] {
-            assert_eq!(name_of(spec).unwrap().as_deref(), Some(name), "{spec}");
-        }
-        for name in ["", "nvme0n1", "rams", "nullify:1", "pollute:1", "\"quoted\"", ",", ")", "("] {
-            assert_eq!(name_of(name).unwrap(), None, "{name}");
-        }
-    }
-
-    /// By itself a path is all that follows; in a stack, and in quotes, it ends.
-    #[test]
-    fn paths_may_hold_what_specs_are_made_of() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = ["a:b", "a,b", "a(b)", "a)b", "a\"b", "a\\b", "a=b,c=d", " "];
-        for name in names {
-            let path = folder.path().join(name);
-            std::fs::write(&path, [0; 4096]).unwrap();
-            let path = path.canonicalize().unwrap();
-            let whole = format!("file:{}", path.display());
-            let quoted = path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
-            assert_eq!(name_of(&whole).unwrap().as_deref(), Some(&*whole));
-            assert_eq!(name_of(&format!("file:\"{quoted}\"")).unwrap().as_deref(), Some(&*whole));
-            let stacked = format!("passthru({whole})");
-            assert_eq!(name_of(&format!("passthru(file:\"{quoted}\")")).unwrap().as_deref(), Some(&*stacked));
-            if !name.contains([',', ')', '"']) {
-                assert_eq!(name_of(&stacked).unwrap().as_deref(), Some(&*stacked));
-            }
-        }
-    }
-
-    /// What is wrong, and the piece of the spec that the error points at.
-    #[test]
-    fn bad_specs_are_pointed_at() {
-        for (spec, piece, says) in [
-            ("ram", "ram", "such as ram:64M"),
-            ("ram:", "", "is no size"),
-            ("ram:x", "x", "is no size"),
-            ("ram:64M,", "", "no place here"),
-            ("ram:64M,fast", "fast", "write ram:"),
-            ("ram:64M,fast=1", "fast=1", "\"fast\" has no place here"),
-            ("ram:64M)", ")", "nothing may follow"),
-            ("ram:64M(null)", "(null)", "stands on no other device"),
-            ("null:", "", "is no size"),
-            ("file", "file", "name the file"),
-            ("file:", "", "name the file"),
-            ("poll:\"\"", "\"\"", "name the file"),
-            ("file:\"a", "\"a", "not closed"),
-            ("passthru", "passthru", "write passthru("),
-            ("passthru()", "", "is missing"),
-            ("passthru(null", "", "not closed"),
-            ("passthru(null null)", "null null", "SAME"),
-            ("passthru(null))", ")", "nothing may follow"),
-            ("passthru(null,null)", "null", "stands on one device"),
-            ("passthru(null,)", "", "is missing"),
-            ("passthru(rma:64M(null))", "(null))", "comma or a closing"),
-            ("passthru(passthrough(null))", "passthrough", "there are null, ram,"),
-            ("dellay(null)", "dellay", "no kind of block device"),
-            ("passthru(ram:1x)", "1x", "is no size"),
-            ("passthru(file:/no/such)", "SAME", "SAME"),
-        ] {
-            let e = name_of(spec);
-            match e {
-                Err(Error::BadSpec { spec: whole, at, reason }) => {
-                    assert_eq!(&whole[at], piece, "{spec}: {reason}");
-                    assert!(reason.contains(says), "{spec}: {reason}");
-                }
-                Ok(Some(_)) | Err(Error::Os { .. }) => assert_eq!(says, "SAME", "{spec}"),
-                other => panic!("{spec}: {other:?}"),
-            }
-        }
-        let high = "passthru(".repeat(10_000) + "null";
-        assert!(name_of(&high).unwrap_err().to_string().contains("more than 32"));
-        let e = name_of("passthru(ram:1x)").unwrap_err().to_string();
-        assert_eq!(
-            e.split(" is no size").next().unwrap(),
-            "bad block device \"passthru(ram:1x)\", at \"1x)\": \"1x\""
-        );
-        let e = name_of("passthru(null").unwrap_err().to_string();
-        assert!(e.starts_with("bad block device \"passthru(null\", at its end: "), "{e}");
-    }
-
-    /// The table in the documentation of `open` is that of the kinds.
-    #[test]
-    fn every_kind_stands_in_the_documentation() {
-        let text = include_str!("mod.rs");
-        for kind in kinds() {
-            let row = format!("/// | `{}` | {} |", kind.form(), kind.about());
-            assert!(text.contains(&row), "missing: {row}");
-        }
-    }
-
-    #[test]
-    fn what_lies_below_is_its_own_or_has_one_name() {
-        block_on(async {
-            let [a, b] = [open("passthru(ram:1M)", Access::ReadWrite), open("ram:1M", Access::ReadWrite)];
-            let (a, b) = (a.await.unwrap(), b.await.unwrap());
-            let mut data = DmaPool::local().try_alloc(512).unwrap();
-            data.fill(9);
-            a.channel().unwrap().write(0, data).await.unwrap();
-            assert_eq!(b.channel().unwrap().read(0..1).await.unwrap()[0], 0, "another disk");
-            let again = open("passthru(ram:1024K)", Access::ReadOnly).await.unwrap();
-            assert_eq!(again.channel().unwrap().read(0..1).await.unwrap()[0], 9, "the same stack");
-
-            register("below0", Ram::new(1 << 20).unwrap()).unwrap();
-            let stack = open("passthru(below0)", Access::ReadWrite).await.unwrap();
-            assert!(matches!(open("below0", Access::ReadWrite).await, Err(Error::Busy { .. })));
-            drop(stack);
-            open("below0", Access::ReadWrite).await.unwrap();
-            unregister("below0").unwrap();
-            assert!(matches!(open("passthru(below0)", Access::ReadOnly).await, Err(Error::NotFound { .. })));
-        });
-    }
-
-    /// Otherwise a writer would find at its first write that what lies below was opened for readers.
-    #[test]
-    fn a_stack_opened_for_reading_is_not_opened_for_writing_meanwhile() {
-        block_on(async {
-            let reader = open("passthru(ram:2M)", Access::ReadOnly).await.unwrap();
-            assert!(matches!(open("passthru(ram:2M)", Access::ReadWrite).await, Err(Error::ReadOnly { .. })));
-            drop(reader);
-            open("passthru(ram:2M)", Access::ReadWrite).await.unwrap();
-        });
-    }
-
-    #[test]
-    fn names_are_found_taken_and_freed() {
-        block_on(async {
-            register("names0", Ram::new(1 << 20).unwrap()).unwrap();
-            assert!(names().contains(&"names0".to_owned()));
-            assert!(matches!(register("names0", Ram::new(512).unwrap()), Err(Error::BadName { .. })));
-            assert!(matches!(register("", Ram::new(512).unwrap()), Err(Error::BadName { .. })));
-            let disk = open("names0", Access::ReadWrite).await.unwrap();
-            let channel = disk.channel().unwrap();
-            unregister("names0").unwrap();
-            assert!(matches!(unregister("names0"), Err(Error::NotFound { .. })));
-            assert!(matches!(open("names0", Access::ReadOnly).await, Err(Error::NotFound { .. })));
-            assert!(matches!(channel.read(0..1).await, Err(Error::Removed)));
-            assert!(matches!(channel.flush().await, Err(Error::Removed)));
-            drop(channel);
-            assert!(matches!(disk.channel(), Err(Error::Removed)));
-        });
-    }
-
-    #[test]
-    fn a_spec_names_one_device_while_it_is_open() {
-        block_on(async {
-            let writer = open("ram:3M", Access::ReadWrite).await.unwrap();
-            let mut data = DmaPool::local().try_alloc(512).unwrap();
-            data.fill(9);
-            writer.channel().unwrap().write(0, data).await.unwrap();
-            let reader = open("ram:3072K", Access::ReadOnly).await.unwrap();
-            assert_eq!(reader.channel().unwrap().read(0..1).await.unwrap()[0], 9);
-            drop((writer, reader));
-            assert!(!names().iter().any(|name| name.starts_with("ram:3145728")));
-            let again = open("ram:3M", Access::ReadOnly).await.unwrap();
-            assert_eq!(again.channel().unwrap().read(0..1).await.unwrap()[0], 0, "a new disk");
-        });
-    }
-
-    #[test]
-    fn the_claim_ends_with_the_last_clone_and_channel() {
-        block_on(async {
-            register("claim0", Ram::new(1 << 20).unwrap()).unwrap();
-            let busy = async || matches!(open("claim0", Access::ReadWrite).await, Err(Error::Busy { .. }));
-            let first = open("claim0", Access::ReadWrite).await.unwrap();
-            let clone = first.clone();
-            let channel = clone.channel().unwrap();
-            drop(first);
-            assert!(busy().await);
-            drop(clone);
-            assert!(busy().await);
-            drop(channel);
-            assert!(!busy().await);
-            unregister("claim0").unwrap();
-        });
     }
 }

@@ -167,20 +167,11 @@ impl<'t> Parser<'t> {
     /// What stands in quotes.
     fn quoted(&mut self) -> Result<Cow<'t, str>, Fault> {
         let start = self.at;
-        self.eat('"');
-        let mut text = String::new();
-        let mut chars = self.rest().char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    self.at += at + 1;
-                    return Ok(text.into());
-                }
-                '\\' => text.extend(chars.next().map(|(_, c)| c)),
-                c => text.push(c),
-            }
-        }
-        Err(Fault::new(start..self.text.len(), "the quote is not closed"))
+        let Some((text, len)) = unquote(self.rest()) else {
+            return Err(Fault::new(start..self.text.len(), "the quote is not closed"));
+        };
+        self.at += len;
+        Ok(text.into())
     }
 
     /// The devices in parentheses that `kind`, which stands at `at`, is to stand on.
@@ -231,4 +222,18 @@ impl<'t> Parser<'t> {
             _ => Ok(bases),
         }
     }
+}
+
+/// What stands between the quotes that `text` begins with, and how many bytes that takes with them; none if they are not closed.
+pub(super) fn unquote(text: &str) -> Option<(String, usize)> {
+    let mut inside = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((inside, at + 1)),
+            '\\' => inside.extend(chars.next().map(|(_, c)| c)),
+            c => inside.push(c),
+        }
+    }
+    None
 }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::spec::{Args, Bases, Fault, Kind, Plan};
+use super::spec::{Args, Bases, Fault, Kind, Plan, quoted};
 use crate::bdev::{Access, Bdev, Error, Geometry, Op, Result};
 use crate::uring::{Fd, Ring};
 
@@ -261,6 +261,12 @@ impl Bdev for Uring {
 
     fn opening(&self, access: Access) -> Result<()> {
         self.file(access).map(drop)
+    }
+
+    fn spec(&self) -> Option<String> {
+        let path = std::path::absolute(&self.path).ok()?;
+        let kind = if self.is_polled { "poll" } else { "file" };
+        Some(format!("{kind}:{}", quoted(path.to_str()?)))
     }
 
     fn channel(&self, access: Access) -> Result<UringChannel> {

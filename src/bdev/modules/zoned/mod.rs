@@ -9,7 +9,7 @@ mod zones;
 use std::sync::Arc;
 
 use self::zones::Zones;
-use super::spec::{Bases, Kind, Plan};
+use super::spec::{Bases, Kind, Plan, size, spec_over};
 use crate::bdev::{
     Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit, ZoneAction, ZoneShape,
 };
@@ -110,6 +110,19 @@ impl Bdev for Zoned {
 
     fn bases(&self) -> Vec<Descriptor> {
         vec![self.base.clone()]
+    }
+
+    fn spec(&self) -> Option<String> {
+        // The states of zones are not kept: made again they are full, so that nothing which lies below is lost.
+        let shape = self.zones.shape();
+        if shape.max_append_blocks != 0 {
+            return None;
+        }
+        let zone = size(shape.blocks * u64::from(self.base.geometry().block_size));
+        let limits = [("max_open", shape.max_open), ("max_active", shape.max_active)];
+        let limits =
+            limits.iter().filter(|(_, count)| *count != 0).map(|(key, count)| format!(",{key}={count}"));
+        spec_over(format!("zoned:zone={zone}{}", limits.collect::<String>()), [&self.base])
     }
 
     fn channel(&self, _access: Access) -> Result<ZonedChannel> {

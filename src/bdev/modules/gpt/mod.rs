@@ -2,6 +2,13 @@
 //!
 //! The table is read by the crate `gpt`, from a copy of the two ends of the disk, where tables lie. A table is believed only if its
 //! checksums are right and its partitions lie on the disk and apart; where the first is damaged, the second stands in.
+//!
+//! [`Gpt`] makes devices of all partitions of a disk as it appears, a spec such as `gpt:1(file:disk.img)` (`kind`) of one alone.
+
+mod kind;
+mod module;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,6 +19,8 @@ use uuid::Uuid;
 
 use super::Part;
 use crate::bdev::{Channel, Descriptor, Error, Result};
+pub(super) use kind::KIND;
+pub use module::Gpt;
 
 /// What is read of each end of a disk: many times what tables take, 33 blocks.
 const END_BYTES: u64 = 1 << 20;
@@ -67,12 +76,14 @@ impl Partition {
 /// [`Error::NoPartitions`] if there is no table, or none that can be believed, with the reason; what the disk says.
 pub async fn partitions(disk: &Descriptor) -> Result<Vec<Partition>> {
     let geometry = disk.geometry();
-    let none = |reason: String| Error::NoPartitions { name: disk.name().to_owned(), reason };
+    let none =
+        |reason: String, is_damaged| Error::NoPartitions { name: disk.name().to_owned(), reason, is_damaged };
     let block = match geometry.block_size {
         512 => LogicalBlockSize::Lb512,
         4096 => LogicalBlockSize::Lb4096,
         other => {
-            return Err(none(format!("tables are read on blocks of 512 and 4096 bytes, not of {other}")));
+            let reason = format!("tables are read on blocks of 512 and 4096 bytes, not of {other}");
+            return Err(none(reason, false));
         }
     };
     let mut ends = Ends::read(&disk.channel()?, geometry.len_bytes()).await?;
@@ -85,7 +96,8 @@ pub async fn partitions(disk: &Descriptor) -> Result<Vec<Partition>> {
             Err(reason) => first = first.or(Some(reason)),
         }
     }
-    Err(none(first.unwrap_or_default()))
+    ends.hidden = 0;
+    Err(none(first.unwrap_or_default(), ends.has_header(block.into(), geometry.block_count)))
 }
 
 /// The table that the headers lead to, if it can be believed.
@@ -93,7 +105,7 @@ fn table(ends: &mut Ends, block: LogicalBlockSize, block_count: u64) -> Result<V
     let size = u64::from(block);
     // The crate asserts this of headers that it has not checked yet.
     for header in [size, (block_count - 1) * size] {
-        let is_header = ends.copy::<8>(header).is_some_and(|signature| &signature == b"EFI PART");
+        let is_header = ends.is_header(header);
         let entry = ends.copy::<4>(header + 84).map(u32::from_le_bytes);
         if is_header && entry != Some(ENTRY_BYTES) {
             return Err(format!("entries of {} bytes, not {ENTRY_BYTES}", entry.unwrap_or(0)));
@@ -143,6 +155,16 @@ impl Ends {
         let copy = async |blocks| Ok::<Box<[u8]>, Error>(channel.read(blocks).await?.to_vec().into());
         let (head, tail) = (copy(0..end).await?, copy(blocks - end..blocks).await?);
         Ok(Self { head, tail, len, at: 0, hidden: 0 })
+    }
+
+    /// Whether a header of a table begins at byte `at`.
+    fn is_header(&mut self, at: u64) -> bool {
+        self.copy::<8>(at).is_some_and(|signature| &signature == b"EFI PART")
+    }
+
+    /// Whether somebody has had a table here, whatever became of it.
+    fn has_header(&mut self, size: u64, block_count: u64) -> bool {
+        self.is_header(size) || self.is_header((block_count - 1) * size)
     }
 
     fn copy<const N: usize>(&mut self, at: u64) -> Option<[u8; N]> {
@@ -198,103 +220,5 @@ impl Write for Ends {
 impl fmt::Debug for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ends").field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use std::io::Cursor;
-
-    use super::*;
-    use crate::LocalExecutor;
-    use crate::bdev::{Access, modules::Ram, open_private};
-
-    const LEN: usize = 8 << 20;
-
-    /// A disk with two partitions, made by the crate.
-    fn image(block: LogicalBlockSize) -> Vec<u8> {
-        let mut disk = Cursor::new(vec![0; LEN]);
-        let mut table = GptConfig::new()
-            .writable(true)
-            .logical_block_size(block)
-            .create_from_device(&mut disk, None)
-            .unwrap();
-        table.add_partition("boot", 1 << 20, gpt::partition_types::EFI, 0, None).unwrap();
-        table.add_partition("data", 2 << 20, gpt::partition_types::LINUX_FS, 0, None).unwrap();
-        table.write().unwrap();
-        disk.into_inner()
-    }
-
-    fn read(image: &[u8]) -> Result<Vec<Partition>> {
-        LocalExecutor::new().unwrap().block_on(async {
-            let disk =
-                open_private("disk", Ram::new(image.len() as u64).unwrap(), Access::ReadWrite).unwrap();
-            let channel = disk.channel().unwrap();
-            let mut data = channel.alloc(image.len()).await.unwrap();
-            data.copy_from_slice(image);
-            channel.write(0, data).await.unwrap();
-            let found = partitions(&disk).await?;
-            for partition in &found {
-                partition.part(&disk).unwrap();
-            }
-            Ok(found)
-        })
-    }
-
-    fn names(found: Vec<Partition>) -> Vec<(u32, String, u64)> {
-        found.into_iter().map(|it| (it.number, it.name, it.blocks.end - it.blocks.start)).collect()
-    }
-
-    fn good() -> Vec<(u32, String, u64)> {
-        vec![(1, "boot".to_owned(), 2048), (2, "data".to_owned(), 4096)]
-    }
-
-    #[test]
-    fn partitions_are_found_by_either_table() {
-        let mut image = image(LogicalBlockSize::Lb512);
-        assert_eq!(names(read(&image).unwrap()), good());
-        let end = image.len();
-        // Of the last table nothing is needed while the first is whole.
-        image[end - 512..].fill(0);
-        assert_eq!(names(read(&image).unwrap()), good());
-    }
-
-    #[test]
-    fn where_the_first_table_is_damaged_the_second_stands_in() {
-        let whole = image(LogicalBlockSize::Lb512);
-        for (at, what) in
-            [(512, "signature"), (512 + 16, "checksum"), (1024 + 60, "an entry"), (512 + 84, "entry size")]
-        {
-            let mut image = whole.clone();
-            image[at] ^= 0xff;
-            assert_eq!(names(read(&image).unwrap()), good(), "{what}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_table_says_so() {
-        let none = |image: &[u8]| match read(image) {
-            Err(Error::NoPartitions { reason, .. }) => reason,
-            other => panic!("{other:?}"),
-        };
-        none(&vec![0; LEN]);
-        none(&vec![0xff; LEN]);
-        none(&[0; 512]);
-        none(&[0; 3 * 512]);
-    }
-
-    /// Whatever a few bytes of it are, nothing panics, and what is believed lies on the disk.
-    #[test]
-    fn hostile_tables_do_no_harm() {
-        let whole = image(LogicalBlockSize::Lb512);
-        for at in (512..512 + 92).chain(1024..1024 + 256).chain(LEN - 512..LEN - 512 + 92) {
-            for byte in [0, 1, 0x7f, 0xff] {
-                let mut image = whole.clone();
-                image[at] = byte;
-                // The other copy is damaged too, so that it is not what answers.
-                image[LEN - 512] ^= u8::from(at < LEN - 512);
-                let _ = read(&image);
-            }
-        }
     }
 }
