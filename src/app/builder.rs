@@ -6,7 +6,13 @@ use super::{
     running::Running,
     subsystem::{Subsystem, Subsystems},
 };
-use crate::{reactor::context, signal::Signal, sys::cpu, time::Clock, unblock};
+use crate::{
+    reactor::context,
+    signal::Signal,
+    sys::{cpu, dma::DmaConfig},
+    time::Clock,
+    unblock,
+};
 use std::{borrow::Cow, time::Duration};
 
 /// Makes a runtime and runs an application on it: what `#[reactor::main]` does, in code.
@@ -33,6 +39,7 @@ pub struct Builder {
     pub(super) signals: Option<bool>,
     pub(super) blocked_signals: Vec<Signal>,
     pub(super) unblock_threads: usize,
+    pub(super) buffers: DmaConfig,
     pub(super) clock: Option<Clock>,
     pub(super) subsystems: Subsystems,
     /// Whether the process ends with the application.
@@ -62,6 +69,7 @@ impl Builder {
             signals: None,
             blocked_signals: Vec::new(),
             unblock_threads: unblock::THREADS_MAX,
+            buffers: DmaConfig::new(),
             clock: None,
             subsystems: Subsystems::default(),
             is_process: false,
@@ -137,6 +145,13 @@ impl Builder {
     /// How many threads [`unblock`](super::unblock()) may start, 8 unless set. They start when needed and end when idle.
     pub fn unblock_threads(mut self, max: usize) -> Self {
         self.unblock_threads = max;
+        self
+    }
+
+    /// How much memory the cores' buffers may take, of each core's own and from a reserve that they share, and in which pages. Unless
+    /// set, as [`DmaConfig::new`] has it.
+    pub fn buffers(mut self, buffers: DmaConfig) -> Self {
+        self.buffers = buffers;
         self
     }
 

@@ -5,6 +5,7 @@ use crate::{
     signal,
     sys::{
         cpu::{self, PinError},
+        dma::AllocError,
         eventfd,
     },
 };
@@ -34,6 +35,9 @@ pub enum Error {
     /// One of `Builder::block_signals` is not for tasks to read.
     #[error(transparent)]
     BlockSignals(#[from] signal::Error),
+    /// No huge pages, and `Builder::buffers` requires them.
+    #[error("the cores have no memory for buffers: {0}")]
+    Buffers(#[source] AllocError),
     /// `Builder::unblock_threads(0)`.
     #[error("`unblock_threads` is 0: calls of `app::unblock` would wait for ever, allow one thread at least")]
     NoUnblockThreads,

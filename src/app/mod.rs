@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod buffers;
 mod builder;
 mod cores;
 mod crew;

@@ -2,6 +2,7 @@
 
 use super::{
     Builder, Error,
+    buffers::{Buffers, Leave},
     crew::Crew,
     report,
     running::Control,
@@ -53,6 +54,7 @@ pub(super) fn run_to_end<T>(
     // Dropped last, after the executor.
     let _restore = Restore::remember();
     let (is_pinned, name) = (builder.is_pinned(), builder.name_or_program());
+    let buffers = Buffers::new(builder.buffers, ids.len()).map_err(Error::Buffers)?;
     let group = Group::new(ids.iter().copied(), builder.mode)?;
     let pool = Pool::new(builder.unblock_threads, if is_pinned { beside(&ids) } else { Vec::new() });
     let app =
@@ -60,7 +62,9 @@ pub(super) fn run_to_end<T>(
     let _watched = EndOfWatch(app.clone());
     let clock = builder.clock.unwrap_or_else(Clock::tsc);
     let (spin, timer_slack) = (builder.spin, builder.timer_slack);
-    let plan = Plan { group, is_pinned, spin, timer_slack, clock };
+    let plan = Plan { group, is_pinned, spin, timer_slack, clock, buffers };
+    // Dropped after the executor.
+    let _leave = Leave;
 
     let executor = plan.seat(0, &app).map_err(|source| Error::Core { core: ids[0], source })?;
     let mut crew = Crew::start(&plan, &app)?;

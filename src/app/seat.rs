@@ -1,6 +1,6 @@
 //! A core of an application, made on the thread that will turn it.
 
-use super::{CoreError, state::App, state::HookName};
+use super::{CoreError, buffers::Buffers, state::App, state::HookName};
 use crate::{
     LocalExecutor, NotOnReactor,
     reactor::{Group, context},
@@ -30,6 +30,7 @@ pub(super) struct Plan {
     pub(super) spin: Option<Duration>,
     pub(super) timer_slack: Option<Duration>,
     pub(super) clock: Clock,
+    pub(super) buffers: Buffers,
 }
 
 /// A reactor sleeps until a deadline, and the kernel's default of 50 µs would be most of its lateness: median 65 µs with it,
@@ -56,6 +57,7 @@ impl Plan {
         executor.enter_with(|| {
             context::singleton(seat).unwrap_or_else(|never| match never {});
             app.pool.serve_core();
+            self.buffers.serve_core(executor.handle(), executor.core());
         });
         Ok(executor)
     }

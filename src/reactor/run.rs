@@ -1,7 +1,10 @@
 //! Turning until a future is done: when to go round again, spin or sleep; and the end of a core.
 
 use super::{Inner, context::Turning, driver::Driver, park::Sleeper};
-use crate::{sys::unwind::contained, task::Home};
+use crate::{
+    sys::{dma::DmaPool, unwind::contained},
+    task::Home,
+};
 use std::{
     cell::Cell,
     future::poll_fn,
@@ -119,6 +122,7 @@ impl Inner {
 
     #[cold]
     fn sleep(&self) {
+        DmaPool::rest_local();
         if self.clock().is_virtual() && self.timers.next_deadline_us().is_some() {
             self.flush_what_was_put_off();
             // A virtual clock does not move while the core sleeps; whoever moves it is another thread, and rings no bell.

@@ -9,7 +9,7 @@ pub(crate) use loom::{
     cell::UnsafeCell,
     hint,
     sync::atomic,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 #[cfg(not(all(test, loom)))]
@@ -18,7 +18,7 @@ pub(crate) use self::std_cell::UnsafeCell;
 pub(crate) use std::{
     hint,
     sync::atomic,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 #[cfg(not(all(test, loom)))]

@@ -9,7 +9,7 @@
 //! pages go. It lets all of them go when the ring ends.
 
 use super::Features;
-use crate::sys::dma::{DmaChunk, DmaPool};
+use crate::sys::dma::{ChunkNumber, DmaChunk, DmaPool};
 use io_uring::IoUring;
 use std::cell::Cell;
 use std::ptr;
@@ -17,21 +17,22 @@ use std::ptr;
 /// Chunks of a pool that can be entered. With the pool's usual limit of 1 GiB there are fewer.
 const CHUNKS_MAX: u32 = 1024;
 
-/// Which chunks are in the table.
+/// Which chunks are in the table, each at its place in the pool's.
 pub(super) struct Buffers {
     pool: DmaPool,
-    chunks: Box<[Cell<Chunk>]>,
+    chunks: Box<[Cell<Entry>]>,
     count: Cell<BufferTable>,
 }
 
-/// Registered with so many bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Chunk {
-    Unseen,
-    Registered(usize),
-    Refused,
-    Ended,
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Of the chunk that this is about. One with another number has its place when it has ended.
+    number: ChunkNumber,
+    /// Bytes that the kernel knows of; none if it knows nothing of it, or would not.
+    registered: u32,
 }
+
+const EMPTY: Entry = Entry { number: ChunkNumber::NONE, registered: 0 };
 
 /// What of its core's [`DmaPool`] a ring has registered.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -53,7 +54,7 @@ impl Buffers {
             if features.contains(Features::BUFFER_TABLE) && has_table(uring) { CHUNKS_MAX } else { 0 };
         Self {
             pool: DmaPool::local(),
-            chunks: vec![Cell::new(Chunk::Unseen); chunks as usize].into(),
+            chunks: vec![Cell::new(EMPTY); chunks as usize].into(),
             count: Cell::default(),
         }
     }
@@ -64,41 +65,51 @@ impl Buffers {
         if !self.pool.has(chunk) {
             return None;
         }
-        let state = self.chunks.get(chunk.number as usize)?;
-        if state.get() == Chunk::Unseen {
-            self.try_enter(chunk.number, state, enter);
+        let entry = self.chunks.get(chunk.number.place() as usize)?;
+        if entry.get().number != chunk.number {
+            self.try_enter(chunk.number, entry, enter);
         }
-        matches!(state.get(), Chunk::Registered(_)).then_some(chunk.number as u16)
+        let is_registered = entry.get().number == chunk.number && entry.get().registered > 0;
+        is_registered.then_some(chunk.number.place() as u16)
     }
 
     #[cold]
-    fn try_enter(&self, number: u32, state: &Cell<Chunk>, enter: impl Fn(u32, *mut u8, usize) -> bool) {
+    fn try_enter(
+        &self,
+        number: ChunkNumber,
+        entry: &Cell<Entry>,
+        enter: impl Fn(u32, *mut u8, usize) -> bool,
+    ) {
         let Some((start, len)) = self.pool.pin_chunk(number) else { return };
         self.drop_ended(&enter);
+        if entry.get().registered > 0 {
+            // The kernel would not let go of the one before.
+            return;
+        }
         let mut count = self.count.get();
-        if enter(number, start.as_ptr(), len) {
-            state.set(Chunk::Registered(len));
+        let mut registered = 0;
+        if enter(number.place(), start.as_ptr(), len) {
+            registered = len as u32;
             count.chunks += 1;
             count.bytes += len;
         } else {
-            state.set(Chunk::Refused);
             count.refused += 1;
         }
+        entry.set(Entry { number, registered });
         self.count.set(count);
     }
 
     /// Empties the entries of chunks that have given their memory back.
     fn drop_ended(&self, enter: impl Fn(u32, *mut u8, usize) -> bool) {
-        for (number, state) in (0..).zip(&self.chunks) {
-            if let Chunk::Registered(len) = state.get() {
-                // One that stays entered keeps its pages, and is tried again with the next chunk.
-                if self.pool.is_ended(number) && enter(number, ptr::null_mut(), 0) {
-                    state.set(Chunk::Ended);
-                    let mut count = self.count.get();
-                    count.chunks -= 1;
-                    count.bytes -= len;
-                    self.count.set(count);
-                }
+        for (place, entry) in (0..).zip(&self.chunks) {
+            let Entry { number, registered } = entry.get();
+            // One that stays entered keeps its pages, and is tried again with the next chunk.
+            if registered > 0 && self.pool.is_ended(number) && enter(place, ptr::null_mut(), 0) {
+                entry.set(EMPTY);
+                let mut count = self.count.get();
+                count.chunks -= 1;
+                count.bytes -= registered as usize;
+                self.count.set(count);
             }
         }
     }

@@ -25,13 +25,20 @@
 //! Memory is mapped in chunks by `mapping`, the one place that would ask for huge pages.
 
 mod bytes;
+mod config;
 mod error;
+mod idle;
+mod lease;
 mod mapping;
 mod pool;
+mod recall;
+mod reserve;
 mod returns;
 mod shared;
 mod slot;
+mod stats;
 mod supply;
+mod table;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod waiting;
@@ -43,8 +50,11 @@ mod waiting_oracle;
 mod waiting_tests;
 
 pub use bytes::{DmaBuf, DmaBytes};
+pub use config::{DmaConfig, HugePages, PageBytes};
 pub use error::AllocError;
-pub use pool::{DmaPool, DmaStats};
+pub use pool::DmaPool;
+pub use reserve::{DmaReserve, ReserveStats};
+pub use stats::{DmaClass, DmaStats};
 pub use waiting::Alloc;
 
 pub(crate) use bytes::DmaAny;
@@ -53,9 +63,10 @@ pub(crate) use bytes::DmaAny;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DmaChunk {
     pool: *const (),
-    pub(crate) number: u32,
+    pub(crate) number: ChunkNumber,
 }
 pub(crate) use mapping::Mapping;
+pub(crate) use table::ChunkNumber;
 
 /// Every [`DmaBuf`] starts on a multiple of this many bytes: what any device and any file system asks for O_DIRECT.
 pub const ALIGN: usize = 4096;

@@ -5,7 +5,7 @@
 //! in `supply`; who waits for one in `waiting`; a buffer's bookkeeping is in `slot`.
 #![expect(unsafe_code, reason = "free lists of raw slots, and a pool that outlives its handles")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -13,38 +13,21 @@ use std::ptr::{self, NonNull};
 
 use super::DmaChunk;
 use super::bytes::DmaBuf;
+use super::config::HugePages;
 use super::error::AllocError;
+use super::recall::Recall;
 use super::returns::Returns;
 use super::shared::{CLASSES, Local, Shared, retire, retire_share, this_thread};
 use super::slot::Slot;
-use super::supply::{Chunk, Idle, class_of};
+use super::supply::class_of;
+use super::table::ChunkNumber;
 use super::waiting::{Alloc, Waiting};
 use crate::sys::sync::atomic::Ordering::Relaxed;
 
 /// Address space of one core's pool unless told otherwise. Pages cost memory only once they are written.
 const LIMIT_DEFAULT: usize = 1 << 30;
 
-/// What one pool holds and has done, from [`DmaPool::stats`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DmaStats {
-    /// Buffers out at this moment.
-    pub in_use: usize,
-    /// Bytes of address space that the pool has from the kernel.
-    pub mapped_bytes: usize,
-    /// Bytes that `mapped_bytes` may reach.
-    pub limit_bytes: usize,
-    /// Buffers handed out since the pool was made.
-    pub allocated: u64,
-    /// Buffers that came back from other cores.
-    pub returned_remotely: u64,
-    /// Allocations that ended with an error.
-    pub refused: u64,
-    /// Callers that wait for a buffer at this moment.
-    pub waiting: usize,
-    /// Callers that had to wait since the pool was made.
-    pub waited: u64,
-}
+thread_local! { static LOCAL: OnceCell<DmaPool> = const { OnceCell::new() }; }
 
 /// A handle on one core's buffers; a clone is another handle on the same.
 ///
@@ -83,15 +66,19 @@ impl DmaPool {
                 free: [const { Cell::new(ptr::null_mut()) }; CLASSES],
                 class_bytes: [const { Cell::new(0) }; CLASSES],
                 chunks: RefCell::default(),
-                idle: Idle::default(),
+                idle: Default::default(),
                 slots: Cell::new(0),
                 larges: Cell::new(0),
                 handles: Cell::new(1),
                 is_plain: Cell::new(true),
                 closed: Cell::new(false),
+                recall: Recall::none(),
                 waiting: Waiting::default(),
-                mapped: Cell::new(0),
+                pages: Cell::default(),
+                leased: Cell::new(0),
+                peak: Cell::new(0),
                 limit: Cell::new(limit),
+                huge_pages: Cell::new(HugePages::Never),
                 allocated: Cell::new(0),
                 taken_back: Cell::new(0),
                 returned: Cell::new(0),
@@ -104,9 +91,14 @@ impl DmaPool {
     /// The pool that the calling core's channels draw from, made on first use.
     #[must_use]
     pub fn local() -> Self {
-        thread_local! { static LOCAL: DmaPool = DmaPool::new(); }
         // While the thread's locals are being dropped there is no shared pool any more: one of the caller's own then.
-        LOCAL.try_with(Self::clone).unwrap_or_else(|_| Self::new())
+        LOCAL.try_with(|pool| pool.get_or_init(Self::new).clone()).unwrap_or_else(|_| Self::new())
+    }
+
+    /// The calling core goes to sleep: if its pool is all idle, it gives back what it has leased.
+    pub(crate) fn rest_local() {
+        // As above, and then there is nothing to give.
+        let _rested = LOCAL.try_with(|pool| pool.get().map(Self::rest));
     }
 
     /// A buffer of `len` bytes, on a boundary of [`ALIGN`](super::ALIGN) bytes. Waits while the pool is dry.
@@ -164,28 +156,11 @@ impl DmaPool {
         Some(unsafe { self.hand_out(slot, len) })
     }
 
-    /// Lets the pool map `bytes` in all from now on. Below what it has, it keeps that and grows no more; who waits for a buffer
-    /// that is now out of reach is told so.
+    /// Lets the pool map `bytes` of its own from now on; what it takes from a [reserve](Self::reserve) is limited there. Below what
+    /// it has, it keeps that and grows no more; who waits for a buffer that is now out of reach is told so.
     pub fn set_limit(&self, bytes: usize) {
         self.lists().limit.set(bytes);
         self.come_home();
-    }
-
-    /// What the pool holds and has done. Buffers that other cores dropped are taken home first.
-    #[must_use]
-    pub fn stats(&self) -> DmaStats {
-        self.come_home();
-        let local = self.lists();
-        DmaStats {
-            in_use: local.in_use(),
-            mapped_bytes: local.mapped.get(),
-            limit_bytes: local.limit.get(),
-            allocated: local.allocated.get(),
-            returned_remotely: local.returned.get(),
-            refused: local.refused.get(),
-            waiting: local.waiting.count(),
-            waited: local.waiting.total(),
-        }
     }
 
     /// Whether the chunk is one of this pool's.
@@ -196,14 +171,13 @@ impl DmaPool {
 
     /// The memory of the chunk with this number, if it is still there. A device is told of it: from now on its pages must stay
     /// where they are.
-    pub(crate) fn pin_chunk(&self, number: u32) -> Option<(NonNull<u8>, usize)> {
-        let chunks = self.lists().chunks.borrow();
-        chunks.get(number as usize)?.as_ref().map(Chunk::pin)
+    pub(crate) fn pin_chunk(&self, number: ChunkNumber) -> Option<(NonNull<u8>, usize)> {
+        self.lists().chunks.borrow().get(number).map(|chunk| chunk.memory().pin())
     }
 
     /// Whether the chunk with this number has given its memory back.
-    pub(crate) fn is_ended(&self, number: u32) -> bool {
-        self.lists().chunks.borrow().get(number as usize).is_some_and(Option::is_none)
+    pub(crate) fn is_ended(&self, number: ChunkNumber) -> bool {
+        self.lists().chunks.borrow().get(number).is_none()
     }
 
     /// Another handle on an open pool.
@@ -246,7 +220,7 @@ impl DmaPool {
     pub(super) fn alloc_slow(&self, len: usize) -> Option<Result<DmaBuf, AllocError>> {
         self.come_home();
         let local = self.lists();
-        let slot = if local.is_plain.get() {
+        let slot = if !local.waiting.is_waited() {
             local.obtain(self.shared, len)
         } else {
             // What lies idle is promised to those who wait.
@@ -299,14 +273,16 @@ impl Clone for DmaPool {
 impl Drop for DmaPool {
     fn drop(&mut self) {
         let local = self.lists();
-        local.handles.set(local.handles.get() - 1);
-        if local.handles.get() > 0 {
+        if local.handles.get() > 1 {
+            local.handles.set(local.handles.get() - 1);
             return;
         }
+        // The last one, which counts until the pool is closed: others are made, and dropped, on the way there.
         // Those who wait borrow a handle: what is left are futures that were forgotten.
-        local.waiting.end(local);
+        local.waiting.end(self);
+        self.leave();
         local.closed.set(true);
-        local.is_plain.set(false);
+        local.settle();
         let mut list = self.shared().returns.close(local.in_use());
         let pool = self.shared;
         while let Some(slot) = NonNull::new(list) {

@@ -8,11 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use super::mapping::Mapping;
+use super::config::{HugePages, PageBytes};
+use super::idle::Idle;
+use super::lease::Memory;
 use super::pool::DmaPool;
+use super::recall::Recall;
 use super::returns::{Pushed, Returns};
 use super::slot::{LARGE, Slot};
-use super::supply::{Chunk, Idle};
+use super::table::Table;
 use super::waiting::Waiting;
 use crate::sys::sync::atomic::Ordering::Relaxed;
 
@@ -33,19 +36,25 @@ pub(super) struct Shared {
 pub(super) struct Local {
     pub(super) free: [Cell<*mut Slot>; CLASSES],
     pub(super) class_bytes: [Cell<usize>; CLASSES],
-    /// By number; those that were taken apart have left a gap.
-    pub(super) chunks: RefCell<Vec<Option<Chunk>>>,
+    pub(super) chunks: RefCell<Table>,
     pub(super) idle: Idle,
     /// Slots in all chunks, and large buffers out.
     pub(super) slots: Cell<usize>,
     pub(super) larges: Cell<usize>,
     pub(super) handles: Cell<usize>,
-    /// Open, and nobody waits: buffers come and go without a look at anything else.
+    /// Open, nobody waits, here or for what is leased: buffers come and go without a look at anything else.
     pub(super) is_plain: Cell<bool>,
     pub(super) closed: Cell<bool>,
+    /// Where there is more, and whether others wait for what is leased.
+    pub(super) recall: Recall,
     pub(super) waiting: Waiting,
-    pub(super) mapped: Cell<usize>,
+    /// What there is of memory, of which `leased` is the reserve's.
+    pub(super) pages: Cell<PageBytes>,
+    pub(super) leased: Cell<usize>,
+    pub(super) peak: Cell<usize>,
+    /// Of the pool's own.
     pub(super) limit: Cell<usize>,
+    pub(super) huge_pages: Cell<HugePages>,
     /// Buffers ever handed out, and ever taken back. Two counters, because one that goes up and down would make every
     /// allocation wait for the drop before it.
     pub(super) allocated: Cell<u64>,
@@ -58,7 +67,7 @@ pub(super) struct Local {
 #[repr(C)]
 pub(super) struct Large {
     pub(super) slot: Slot,
-    pub(super) memory: Mapping,
+    pub(super) memory: Memory,
 }
 
 impl Local {
@@ -92,14 +101,30 @@ impl Local {
     pub(super) unsafe fn put(&self, slot: NonNull<Slot>) {
         self.taken_back.set(self.taken_back.get() + 1);
         // SAFETY: the caller's promise.
-        let (class, len) = unsafe { (slot.as_ref().class, slot.as_ref().len) };
-        if class == LARGE {
-            self.mapped.set(self.mapped.get() - len);
-            self.larges.set(self.larges.get() - 1);
+        if unsafe { slot.as_ref() }.class == LARGE {
             // SAFETY: the caller's promise.
-            unsafe { free_large(slot) };
+            unsafe { self.end_large(slot) };
         } else {
             self.push(slot);
+        }
+    }
+
+    /// # Safety
+    /// As `put`, for class [`LARGE`].
+    #[cold]
+    unsafe fn end_large(&self, slot: NonNull<Slot>) {
+        // SAFETY: the caller's promise.
+        let memory = unsafe { into_memory(slot) };
+        self.larges.set(self.larges.get() - 1);
+        self.unmap(memory);
+    }
+
+    /// Open, and nobody waits: from now on there is nothing to look at.
+    pub(super) fn settle(&self) {
+        let is_plain = !self.closed.get() && !self.waiting.is_waited() && !self.recall.is_recalled();
+        self.is_plain.set(is_plain);
+        if is_plain {
+            self.idle.forget();
         }
     }
 }
@@ -154,7 +179,7 @@ pub(super) unsafe fn retire(pool: NonNull<Shared>, slot: NonNull<Slot>) {
     // SAFETY: the caller's promise.
     unsafe {
         if slot.as_ref().class == LARGE {
-            free_large(slot);
+            drop(into_memory(slot));
         }
         retire_share(pool);
     }
@@ -172,11 +197,10 @@ pub(super) unsafe fn retire_share(pool: NonNull<Shared>) {
 
 /// # Safety
 /// `slot` is the caller's, of class [`LARGE`].
-unsafe fn free_large(slot: NonNull<Slot>) {
+unsafe fn into_memory(slot: NonNull<Slot>) -> Memory {
     // SAFETY: slots of this class stand first in a leaked `Large`.
     let large = unsafe { Box::from_raw(slot.cast::<Large>().as_ptr()) };
-    let Large { slot: _, memory } = *large;
-    drop(memory);
+    large.memory
 }
 
 /// A number for the calling thread that no other thread ever gets.

@@ -5,21 +5,21 @@
 use std::ptr::{self, NonNull};
 
 use super::shared::Shared;
+use super::table::ChunkNumber;
 use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
 
 /// One buffer of a pool.
 ///
 /// # Invariants
-/// `start` is the first of `len` mapped bytes that belong to this slot alone, for as long as the pool is alive. The
+/// `start` is the first of the mapped bytes that belong to this slot alone: as many as its class has, or all of its large mapping, for as long as the pool is alive. The
 /// pool is alive while any slot of it is out.
 pub(super) struct Slot {
     pub(super) pool: NonNull<Shared>,
     pub(super) start: NonNull<u8>,
-    pub(super) len: usize,
     /// Index of the free list it returns to, or [`LARGE`].
     pub(super) class: u8,
     /// Number of the pool's chunk that the memory lies in, or [`NO_CHUNK`].
-    pub(super) chunk: u32,
+    pub(super) chunk: ChunkNumber,
     /// How many `DmaBuf` and `DmaBytes` share the buffer; 1 while it lies in a free list.
     pub(super) shares: AtomicUsize,
     /// The next slot of the list that this one is in: a free list or the return stack. Only whoever owns the slot
@@ -31,17 +31,17 @@ pub(super) struct Slot {
 pub(super) const LARGE: u8 = u8::MAX;
 
 /// The number of what lies in no chunk.
-pub(super) const NO_CHUNK: u32 = u32::MAX;
+pub(super) const NO_CHUNK: ChunkNumber = ChunkNumber::NONE;
 
 impl Slot {
-    /// A slot over `len` bytes at `start`.
-    pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, len: usize, class: u8) -> Self {
+    /// A slot over the bytes at `start`.
+    pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, class: u8) -> Self {
         let (shares, next) = (AtomicUsize::new(1), AtomicPtr::new(ptr::null_mut()));
-        Self { pool, start, len, class, chunk: NO_CHUNK, shares, next }
+        Self { pool, start, class, chunk: NO_CHUNK, shares, next }
     }
 
     /// The same slot as part of the pool's chunk `number`.
-    pub(super) fn in_chunk(self, number: usize) -> Self {
-        Self { chunk: number as u32, ..self }
+    pub(super) fn in_chunk(self, number: ChunkNumber) -> Self {
+        Self { chunk: number, ..self }
     }
 }

@@ -1,58 +1,66 @@
-//! Where slots come from once a free list is empty: new memory within the limit, a larger buffer, or memory that lies
-//! idle in another class.
+//! Where slots come from once a free list is empty: new memory within the limit, the reserve, a larger buffer, or memory that
+//! lies idle in another class.
 //!
 //! ```text
-//!   free list ─ empty ─► map a chunk ─ at the limit ─► a larger idle buffer ─ none ─► chunks idle as a whole ─ none ─► dry
+//!   free list ─ empty ─► map a chunk ─ at the limit ─► the reserve ─ dry ─► a larger idle buffer ─ none ─► chunks idle as a whole ─ none ─► dry
 //! ```
 //!
-//! The last step keeps a pool that was once full of 4 KiB buffers from refusing 1 MiB for ever. It needs to know which
-//! chunks are idle. Counting that with every buffer would cost every I/O, so it is counted when the step is first taken,
-//! one walk over the idle slots, and kept up for as long as somebody waits.
+//! The last step keeps a pool that was once full of 4 KiB buffers from refusing 1 MiB for ever; `idle` knows which chunks are
+//! idle.
 #![expect(unsafe_code, reason = "slots are made over mapped memory and reached through raw pointers")]
 
 use std::cell::Cell;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use super::ALIGN;
 use super::bytes::LEN_MAX;
 use super::error::AllocError;
-use super::mapping::Mapping;
+use super::lease::Memory;
+use super::mapping::{self, Mapping};
 use super::shared::{CLASSES, Large, Local, Shared};
 use super::slot::{LARGE, Slot};
-use crate::sys::sync::atomic::Ordering::Relaxed;
+use super::table::ChunkNumber;
 
 /// A free list grows by as much as it has, within these bounds, so that small programs stay small and a busy list
 /// needs few mappings.
 pub(super) const GROW_MIN: usize = 256 << 10;
-const GROW_MAX: usize = 4 << 20;
+pub(super) const CHUNK_MAX: usize = 4 << 20;
 
 /// Slots of one class and the memory they divide.
 pub(super) struct Chunk {
     slots: Slots,
-    memory: Mapping,
+    memory: Memory,
     class: usize,
-    /// How many of the slots lie in the free list; kept up while [`Idle::is_counted`].
-    idle: Cell<usize>,
+    /// How many of the slots lie in the lists; kept up while that is counted.
+    pub(super) idle: Cell<usize>,
 }
 
 /// A leaked box, raw because the slots are reached through pointers of their own.
 struct Slots(NonNull<[Slot]>);
 
 impl Chunk {
-    /// As [`Mapping::pin`].
-    pub(super) fn pin(&self) -> (NonNull<u8>, usize) {
-        self.memory.pin()
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
-    fn is_idle(&self) -> bool {
+    /// The slots end here.
+    pub(super) fn into_memory(self) -> Memory {
+        self.memory
+    }
+
+    pub(super) fn class(&self) -> usize {
+        self.class
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
         self.idle.get() == self.count()
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.slots.0.len()
     }
 
-    fn slot_bytes(&self) -> usize {
+    pub(super) fn slot_bytes(&self) -> usize {
         self.count() * (ALIGN << self.class)
     }
 }
@@ -62,21 +70,6 @@ impl Drop for Slots {
         // SAFETY: leaked in `carve`; a chunk is dropped with the pool, after the last use of a slot, or when all its slots
         // are idle and out of the free list.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
-}
-
-/// What lies idle, by chunk.
-#[derive(Default)]
-pub(super) struct Idle {
-    is_counted: Cell<bool>,
-    /// Bytes of the chunks that are idle as a whole.
-    bytes: Cell<usize>,
-}
-
-impl Idle {
-    /// From now on buffers come and go uncounted.
-    pub(super) fn forget(&self) {
-        self.is_counted.set(false);
     }
 }
 
@@ -126,7 +119,11 @@ impl Local {
         let (needed, limit) = (bytes_of(class, len), self.limit.get());
         // What was mapped before the limit came down still serves.
         let has_one = || self.class_bytes.iter().skip(class).any(|bytes| bytes.get() > 0);
-        if needed > limit && !has_one() {
+        if mapping::needed(needed, self.huge_pages.get()) > limit
+            && !self.recall.may_have(needed)
+            && !has_one()
+        {
+            let limit = limit.max(self.recall.limit());
             return Err(AllocError::OverLimit { len, needed, limit });
         }
         Ok(())
@@ -134,45 +131,79 @@ impl Local {
 
     /// What is said of `len` bytes when they would have to be waited for.
     pub(super) fn dry(&self, len: usize) -> AllocError {
-        AllocError::Dry { len, mapped: self.mapped.get(), limit: self.limit.get() }
+        let limit = self.limit.get().saturating_add(self.recall.limit());
+        AllocError::Dry { len, mapped: self.mapped(), limit }
+    }
+
+    /// Bytes that there are, own and leased.
+    pub(super) fn mapped(&self) -> usize {
+        let pages = self.pages.get();
+        pages.plain + pages.transparent + pages.huge
+    }
+
+    /// Bytes that the pool may map of its own.
+    fn room(&self) -> usize {
+        self.limit.get().saturating_sub(self.mapped() - self.leased.get())
     }
 
     fn map_for(&self, pool: NonNull<Shared>, class: usize, len: usize) -> Result<NonNull<Slot>, AllocError> {
         if class < CLASSES { self.grow(pool, class, len) } else { self.map_large(pool, len) }
     }
 
-    /// Maps `bytes` for a request of `len`, within the limit.
-    fn map(&self, bytes: usize, len: usize) -> Result<Mapping, AllocError> {
-        let (mapped, limit) = (self.mapped.get(), self.limit.get());
-        if mapped.checked_add(bytes).is_none_or(|sum| sum > limit) {
-            return Err(self.dry(len));
+    /// Memory for a request of `len`: at least `least` bytes, about `wanted`, of the pool's own or the reserve's.
+    fn map(&self, least: usize, wanted: usize, len: usize) -> Result<Memory, AllocError> {
+        let (wish, room) = (self.huge_pages.get(), self.room());
+        let memory = if mapping::needed(least, wish) <= room {
+            let mapped = Mapping::between(least, wanted, room, wish);
+            Memory::own(mapped.map_err(|source| AllocError::refused(len, wish, source))?)
+        } else {
+            self.recall.take(least, wanted)?.ok_or_else(|| self.dry(len))?
+        };
+        let mut pages = self.pages.get();
+        *pages.of(memory.pages()) += memory.len();
+        self.pages.set(pages);
+        if memory.is_leased() {
+            self.leased.set(self.leased.get() + memory.len());
         }
-        let memory = Mapping::zeroed(bytes).map_err(|source| AllocError::Os { len, source })?;
-        self.mapped.set(mapped + bytes);
+        self.peak.set(self.peak.get().max(self.mapped()));
         Ok(memory)
+    }
+
+    /// Gives memory back where it came from.
+    pub(super) fn unmap(&self, memory: Memory) {
+        let mut pages = self.pages.get();
+        *pages.of(memory.pages()) -= memory.len();
+        self.pages.set(pages);
+        if memory.is_leased() {
+            self.leased.set(self.leased.get() - memory.len());
+        }
+        drop(memory);
     }
 
     /// Gives the free list `class` another chunk and returns one slot of it.
     fn grow(&self, pool: NonNull<Shared>, class: usize, len: usize) -> Result<NonNull<Slot>, AllocError> {
         let size = ALIGN << class;
-        let room = self.limit.get().saturating_sub(self.mapped.get()) / size * size;
-        let wanted = self.class_bytes[class].get().clamp(GROW_MIN, GROW_MAX).max(size);
-        let memory = self.map(wanted.min(room).max(size), len)?;
-        // Numbers are not used again: whoever knows a chunk by its number shall not take another for it.
-        let number = self.chunks.borrow().len();
-        let chunk = self.carve(pool, number, memory, class);
-        self.chunks.borrow_mut().push(Some(chunk));
+        let wanted = self.class_bytes[class].get().clamp(GROW_MIN, CHUNK_MAX).max(size);
+        let memory = self.map(size, wanted, len)?;
+        self.add_chunk(pool, memory, class);
         Ok(self.pop_counted(class).expect("the list was just grown"))
     }
 
+    fn add_chunk(&self, pool: NonNull<Shared>, memory: Memory, class: usize) {
+        // Numbers are not used again: whoever knows a chunk by its number shall not take another for it.
+        let number = self.chunks.borrow().next_number();
+        let chunk = self.carve(pool, number, memory, class);
+        self.chunks.borrow_mut().insert(number, chunk);
+    }
+
     /// Divides `memory` into slots of `class`, all of them idle.
-    fn carve(&self, pool: NonNull<Shared>, number: usize, memory: Mapping, class: usize) -> Chunk {
+    fn carve(&self, pool: NonNull<Shared>, number: ChunkNumber, memory: Memory, class: usize) -> Chunk {
         let size = ALIGN << class;
         let slots: Box<[Slot]> = (0..memory.len() / size)
             .map(|i| {
                 // SAFETY: `i * size` is less than the mapping's length.
                 let start = unsafe { memory.start().add(i * size) };
-                Slot::new(pool, start, size, class as u8).in_chunk(number)
+                Slot::new(pool, start, class as u8).in_chunk(number)
             })
             .collect();
         let count = slots.len();
@@ -182,16 +213,14 @@ impl Local {
             self.push(unsafe { slots.cast::<Slot>().add(i) });
         }
         let chunk = Chunk { slots: Slots(slots), memory, class, idle: Cell::new(count) };
-        self.slots.set(self.slots.get() + count);
-        self.class_bytes[class].set(self.class_bytes[class].get() + chunk.slot_bytes());
-        self.idle.bytes.set(self.idle.bytes.get() + chunk.memory.len());
+        self.count_new(&chunk);
         chunk
     }
 
     fn map_large(&self, pool: NonNull<Shared>, len: usize) -> Result<NonNull<Slot>, AllocError> {
         let bytes = len.next_multiple_of(ALIGN);
-        let memory = self.map(bytes, len)?;
-        let slot = Slot::new(pool, memory.start(), bytes, LARGE);
+        let memory = self.map(bytes, bytes, len)?;
+        let slot = Slot::new(pool, memory.start(), LARGE);
         self.larges.set(self.larges.get() + 1);
         Ok(NonNull::from(Box::leak(Box::new(Large { slot, memory }))).cast())
     }
@@ -203,141 +232,44 @@ impl Local {
         if self.slots.get() == self.in_use() - self.larges.get() {
             return false;
         }
-        if !self.idle.is_counted.get() {
-            self.count_idle();
-        }
-        let short = (self.mapped.get() + needed).saturating_sub(self.limit.get());
-        if self.idle.bytes.get() < short {
-            return false;
-        }
+        self.count_idle();
         let fits = |chunk: &Chunk| chunk.is_idle() && chunk.memory.len() % needed == 0;
-        let found = self.chunks.borrow().iter().position(|chunk| chunk.as_ref().is_some_and(fits));
-        match found {
-            Some(number) if class < CLASSES => {
-                let memory = self.take_apart(|n| n == number).pop().expect("the chunk was just found");
-                let chunk = self.carve(pool, number, memory, class);
-                self.chunks.borrow_mut()[number] = Some(chunk);
+        let found = self.chunks.borrow().iter().find(|(_, chunk)| fits(chunk)).map(|(number, _)| number);
+        if let Some(found) = found.filter(|_| class < CLASSES) {
+            let memory =
+                self.take_apart(|number, _| number == found).pop().expect("the chunk was just found");
+            self.add_chunk(pool, memory, class);
+            return true;
+        }
+        let needed = mapping::needed(needed, self.huge_pages.get());
+        // What is leased may come back in another size, if nobody else waits for it.
+        let is_leased = |chunk: &Chunk| chunk.memory.is_leased();
+        let own = self.mapped() - self.leased.get();
+        let short = (own + needed).saturating_sub(self.limit.get());
+        let (is_own, enough) = if self.idle.bytes() >= short && needed <= self.limit.get() {
+            (true, short)
+        } else {
+            (false, needed)
+        };
+        let mut freed = 0;
+        let ended = self.take_apart(|_, chunk| {
+            let is_wanted = freed < enough && is_leased(chunk) != is_own;
+            if is_wanted {
+                freed += chunk.memory.len();
             }
-            _ => {
-                let mut freed = 0;
-                let unmapped = self.take_apart(|number| {
-                    let wanted = freed < short;
-                    if wanted {
-                        let chunks = self.chunks.borrow();
-                        freed += chunks[number].as_ref().map_or(0, |chunk| chunk.memory.len());
-                    }
-                    wanted
-                });
-                drop(unmapped);
-                self.mapped.set(self.mapped.get() - freed);
-            }
-        }
-        true
-    }
-
-    /// Ends those idle chunks whose number `choose` takes, in order, and returns their memory.
-    fn take_apart(&self, mut choose: impl FnMut(usize) -> bool) -> Vec<Mapping> {
-        let count = self.chunks.borrow().len();
-        let is_idle = |number: &usize| self.chunks.borrow()[*number].as_ref().is_some_and(Chunk::is_idle);
-        let chosen: Vec<usize> = (0..count).filter(is_idle).filter(|&number| choose(number)).collect();
-        let ended: Vec<Chunk> =
-            chosen.iter().filter_map(|&number| self.chunks.borrow_mut()[number].take()).collect();
-        for class in 0..CLASSES {
-            if ended.iter().any(|chunk| chunk.class == class) {
-                // A chunk that was taken out of the table is one that ends.
-                self.unlink(class, &self.chunks.borrow());
-            }
-        }
-        ended
-            .into_iter()
-            .map(|chunk| {
-                self.slots.set(self.slots.get() - chunk.count());
-                let bytes = &self.class_bytes[chunk.class];
-                bytes.set(bytes.get() - chunk.slot_bytes());
-                self.idle.bytes.set(self.idle.bytes.get() - chunk.memory.len());
-                chunk.memory
-            })
-            .collect()
-    }
-
-    /// Takes the slots out of a free list whose chunk is no longer in `chunks`.
-    fn unlink(&self, class: usize, chunks: &[Option<Chunk>]) {
-        let mut rest = self.free[class].replace(ptr::null_mut());
-        let mut last: Option<NonNull<Slot>> = None;
-        while let Some(slot) = NonNull::new(rest) {
-            // SAFETY: what was in the free list is a live slot that nobody else has.
-            let slot_ref = unsafe { slot.as_ref() };
-            rest = slot_ref.next.load(Relaxed);
-            if chunks[slot_ref.chunk as usize].is_none() {
-                continue;
-            }
-            slot_ref.next.store(ptr::null_mut(), Relaxed);
-            match last.replace(slot) {
-                None => self.free[class].set(slot.as_ptr()),
-                // SAFETY: as above.
-                Some(last) => unsafe { last.as_ref() }.next.store(slot.as_ptr(), Relaxed),
-            }
-        }
-    }
-
-    fn count_idle(&self) {
-        let chunks = self.chunks.borrow();
-        chunks.iter().flatten().for_each(|chunk| chunk.idle.set(0));
-        for head in &self.free {
-            let mut next = head.get();
-            while let Some(slot) = NonNull::new(next) {
-                // SAFETY: what is in a free list is a live slot of this pool.
-                let slot = unsafe { slot.as_ref() };
-                let chunk = chunks[slot.chunk as usize].as_ref().expect("a slot's chunk is in the table");
-                chunk.idle.set(chunk.idle.get() + 1);
-                next = slot.next.load(Relaxed);
-            }
-        }
-        let idle = chunks.iter().flatten().filter(|chunk| chunk.is_idle());
-        self.idle.bytes.set(idle.map(|chunk| chunk.memory.len()).sum());
-        // While nobody waits, buffers come and go uncounted.
-        self.idle.is_counted.set(!self.is_plain.get());
-    }
-
-    /// [`pop`](Local::pop), counted.
-    fn pop_counted(&self, class: usize) -> Option<NonNull<Slot>> {
-        let slot = self.pop(class)?;
-        if self.idle.is_counted.get() {
-            // SAFETY: just popped, so it is a live slot of ours.
-            self.count(unsafe { slot.as_ref() }, |idle| idle - 1);
-        }
-        Some(slot)
-    }
-
-    /// [`put`](Local::put), counted.
-    ///
-    /// # Safety
-    /// As `put`.
-    pub(super) unsafe fn put_counted(&self, slot: NonNull<Slot>) {
-        // SAFETY: the caller's promise.
-        let slot_ref = unsafe { slot.as_ref() };
-        if self.idle.is_counted.get() && slot_ref.class != LARGE {
-            self.count(slot_ref, |idle| idle + 1);
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.put(slot) };
-    }
-
-    fn count(&self, slot: &Slot, change: impl FnOnce(usize) -> usize) {
-        let chunks = self.chunks.borrow();
-        let chunk = chunks[slot.chunk as usize].as_ref().expect("a slot's chunk is in the table");
-        let (was_idle, len) = (chunk.is_idle(), chunk.memory.len());
-        chunk.idle.set(change(chunk.idle.get()));
-        let bytes = self.idle.bytes.get();
-        match (was_idle, chunk.is_idle()) {
-            (true, false) => self.idle.bytes.set(bytes - len),
-            (false, true) => self.idle.bytes.set(bytes + len),
-            _ => {}
-        }
+            is_wanted
+        });
+        let is_any = !ended.is_empty();
+        ended.into_iter().for_each(|memory| self.unmap(memory));
+        is_any
     }
 }
 
 /// What a buffer of `len` bytes takes.
+pub(super) fn needed(len: usize) -> usize {
+    bytes_of(class_of(len), len)
+}
+
 fn bytes_of(class: usize, len: usize) -> usize {
     if class < CLASSES { ALIGN << class } else { len.next_multiple_of(ALIGN) }
 }

@@ -22,14 +22,16 @@ use std::task::{Context, Poll, Waker};
 use super::bytes::DmaBuf;
 use super::error::AllocError;
 use super::pool::DmaPool;
-use super::shared::Local;
+use super::supply::needed;
 use crate::sys::unwind;
 use crate::sys::wait_list::{Key, Verdict, WaitList, poll_place};
 
-/// The line of one pool. `Local::is_plain` is false while somebody stands in it.
+/// The line of one pool.
 #[derive(Default)]
 pub(super) struct Waiting {
     line: RefCell<WaitList<Ask>>,
+    /// Somebody stands in it, and what lies idle is promised.
+    is_waited: Cell<bool>,
     count: Cell<usize>,
     total: Cell<u64>,
 }
@@ -74,7 +76,8 @@ impl<'p> Alloc<'p> {
                 let key = waiting.line.borrow_mut().push_back(ask, waker);
                 waiting.count.set(waiting.count.get() + 1);
                 waiting.total.set(waiting.total.get() + 1);
-                pool.lists().is_plain.set(false);
+                waiting.is_waited.set(true);
+                pool.lists().settle();
                 let key = self.key.insert(key);
                 pool.serve(Some(key));
                 key
@@ -154,6 +157,7 @@ impl DmaPool {
     #[cold]
     pub(super) fn serve(&self, polled: Option<&Key>) {
         loop {
+            self.help();
             while let Some((waker, looks_itself)) = self.serve_first(polled) {
                 // None: it is being cloned, and then woken by who does.
                 if let (Some(waker), false) = (waker, looks_itself) {
@@ -162,14 +166,19 @@ impl DmaPool {
             }
             let lent = self.lists().waiting.lend_first();
             let Some(lent) = lent else {
-                if self.lists().waiting.line.borrow().is_empty() {
-                    self.end_waiting();
+                if !self.lists().waiting.line.borrow().is_empty() {
+                    // We were called by a waker that is being cloned here: who does so goes on.
+                    return;
                 }
-                // Or we were called by a waker that is being cloned here: who does so goes on.
-                return;
+                self.end_waiting();
+                if self.listen() {
+                    return;
+                }
+                self.take_returned();
+                continue;
             };
             let Some(first) = lent.clone_waker() else { return };
-            if lent.give_back() && self.shared().returns.await_next(first) {
+            if lent.give_back() && self.stand() && self.shared().returns.await_next(first) {
                 return;
             }
             self.take_returned();
@@ -182,25 +191,36 @@ impl DmaPool {
         let mut line = local.waiting.line.borrow_mut();
         let looks_itself = polled.is_some_and(|key| line.is_first(key));
         let ask = line.front()?;
-        let answer = match local.obtain(self.shared_ptr(), ask.len) {
-            // SAFETY: it was just popped or made, for so many bytes or more.
-            Ok(slot) => Ok(unsafe { self.hand_out(slot, ask.len) }),
-            Err(e) if e.is_dry() => return None,
-            Err(e) => {
-                self.count_refused();
-                Err(e)
-            }
+        let answer = match local.recall.fetch(ask.len) {
+            Some(buf) => Ok(buf),
+            None => match local.obtain(self.shared_ptr(), ask.len) {
+                // SAFETY: it was just popped or made, for so many bytes or more.
+                Ok(slot) => Ok(unsafe { self.hand_out(slot, ask.len) }),
+                Err(e) if e.is_dry() => return None,
+                Err(e) => {
+                    self.count_refused();
+                    Err(e)
+                }
+            },
         };
         ask.answer.set(Some(answer));
         local.waiting.count.set(local.waiting.count.get() - 1);
         Some((line.settle_front(Verdict::Granted), looks_itself))
     }
 
+    /// Has the reserve know of the first in line. False if it may be served now.
+    fn stand(&self) -> bool {
+        let local = self.lists();
+        let len = local.waiting.line.borrow().front().map(|ask| ask.len);
+        len.is_none_or(|len| local.recall.stand(needed(len)))
+    }
+
     fn end_waiting(&self) {
         let local = self.lists();
-        if !local.is_plain.replace(true) {
-            local.idle.forget();
+        if local.waiting.is_waited.replace(false) {
             self.shared().returns.withdraw();
+            local.recall.withdraw();
+            local.settle();
         }
     }
 }
@@ -260,10 +280,15 @@ impl Waiting {
         self.total.get()
     }
 
+    #[inline]
+    pub(super) fn is_waited(&self) -> bool {
+        self.is_waited.get()
+    }
+
     /// The pool ends: futures that were forgotten in line leave it, with the buffers put aside for them.
-    pub(super) fn end(&self, local: &Local) {
-        local.is_plain.set(true);
+    pub(super) fn end(&self, pool: &DmaPool) {
         let forgotten = self.line.take();
+        pool.end_waiting();
         drop(forgotten);
     }
 }
