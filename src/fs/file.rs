@@ -15,7 +15,8 @@ use std::{
 ///
 /// Reads and writes name their offset, so that any number may be in flight at once. A file that sees more than a few operations is
 /// entered into the ring's table, which spares each the lookup. Stays on its core: pass the path, or the `std` file from
-/// [`try_clone_to_std`](Self::try_clone_to_std), to use it on another.
+/// [`try_clone_to_std`](Self::try_clone_to_std), to use it on another. What is asked of it when its core has ended answers
+/// [`CoreGone`](crate::uring::CoreGone).
 ///
 /// Dropping the last clone closes the file on the spot, which may wait for a slow file system: [`close`](Self::close) does not.
 #[derive(Clone)]

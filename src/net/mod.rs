@@ -4,7 +4,7 @@
 //! [`io`](crate::io). Options beyond those named here are set through `as_socket`, which lends the descriptor to the `socket2` crate.
 //!
 //! A socket belongs to the core that made it. So that each core accepts its own connections, each has a listener of its own on the
-//! same port: [`TcpOptions::reuse_port`].
+//! same port: [`TcpOptions::reuse_port`]. What is asked of a socket when its core has ended answers [`CoreGone`](crate::uring::CoreGone).
 //!
 //! ```
 //! use reactor::io::{ReadOwned, WriteOwned};

@@ -1,5 +1,6 @@
 //! An answer of the kernel, as operations get it, and the count of what a ring has done.
 
+use super::CoreGone;
 use io_uring::cqueue;
 use rustix::io::Errno;
 use std::io;
@@ -12,6 +13,9 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// The answer to all that is asked of a ring whose core has ended. No error of the system has this number (`MAX_ERRNO`).
+    pub(crate) const CORE_GONE: Self = Self { result: -4096, flags: 0 };
+
     /// An answer of our own, for what never reaches the kernel.
     pub(crate) fn refused(errno: Errno) -> Self {
         Self { result: -errno.raw_os_error(), flags: 0 }
@@ -21,9 +25,19 @@ impl Completion {
     #[inline]
     pub(crate) fn into_result(self) -> io::Result<usize> {
         match self.result {
-            error @ ..0 => Err(io::Error::from_raw_os_error(-error)),
+            error @ ..0 => Err(self.error(-error)),
             count => Ok(count as usize),
         }
+    }
+
+    #[cold]
+    fn error(self, errno: i32) -> io::Error {
+        if self.is_of_no_core() { io::Error::other(CoreGone) } else { io::Error::from_raw_os_error(errno) }
+    }
+
+    /// Whether the core has ended before the operation could begin.
+    pub(crate) fn is_of_no_core(self) -> bool {
+        self.result == Self::CORE_GONE.result
     }
 
     /// Whether the same operation will answer again.

@@ -36,6 +36,23 @@ pub enum Error {
     Setup(#[source] io::Error),
 }
 
+/// The core has ended: what an operation answers on a file or socket of that core, inside of an [`io::Error`] of the kind
+/// [`Other`](io::ErrorKind::Other). Buffers come back with it.
+///
+/// ```
+/// use reactor::{LocalExecutor, fs::File, uring::CoreGone};
+/// let file = LocalExecutor::new()?.block_on(File::open("/proc/version"))?; // and that core ends here
+/// let (read, _buf) = LocalExecutor::new()?.block_on(file.read_at(vec![0; 5], 0));
+/// let error = read.unwrap_err();
+/// assert!(error.get_ref().is_some_and(|inner| inner.is::<CoreGone>()));
+/// # Ok::<(), reactor::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the core that this file or socket belongs to has ended: open it on the core that uses it, or bring its descriptor there"
+)]
+pub struct CoreGone;
+
 impl Error {
     /// Sorts what `io_uring_setup` answered by what the caller can do.
     pub(super) fn from_setup(error: io::Error) -> Self {

@@ -4,6 +4,7 @@
 //! `queues::backlog` sees to it that all of them go into one submission, side by side, as the kernel's links demand.
 
 use super::Ring;
+use super::completion::Completion;
 use super::queues::{Chaining, Queues};
 use rustix::io::Errno;
 use std::future::Future;
@@ -72,7 +73,7 @@ pub trait Linked: Future + Unpin {
 
     /// Answers what was prepared without the kernel: with its own error, or with `other`.
     #[doc(hidden)]
-    fn refuse(&mut self, staged: Self::Staged, other: Errno);
+    fn refuse(&mut self, staged: Self::Staged, other: Completion);
 
     /// Gives up what is under way.
     #[doc(hidden)]
@@ -108,13 +109,18 @@ impl<A: Linked, B: Linked> Chain<A, B> {
         let ring = self.ring().clone();
         let (staged, can_ask) = self.stage(cx);
         let (len, is_patient) = Self::SHAPE;
-        let fits = len <= ring.queues().chain_max();
-        if can_ask && fits {
+        let refused = match len <= ring.queues().chain_max() {
+            _ if ring.has_ended() => Some(Completion::CORE_GONE),
+            false => Some(Completion::refused(Errno::INVAL)),
+            true if can_ask => None,
+            true => Some(Completion::refused(Errno::CANCELED)),
+        };
+        if let Some(refused) = refused {
+            self.refuse(staged, refused);
+        } else {
             let mut queues = ring.queues();
             self.queue(staged, &mut queues, Chaining { is_patient, is_linked: false });
             queues.start_chain(len);
-        } else {
-            self.refuse(staged, if fits { Errno::CANCELED } else { Errno::INVAL });
         }
     }
 }
@@ -141,7 +147,7 @@ impl<A: Linked, B: Linked> Linked for Chain<A, B> {
         self.second.queue(second, queues, chain);
     }
 
-    fn refuse(&mut self, (first, second): Self::Staged, other: Errno) {
+    fn refuse(&mut self, (first, second): Self::Staged, other: Completion) {
         self.state = State::Started;
         self.first.refuse(first, other);
         self.second.refuse(second, other);

@@ -44,7 +44,7 @@ pub use buf::{BufResult, IoBuf, IoBufMut};
 pub use buffers::BufferTable;
 pub use completion::Counters;
 pub use config::{Config, Setup, SubmissionThread};
-pub use error::Error;
+pub use error::{CoreGone, Error};
 pub use fd::Fd;
 pub use features::Features;
 pub use link::{Chain, Link};

@@ -61,17 +61,19 @@ impl<T: Operation> Op<T> {
 
     fn submit(&mut self, operation: T, cx: &Context<'_>) -> Poll<T::Output> {
         let (entry, held) = operation.prepare(&self.ring);
-        match entry {
-            Ok(entry) => {
+        let refused = match entry {
+            Ok(entry) if !self.ring.has_ended() => {
                 // Cloning a waker may run anything, so it comes before the borrow.
                 let waker = cx.waker().clone();
                 // SAFETY: `Operation` promises that `entry` points only into `held`.
                 let id = unsafe { self.ring.queues().start(entry, held, waker, T::IS_PATIENT) };
                 self.state = State::Submitted(id);
-                Poll::Pending
+                return Poll::Pending;
             }
-            Err(errno) => Poll::Ready(T::finish(held, Completion::refused(errno))),
-        }
+            Ok(_) => Completion::CORE_GONE,
+            Err(errno) => Completion::refused(errno),
+        };
+        Poll::Ready(T::finish(held, refused))
     }
 
     /// Has another waker woken by the answer.
@@ -161,9 +163,8 @@ impl<T: Operation> Linked for Op<T> {
         self.state = State::Submitted(id);
     }
 
-    fn refuse(&mut self, (entry, held, _waker): Self::Staged, other: Errno) {
-        let errno = entry.err().unwrap_or(other);
-        self.state = State::Refused(held, Completion::refused(errno));
+    fn refuse(&mut self, (entry, held, _waker): Self::Staged, other: Completion) {
+        self.state = State::Refused(held, entry.err().map_or(other, Completion::refused));
     }
 
     fn give_up(&mut self, queues: &mut Queues) -> Option<Left> {

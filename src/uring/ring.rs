@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 /// Its methods return futures that yield result and buffer. Dropping such a future asks the kernel to give the operation
 /// up; what it reads or writes is kept until the kernel has answered. A forgotten future loses its buffer, never more.
 ///
-/// Operations start when first polled, and are handed over when the turn ends. What finds no room waits, in order.
+/// Operations start when first polled, and are handed over when the turn ends. What finds no room waits, in order. When the core of the
+/// ring has ended, they answer [`CoreGone`](super::CoreGone).
 pub struct Ring {
     queues: RefCell<Queues>,
     buffers: Buffers,
@@ -114,6 +115,12 @@ impl Ring {
     #[inline]
     pub(super) fn buffer_entry(&self, chunk: Option<DmaChunk>) -> Option<u16> {
         self.buffers.entry(chunk?, |index, start, len| self.queues().register_buffer(index, start, len))
+    }
+
+    /// Whether it is at its end, and nothing more is to be asked of it: nobody would hear the answer.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends_since.get().is_some()
     }
 
     /// What this ring has done so far.

@@ -136,6 +136,9 @@ impl<T: Source> Answers<T> {
 
     /// Asks the kernel, if there is something to ask.
     fn arm(&mut self, waker: &Waker) -> Option<Claimed<T::Item>> {
+        if self.ring.has_ended() {
+            return Some(self.source.claim(Completion::CORE_GONE));
+        }
         match self.source.arm(&self.ring, waker) {
             Armed::Entry(entry) => {
                 // Cloning a waker may run anything, so it comes before the borrow.

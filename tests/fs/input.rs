@@ -1,7 +1,10 @@
 //! Bad input, and files that are not what one thinks: the OS code is kept, the buffer comes back.
 
 use crate::support::is_pending;
+use futures::FutureExt;
+use reactor::LocalExecutor;
 use reactor::fs::{self, File, OpenOptions};
+use reactor::uring::CoreGone;
 use rustix::io::Errno;
 use std::{io, path::Path};
 
@@ -213,4 +216,31 @@ async fn a_file_larger_than_memory_is_an_error() {
 fn outside_of_a_reactor_files_say_what_they_need() {
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let _ = std::pin::pin!(File::open("any")).poll(&mut cx);
+}
+
+/// A file stays on its core (`!Send`), and says so when that has ended, wherever it is used.
+#[test]
+fn a_file_of_a_core_that_has_ended_says_so_and_returns_the_buffer() {
+    static_assertions::assert_not_impl_any!(File: Send, Sync);
+    let file = LocalExecutor::new().unwrap().block_on(File::open("/proc/version")).unwrap();
+    let is_gone = |error: io::Error| error.get_ref().is_some_and(|inner| inner.is::<CoreGone>());
+    let story = async || {
+        let (read, buf) = file.read_exact_at(vec![0; 5], 0).await;
+        let incomplete = read.unwrap_err();
+        assert_eq!((incomplete.done, buf.len()), (0, 5));
+        assert!(is_gone(incomplete.into()));
+        let (read, bufs) = file.read_vectored_at(vec![vec![0; 5]; 2], 0).await;
+        assert_eq!(bufs.len(), 2);
+        assert!(is_gone(read.unwrap_err()));
+        assert!(is_gone(file.sync_all().await.unwrap_err()));
+        assert!(is_gone(file.metadata().await.unwrap_err()));
+    };
+    LocalExecutor::new().unwrap().block_on(story());
+    assert!(story().now_or_never().is_some(), "on no reactor");
+    // The descriptor goes on elsewhere.
+    let elsewhere = LocalExecutor::new().unwrap();
+    elsewhere.block_on(async {
+        let file = File::from_std(file.try_clone_to_std().unwrap()).unwrap();
+        assert_eq!(file.read_exact_at(vec![0; 5], 0).await.1, b"Linux");
+    });
 }

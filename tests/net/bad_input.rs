@@ -4,7 +4,8 @@ use crate::{code, connection, on_core};
 use futures::{FutureExt, StreamExt};
 use reactor::io::{ReadOwned, WriteOwned};
 use reactor::net::{TcpListener, TcpOptions, TcpStream, UdpSocket, UnixListener, resolve};
-use reactor::{LocalExecutor, spawn_local};
+use reactor::spawn_local;
+use reactor::uring::CoreGone;
 use rustix::io::Errno;
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -265,9 +266,39 @@ fn sockets_outside_of_a_reactor_name_what_is_missing() {
         let said = panic.downcast_ref::<String>().expect("a message");
         assert!(said.contains("reactor"), "{said}");
     }
-    // A core that has gone takes its sockets along, in any order.
-    let executor = LocalExecutor::new().unwrap();
-    let socket = executor.block_on(UdpSocket::bind("127.0.0.1:0")).unwrap();
-    drop(executor);
-    drop(socket);
+}
+
+/// A core that has gone takes its sockets along, in any order. Used all the same, on another core or on none, they say what is wrong and
+/// give the buffers back.
+#[test]
+fn sockets_of_a_core_that_has_ended_say_so() {
+    static_assertions::assert_not_impl_any!(TcpStream: Send, Sync);
+    static_assertions::assert_not_impl_any!(TcpListener: Send, Sync);
+    static_assertions::assert_not_impl_any!(UdpSocket: Send, Sync);
+    let (udp, (stream, _peer), listener) = on_core(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), connection().await, listener)
+    });
+    fn is_gone<T: std::fmt::Debug>(result: std::io::Result<T>) {
+        let error = result.unwrap_err();
+        assert!(error.get_ref().is_some_and(|inner| inner.is::<CoreGone>()), "{error:?}");
+    }
+    let story = async || {
+        let (read, buf) = stream.read(vec![0; 100]).await;
+        assert_eq!(buf.len(), 100);
+        is_gone(read);
+        let (written, buf) = stream.write_all(vec![0; 100]).await;
+        assert_eq!(buf.len(), 100);
+        is_gone(written.map_err(std::io::Error::from));
+        is_gone(listener.accept().await);
+        let mut incoming = listener.incoming();
+        is_gone(incoming.next().await.unwrap());
+        assert!(incoming.next().await.is_none());
+        is_gone(udp.recv_from(vec![0; 8]).await.0);
+        is_gone(udp.connect(std::net::SocketAddr::from(([127, 0, 0, 1], 80))).await);
+    };
+    on_core(story);
+    // But for the last line, which has a name looked up and so needs a core.
+    assert!(stream.read(vec![0; 100]).now_or_never().is_some());
+    is_gone(on_core(async || stream.close(Duration::from_secs(1)).await));
 }

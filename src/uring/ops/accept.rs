@@ -46,7 +46,7 @@ unsafe impl Source for Accept {
     }
 
     fn claim(&self, completion: Completion) -> Claimed<io::Result<OwnedFd>> {
-        match ENDS.iter().any(|errno| completion.is(*errno)) {
+        match completion.is_of_no_core() || ENDS.iter().any(|errno| completion.is(*errno)) {
             true => Claimed::End(Some(accepted(completion))),
             false => Claimed::Item(accepted(completion)),
         }

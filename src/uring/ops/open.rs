@@ -70,7 +70,7 @@ struct Closing(OwnedFd);
 
 impl Closing {
     fn closed(self, completion: Completion) -> io::Result<()> {
-        if completion.is(Errno::CANCELED) {
+        if completion.is(Errno::CANCELED) || completion.is_of_no_core() {
             drop(self.0);
         } else {
             // The kernel has closed it, also where it reports an error.

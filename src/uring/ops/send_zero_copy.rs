@@ -142,7 +142,7 @@ enum State<B: IoBuf> {
 
 impl<B: IoBuf> SendZeroCopy<B> {
     fn start(&self, buf: B, waker: &Waker) -> State<B> {
-        if !self.ring.has(Features::SEND_ZERO_COPY) {
+        if self.ring.has_ended() || !self.ring.has(Features::SEND_ZERO_COPY) {
             return self.copy(buf);
         }
         let (from, len) = (buf.as_ptr(), buf.len().min(LEN_MAX) as u32);
