@@ -1,0 +1,40 @@
+//! What takes hardware that a machine need not have: tests that run inside of a virtual one, which `tests/guest/run` starts.
+//!
+//! Each test starts a machine with this very program in it, which there does what it would not do outside: write to disks, say. Where
+//! what the script needs is not installed, the test is skipped and says so; `.ci/setup.sh` installs it.
+
+use std::io::Write;
+use std::process::Command;
+
+#[path = "guest/polled_disk.rs"]
+mod polled_disk;
+mod support;
+
+/// How the script says that something is not installed.
+const MISSING: i32 = 77;
+
+/// Runs the calling test, whose name this is, in a machine with these options of `tests/guest/run`: there `stories` are run, one after
+/// the other.
+fn in_guest(test: &str, options: &[&str], stories: &[fn()]) {
+    // Set by the script's machine for what runs in it.
+    if std::env::var_os("REACTOR_GUEST").is_some() {
+        return stories.iter().for_each(|story| story());
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest/run");
+    let program = std::env::current_exe().unwrap();
+    let run = Command::new(script)
+        .args(options)
+        .arg(program)
+        .args(["--exact", test, "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+    if run.status.code() == Some(MISSING) {
+        // Past the harness, which shows what failing tests say and nothing else.
+        let _ = writeln!(std::io::stderr(), "{test} is skipped: {}", said.trim());
+        return;
+    }
+    println!("{said}");
+    assert!(run.status.success(), "{}", run.status);
+    assert!(said.contains("1 passed"), "no test is called {test}");
+}
