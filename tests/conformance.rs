@@ -35,7 +35,9 @@ fn conformance_of_every_kind_by_its_spec() {
     std::fs::write(key.path(), std::array::from_fn::<u8, 64, _>(|i| i as u8)).expect("room for a key");
     let encrypted =
         cfg!(feature = "crypt").then(|| format!("crypt:key_file={}(ram:16M)", key.path().display()));
-    let made = on_a_file.iter().chain(&encrypted).map(String::as_str);
+    let disk = tempfile::NamedTempFile::new().expect("a file");
+    let partition = partition(disk.path());
+    let made = on_a_file.iter().chain(&encrypted).chain(&partition).map(String::as_str);
     let specs: Vec<_> = SPECS.iter().copied().chain(made).collect();
     for kind in bdev::kinds() {
         let is_of_it = |spec: &&&str| spec.split([':', '(']).next() == Some(kind.name());
@@ -43,6 +45,24 @@ fn conformance_of_every_kind_by_its_spec() {
     }
     // A stack that keeps part of what is written keeps nothing.
     specs.into_iter().for_each(conformance::check_spec);
+}
+
+/// The spec of a partition of 16 MiB on a disk that is made at `path`.
+#[cfg(feature = "gpt")]
+fn partition(path: &std::path::Path) -> Option<String> {
+    use gpt::{GptConfig, disk::LogicalBlockSize, partition_types};
+    let mut image = std::io::Cursor::new(vec![0; 20 << 20]);
+    let config = GptConfig::new().writable(true).logical_block_size(LogicalBlockSize::Lb512);
+    let mut table = config.create_from_device(&mut image, None).expect("a table");
+    table.add_partition("data", 16 << 20, partition_types::LINUX_FS, 0, None).expect("room for 16 MiB");
+    table.write().expect("room for the table");
+    std::fs::write(path, image.into_inner()).expect("room for 20 MiB");
+    Some(format!("gpt:label=data(file:{})", path.display()))
+}
+
+#[cfg(not(feature = "gpt"))]
+fn partition(_path: &std::path::Path) -> Option<String> {
+    None
 }
 
 #[test]

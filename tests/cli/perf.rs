@@ -239,3 +239,22 @@ fn help_names_every_kind_of_device() {
         assert!(help.contains(kind.form()), "{}", kind.form());
     }
 }
+
+#[test]
+fn devices_of_a_configuration_are_measured_by_their_names() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().display();
+    let lines = "# two disks\nleft0 = ram:1M\nright0 alias=right = ram:1M\n\ntwo0 = stripe:chunk=4K(left0,right)\nlone0 = ram:1M\n";
+    fs::write(file.path(), lines).expect("room for a few lines");
+    for rw in ["verify", "randread"] {
+        let report = reactor(&format!("perf --config {path} two0 lone0 --rw {rw} --time 0.1 --json")).json();
+        assert_eq!(
+            (&report["jobs"][0]["bdev"], &report["jobs"][1]["bdev"]),
+            (&"two0".into(), &"lone0".into())
+        );
+        assert!(number(&report, "/total/iops") > 0.0 && number(&report, "/total/errors") == 0.0, "{report}");
+    }
+    fs::write(file.path(), "left0 = ram:1M\nleft0 = ram:2M\n").expect("room for a few lines");
+    reactor(&format!("perf --config {path} left0")).refuses(2, &["--config", "line 2", "the name is taken"]);
+    reactor("perf --config none.conf left0").refuses(2, &["--config none.conf", "cannot be read"]);
+}

@@ -129,8 +129,15 @@ pub(super) fn start(device: &Arc<Device>) {
     if device.looks.due(module::all()).is_empty() || context::try_with(|_| ()).is_none() {
         return;
     }
-    let device = device.clone();
-    spawn_local(async move { look(&device).await }).detach();
+    // Until it comes to that it does not keep the device.
+    let device = Arc::downgrade(device);
+    let look = async move {
+        if let Some(device) = device.upgrade() {
+            // Who removed it knows.
+            let _ = look(&device).await;
+        }
+    };
+    spawn_local(look).detach();
 }
 
 /// The second step: all modules that have not seen the device read it, at a time. Until it is removed.

@@ -9,7 +9,8 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 
 use super::{by_configuration, start};
-use crate::bdev::{Descriptor, Error, Result, registry};
+use crate::bdev::device::Device;
+use crate::bdev::{Descriptor, Error, Removal, Result, registry};
 
 /// A kind of device as a whole, which looks at other devices as they are registered and makes its own of them: what finds the
 /// partitions of a disk, the members of an array, the volumes of a store. SPDK's `spdk_bdev_module`.
@@ -211,34 +212,47 @@ pub async fn remove_module(name: &str) -> Result<()> {
     end(&found).await
 }
 
-/// Takes every registered device away, those that stand on others first, waits until all of them are gone, and then ends the modules,
-/// the last one first. SPDK's `spdk_bdev_finish`.
+/// Ends all: takes every registered device away, those that stand on others first, ends the modules, the last one first, and waits until
+/// the devices are gone. SPDK's `spdk_bdev_finish`.
 ///
-/// Waits for as long as somebody has one of them open: [`list`](crate::bdev::list) says whom that concerns, and
-/// [`timeout`](crate::time::timeout) gives up, which changes nothing.
+/// Waits for as long as somebody has one of them open: [`timeout`](crate::time::timeout) gives up, and then nothing is undone.
 ///
 /// # Errors
 /// [`Error::Module`] for the first module whose end panics.
 pub async fn finish() -> Result<()> {
+    let modules = std::mem::take(&mut *modules());
+    let mut removals = Vec::new();
+    remove_all(&mut removals);
+    let mut result = Ok(());
+    for module in modules.iter().rev() {
+        result = result.and(end(module).await);
+    }
+    // What somebody has registered meanwhile.
+    remove_all(&mut removals);
+    futures::future::join_all(removals).await;
+    result
+}
+
+fn remove_all(removals: &mut Vec<Removal>) {
     loop {
         let devices = registry::registered();
-        let bases: Vec<_> = devices.iter().flat_map(|device| device.bdev.bases()).collect();
-        let is_base = |device| bases.iter().any(|base: &Descriptor| Arc::ptr_eq(base.device(), device));
-        let (below, top): (Vec<_>, Vec<_>) = devices.iter().partition(|device| is_base(device));
-        // A device that stands on itself is nobody's to make; still, this must end.
-        let next = if top.is_empty() { below } else { top };
-        let removals: Vec<_> = next.into_iter().map(registry::remove).collect();
-        drop((devices, bases));
-        if removals.is_empty() {
-            break;
+        let mut below = Vec::new();
+        devices.iter().for_each(|device| add_bases(device, &mut below));
+        let is_base = |device: &&Arc<Device>| below.iter().any(|base| Arc::ptr_eq(base, device));
+        let before = removals.len();
+        removals.extend(devices.iter().filter(|device| !is_base(device)).map(registry::remove));
+        if removals.len() == before {
+            return;
         }
-        futures::future::join_all(removals).await;
     }
-    let mut result = Ok(());
-    while let Some(last) = { modules().pop() } {
-        result = result.and(end(&last).await);
+}
+
+/// Adds all that lies below `device`, however deep.
+fn add_bases(device: &Device, below: &mut Vec<Arc<Device>>) {
+    for base in device.bdev.bases() {
+        add_bases(base.device(), below);
+        below.push(base.device().clone());
     }
-    result
 }
 
 async fn end(added: &Added) -> Result<()> {

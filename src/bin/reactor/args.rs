@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
 use reactor::bdev;
 use reactor::sys::cpu::{self, CpuSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Measures what this machine does with the reactor runtime: events between cores, and block I/O.
@@ -84,6 +85,10 @@ pub(crate) struct Perf {
     /// temporary file, 64 MiB each]
     #[arg(value_name = "BDEV")]
     pub(crate) bdevs: Vec<String>,
+
+    /// A file of devices to make first, one to a line: NAME = SPEC. BDEV, and SPEC in later lines, may be such a NAME
+    #[arg(long, value_name = "FILE", requires = "bdevs")]
+    pub(crate) config: Option<PathBuf>,
 
     /// What to do; everything but read and randread overwrites the devices
     #[arg(long, value_enum, default_value = "randread")]
@@ -174,6 +179,10 @@ Examples:
   reactor perf ram:1G --rw randrw --rwmixread 70 --qd 1   one I/O at a time, 70 % reads
   reactor perf null --cores 0-1 --qd 32 --json            two cores, machine-readable
   reactor perf 'delay:avg=100us(ram:64M)'                 what a disk of 100 µs would give
+  reactor perf --config disks.conf pair0                  a device of a file that says, for example,
+                                                            left0 = ram:64M
+                                                            right0 = ram:64M
+                                                            pair0 = stripe(left0,right0)
   truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
 
 #[derive(Debug, Args)]

@@ -158,8 +158,11 @@ fn word(rest: &mut &str) -> Result<String, &'static str> {
         parse::unquote(rest).ok_or("the quote is not closed")?
     } else {
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-        (rest[..end].to_owned(), end)
+        match &rest[..end] {
+            "" | "=" => return Err("a name is missing"),
+            text => (text.to_owned(), end),
+        }
     };
     *rest = &rest[len..];
-    if text.is_empty() || text == "=" { Err("a name is missing") } else { Ok(text) }
+    Ok(text)
 }

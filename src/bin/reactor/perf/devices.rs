@@ -24,14 +24,29 @@ pub(super) struct Opened {
     pub(super) device: Descriptor,
 }
 
+/// Makes the devices that the file at `path` lists.
+pub(super) async fn load(path: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(path)
+        .map_err(|e| Failure::Usage(format!("--config {}: it cannot be read: {e}", path.display())))?;
+    let refused = |e: bdev::Error| Failure::Usage(format!("--config {}: {}", path.display(), chain(&e)));
+    bdev::load(&text).await.map(drop).map_err(refused)
+}
+
+/// The size of `name` if that is a RAM disk, to be made or already there.
+fn ram_bytes(name: &str) -> Option<u64> {
+    let made = || bdev::info(name).ok().filter(|info| info.module == "ram");
+    let spec = || name.strip_prefix("ram:").and_then(|size| bdev::parse_size(size).ok());
+    made().map(|info| info.geometry.len_bytes()).or_else(spec)
+}
+
 /// Opens and prepares `names` for what `args` asks for, on the cores of this runtime.
 pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, Failure> {
     let cores = reactor::cores().len();
     let mut devices: Vec<Opened> = Vec::new();
     must_have_memory(names)?;
     for name in names {
-        let is_ram = name.starts_with("ram:");
-        let access = if args.rw.writes() || is_ram { Access::ReadWrite } else { Access::ReadOnly };
+        let access =
+            if args.rw.writes() || ram_bytes(name).is_some() { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
         if args.rw.writes() {
             must_be_free(name)?;
@@ -91,7 +106,7 @@ fn must_have_memory(names: &[String]) -> Result<(), Failure> {
     let Some(available) = memory_available() else { return Ok(()) };
     let mut wanted = 0_u64;
     for name in names {
-        let Some(Ok(bytes)) = name.strip_prefix("ram:").map(bdev::parse_size) else { continue };
+        let Some(bytes) = ram_bytes(name) else { continue };
         wanted = wanted.saturating_add(bytes);
         if wanted > available {
             return Err(Failure::Run(format!(
@@ -133,7 +148,7 @@ fn refused(name: &str, error: &bdev::Error) -> Failure {
                 String::new()
             };
             Failure::Usage(format!(
-                "no block device is named {name:?}: write {meant}null, null:SIZE, ram:SIZE, file:PATH or poll:PATH"
+                "no block device is named {name:?}: write {meant}null, null:SIZE, ram:SIZE, file:PATH or poll:PATH, or give --config a file that names it"
             ))
         }
         bdev::Error::BadSpec { .. } => Failure::Usage(chain(error)),
@@ -260,7 +275,7 @@ mod tests {
         let busy = said(bdev::Error::Busy { name: "file:/disk.img".into(), by: None });
         assert!(busy.starts_with("usage: file:disk.img is a device that is listed twice"), "{busy}");
         let unknown = said(bdev::Error::NotFound { name: "file:disk.img".into() });
-        assert!(unknown.ends_with("write null, null:SIZE, ram:SIZE, file:PATH or poll:PATH"), "{unknown}");
+        assert!(unknown.contains("write null, null:SIZE, ram:SIZE, file:PATH or poll:PATH, or"), "{unknown}");
     }
 
     #[test]

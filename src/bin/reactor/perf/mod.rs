@@ -43,6 +43,9 @@ pub(crate) fn main(args: &args::Perf) -> Result<(), Failure> {
 }
 
 async fn run(args: &args::Perf) -> Result<Vec<Outcome>, Failure> {
+    if let Some(path) = &args.config {
+        devices::load(path).await?;
+    }
     let devices = if args.bdevs.is_empty() {
         let scratch =
             app::unblock(Scratch::new).await.map_err(|e| Failure::at("the temporary file", &e))??;
