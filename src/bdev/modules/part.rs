@@ -62,7 +62,7 @@ impl Part {
 
     /// The same as part of a partition table.
     #[cfg(feature = "gpt")]
-    pub(super) fn from_table(self, origin: Origin) -> Self {
+    pub(super) fn with_origin(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 

@@ -27,7 +27,7 @@ pub(in crate::bdev::modules) const KIND: Kind = Kind::new(
         Ok(Plan::reading_one(async move |disk| {
             let found = partitions(&disk).await?;
             let partition = wanted.among(&found, disk.name())?;
-            Ok(partition.part(&disk)?.from_table(Origin::Table(partition.id)))
+            Ok(partition.part(&disk)?.with_origin(Origin::Table(partition.id)))
         }))
     },
 );

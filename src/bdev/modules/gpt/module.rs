@@ -89,7 +89,7 @@ async fn has_partitions(disk: &Descriptor) -> Result<bool> {
 /// Registers `partition` of `disk`, by its name too if that is nobody else's.
 fn add(partition: &Partition, disk: &Descriptor) -> Result<DeviceRef> {
     let names = Names::new(format!("{}p{}", disk.name(), partition.number)).with_uuid(partition.id);
-    let part = || Ok::<_, Error>(partition.part(disk)?.from_table(Origin::Found));
+    let part = || Ok::<_, Error>(partition.part(disk)?.with_origin(Origin::Found));
     if !partition.name.is_empty() {
         match register(names.clone().with_alias(&partition.name), part()?) {
             Err(Error::BadName { name, .. }) if name == partition.name => {}
