@@ -15,13 +15,13 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::spec::{Args, Bases, Fault, Kind, Plan, quoted};
-use crate::bdev::{Access, Bdev, Error, Geometry, Op, Result};
+use crate::bdev::{Access, Bdev, DeviceRef, Error, Geometry, Op, Result};
 use crate::uring::{Fd, Ring};
 
 /// What the kernel takes for O_DIRECT where it does not say: what every disk and file system in use takes.
@@ -71,7 +71,7 @@ fn name(path: &Path) -> Result<String> {
     Ok(format!("file:{}", whole.display()))
 }
 
-/// An existing file or block device of fixed size.
+/// An existing file or block device. When it has become longer or shorter, [`rescan`](Self::rescan) it.
 ///
 /// Its block size is what the kernel asks of direct I/O to it, 512 bytes or more.
 #[derive(Debug)]
@@ -84,6 +84,7 @@ pub struct Uring {
     /// Device and inode, so that a path that comes to name another file is noticed.
     identity: (u64, u64),
     files: Mutex<Files>,
+    device: OnceLock<DeviceRef>,
 }
 
 /// The file as opened so far, by access.
@@ -106,21 +107,9 @@ impl Uring {
             |source| Error::Os { context: format!("cannot ask for the size of {}", path.display()), source };
         let metadata = file.metadata().map_err(os)?;
         check_type(&path, &metadata)?;
-        let bytes = (&file).seek(SeekFrom::End(0)).map_err(os)?;
         let (block_size, buffer_align) =
             if is_direct { direct_alignment(&file) } else { (BLOCK_SIZE_MIN, 1) };
-        if bytes == 0 || bytes % u64::from(block_size) != 0 {
-            let path = path.display();
-            let reason = match bytes {
-                0 => format!("{path} is empty; give it a size first, such as by `truncate -s 1G {path}`"),
-                _ => format!(
-                    "{path} has {bytes} bytes, which are not whole blocks of {block_size}; `truncate -s %{block_size} {path}` \
-                     makes it longer by what is missing"
-                ),
-            };
-            return Err(Error::BadGeometry { reason });
-        }
-        let geometry = Geometry::new(block_size, bytes / u64::from(block_size))
+        let geometry = Geometry::new(block_size, count_blocks(&path, &file, block_size)?)
             .with_buffer_align(buffer_align)
             .with_max_segments(SEGMENTS_MAX)
             .with_write_cache(true);
@@ -128,7 +117,58 @@ impl Uring {
         *files.slot(access) = Some(file);
         let identity = (metadata.dev(), metadata.ino());
         let is_disk = metadata.file_type().is_block_device();
-        Ok(Self { path, geometry, is_direct, is_disk, is_polled: false, identity, files: Mutex::new(files) })
+        Ok(Self {
+            path,
+            geometry,
+            is_direct,
+            is_disk,
+            is_polled: false,
+            identity,
+            files: Mutex::new(files),
+            device: OnceLock::new(),
+        })
+    }
+
+    /// Asks how long the file or disk is by now, and has the device be as large: SPDK's `bdev_uring_rescan`. Everybody who has it
+    /// open reads [`Event::Resized`](crate::bdev::Event::Resized). Yields the number of blocks.
+    ///
+    /// From any thread; the call does not wait for the disk. Who makes a file shorter
+    /// [holds](crate::bdev::Descriptor::quiesce_range) what it is about to lose before, and until this has returned.
+    ///
+    /// ```
+    /// use reactor::bdev::{self, Access, modules::Uring};
+    ///
+    /// # reactor::LocalExecutor::new().unwrap().block_on(async {
+    /// # let file = tempfile::NamedTempFile::new().unwrap();
+    /// file.as_file().set_len(1 << 20).unwrap();
+    /// let disk = bdev::open(&format!("file:{}", file.path().display()), Access::ReadWrite).await?;
+    /// file.as_file().set_len(2 << 20).unwrap();
+    /// disk.module_as::<Uring>().expect("it was opened as one").rescan()?;
+    /// assert_eq!(disk.geometry().len_bytes(), 2 << 20);
+    /// # Ok::<(), bdev::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadGeometry`] if it is empty or no whole number of blocks, which leaves the device as it was; [`Error::Os`];
+    /// [`Error::Removed`] if it was not registered, or is gone.
+    pub fn rescan(&self) -> Result<u64> {
+        let device = self.device.get().ok_or(Error::Removed)?;
+        let count = || {
+            let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = files.read_write.as_ref().or(files.read_only.as_ref()).expect("opened by `open`");
+            count_blocks(&self.path, file, self.geometry.block_size)
+        };
+        let mut blocks = count()?;
+        loop {
+            // With nothing locked: this calls what stands on the device.
+            device.resize(blocks)?;
+            // Somebody else may have seen a later length and said so before.
+            match count()? {
+                same if same == blocks => return Ok(blocks),
+                other => blocks = other,
+            }
+        }
     }
 
     /// False where the file system refuses O_DIRECT: then I/O goes through the page cache.
@@ -148,7 +188,7 @@ impl Uring {
 
     /// The file opened for `access`, as a descriptor of the caller's own.
     fn file(&self, access: Access) -> Result<File> {
-        let os = |source| Error::Os { context: format!("cannot open {} again", self.path.display()), source };
+        let os = |source| not_opened(format!("cannot open {} again", self.path.display()), source);
         // A panic elsewhere leaves the two options as they were.
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.slot(access) {
@@ -200,7 +240,7 @@ fn open_file(path: &Path, access: Access) -> Result<(File, bool)> {
         {
             return Error::ReadOnly { name: path.display().to_string() };
         }
-        Error::Os { context: format!("cannot open {}", path.display()), source }
+        not_opened(format!("cannot open {}", path.display()), source)
     };
     check_type(path, &path.metadata().map_err(refused)?)?;
     match open(OFlags::DIRECT) {
@@ -210,6 +250,31 @@ fn open_file(path: &Path, access: Access) -> Result<(File, bool)> {
         }
         Err(e) => Err(refused(e)),
     }
+}
+
+/// `context`, and what helps where files have run out.
+fn not_opened(mut context: String, source: io::Error) -> Error {
+    if Errno::from_io_error(&source) == Some(Errno::MFILE) {
+        context.push_str(", this process has too many files open: raise `ulimit -n` or LimitNOFILE=");
+    }
+    Error::Os { context, source }
+}
+
+/// How many blocks `file`, which is at `path`, has at present.
+fn count_blocks(path: &Path, mut file: &File, block_size: u32) -> Result<u64> {
+    let path = path.display();
+    let bytes = file
+        .seek(SeekFrom::End(0))
+        .map_err(|source| Error::Os { context: format!("cannot ask for the size of {path}"), source })?;
+    let reason = match bytes {
+        0 => format!("{path} is empty; give it a size first, such as by `truncate -s 1G {path}`"),
+        _ if bytes % u64::from(block_size) == 0 => return Ok(bytes / u64::from(block_size)),
+        _ => format!(
+            "{path} has {bytes} bytes, which are not whole blocks of {block_size}; `truncate -s %{block_size} {path}` makes it \
+             longer by what is missing"
+        ),
+    };
+    Err(Error::BadGeometry { reason })
 }
 
 /// Refuses what has no blocks.
@@ -257,6 +322,11 @@ impl Bdev for Uring {
             Op::SeekData | Op::SeekHole => !self.is_disk,
             _ => false,
         }
+    }
+
+    fn attached(&self, device: DeviceRef) {
+        // Once per device.
+        let _ = self.device.set(device);
     }
 
     fn opening(&self, access: Access) -> Result<()> {

@@ -12,7 +12,7 @@ use std::task::{Context, Waker};
 use super::Uring;
 use super::discard::discard;
 use crate::LocalExecutor;
-use crate::bdev::{Access, Error, Result, conformance, open, register, unregister};
+use crate::bdev::{Access, Error, Event, Result, conformance, open, register, unregister};
 use crate::uring::Ring;
 
 fn file(bytes: u64) -> tempfile::NamedTempFile {
@@ -29,6 +29,51 @@ fn opened(path: &Path, access: Access) -> Result<crate::bdev::Descriptor> {
 fn conforms() {
     let file = file(16 << 20);
     conformance::check_spec(&format!("file:{}", file.path().display()));
+}
+
+/// And what cannot be leaves the device as it was.
+#[test]
+fn a_file_that_has_become_longer_or_shorter_is_as_large_once_it_was_looked_at() {
+    let file = file(1 << 20);
+    LocalExecutor::new().unwrap().block_on(async {
+        let spec = format!("passthru(file:{})", file.path().display());
+        let disk = open(&spec, Access::ReadWrite).await.unwrap();
+        let base = open(&spec[9..spec.len() - 1], Access::ReadOnly).await.unwrap();
+        let uring = base.module_as::<Uring>().unwrap();
+        let (mut events, channel) = (disk.events(), disk.channel().unwrap());
+        let size = u64::from(disk.geometry().block_size);
+        let has = |bytes: u64, of: Result<u64>| {
+            assert_eq!((of.unwrap(), disk.geometry().len_bytes()), (bytes / size, bytes));
+        };
+        has(1 << 20, uring.rescan());
+        assert_eq!(events.try_next(), None, "nothing has changed");
+        file.as_file().set_len(2 << 20).unwrap();
+        has(2 << 20, uring.rescan());
+        assert!(matches!(events.try_next(), Some(Event::Resized(now)) if now.len_bytes() == 2 << 20));
+        let end = (2 << 20) / size;
+        assert!(channel.read(end - 1..end).await.unwrap().iter().all(|byte| *byte == 0));
+
+        for (bytes, said) in [(0, "is empty"), (size + 1, "are not whole blocks")] {
+            file.as_file().set_len(bytes).unwrap();
+            let e = uring.rescan().unwrap_err();
+            assert!(matches!(e, Error::BadGeometry { .. }) && e.to_string().contains(said), "{e}");
+            assert_eq!(disk.geometry().len_bytes(), 2 << 20);
+        }
+        // Nobody has told the device: the kernel answers what is beyond the end with less than was asked for.
+        assert!(matches!(channel.read(end - 1..end).await, Err(Error::Io(_))));
+        file.as_file().set_len(1 << 19).unwrap();
+        has(1 << 19, uring.rescan());
+        assert!(matches!(channel.read(end - 1..end).await, Err(Error::OutOfRange { .. })));
+        channel.read(0..1).await.unwrap();
+    });
+    let unregistered = Uring::open(file.path(), Access::ReadOnly).unwrap();
+    assert!(matches!(unregistered.rescan(), Err(Error::Removed)));
+}
+
+#[test]
+fn who_has_too_many_files_open_is_told_what_to_raise() {
+    let e = super::not_opened("cannot open x".into(), rustix::io::Errno::MFILE.into());
+    assert!(e.to_string().contains("cannot open x") && e.to_string().contains("`ulimit -n`"), "{e}");
 }
 
 #[test]
