@@ -18,6 +18,7 @@ use crate::sys::wait_list::Key;
 #[must_use]
 pub(super) struct Admission<'c> {
     inner: &'c Inner,
+    op: Op,
     /// The blocks it is about, if it is about blocks.
     blocks: Option<Range<u64>>,
     place: Option<Key>,
@@ -27,7 +28,7 @@ impl<'c> Admission<'c> {
     #[cold]
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64) -> Self {
         let blocks = op.has_range().then(|| lba..lba.saturating_add(blocks));
-        Self { inner, blocks, place: None }
+        Self { inner, op, blocks, place: None }
     }
 }
 
@@ -35,9 +36,9 @@ impl Future for Admission<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { inner, blocks, place } = &mut *self;
+        let Self { inner, op, blocks, place } = &mut *self;
         let has_waited = place.is_some();
-        ready!(inner.device.poll_admitted(blocks.as_ref(), place, cx))?;
+        ready!(inner.device.poll_admitted(*op, blocks.as_ref(), place, cx))?;
         // The device may have shrunk meanwhile.
         if let Some(blocks) = blocks.as_ref().filter(|_| has_waited) {
             Geometry::check(blocks, inner.device.block_count())?;

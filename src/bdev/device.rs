@@ -13,7 +13,7 @@ use super::device_ref::DeviceRef;
 use super::events::Queue;
 use super::examine::Looks;
 use super::gone::Here;
-use super::holds::Holds;
+use super::holds::{Holds, Stops};
 use super::module::AnyBdev;
 use super::range_locks::RangeLocks;
 use super::registry::Names;
@@ -126,14 +126,14 @@ impl Device {
         self.state.load(Ordering::Relaxed) & REMOVED != 0
     }
 
-    /// Has I/O over `blocks`, or all of it, wait until [`let_go`](Self::let_go) with the number returned.
-    pub(super) fn hold(&self, blocks: Option<Range<u64>>) -> Result<u64> {
+    /// Has I/O over `blocks`, or all of it, or what of that changes something, wait until [`let_go`](Self::let_go) with the number returned.
+    pub(super) fn hold(&self, blocks: Option<Range<u64>>, stops: Stops) -> Result<u64> {
         let mut life = self.life();
         if self.is_removed() {
             return Err(Error::Removed);
         }
         self.state.fetch_or(HELD, Ordering::Relaxed);
-        Ok(life.holds.add(blocks))
+        Ok(life.holds.add(blocks, stops))
     }
 
     pub(super) fn let_go(&self, number: u64) {

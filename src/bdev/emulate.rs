@@ -5,7 +5,7 @@
 //! |---|---|
 //! | write zeroes | writes from one buffer of zeroes |
 //! | compare | reads |
-//! | compare and write | reads and writes, with the blocks locked against others of its kind on all cores |
+//! | compare and write | reads and writes, with whoever else changes the blocks held back on all cores |
 //! | copy | reads and writes, in the order that overlapping ranges need |
 //! | a read or write of several buffers, or too large | one of each piece (`split`) |
 //! | a misaligned buffer | a piece at a time through an aligned one |
@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use super::channel::Inner;
+use super::quiesce::hold_changes;
 use super::request::{Buffer, Outcome};
 use super::split::{Split, front, join};
 use super::{Done, Error, Io, Op, Result};
@@ -243,8 +244,10 @@ impl Inner {
     }
 
     async fn compare_and_write(&self, io: &mut Io) -> Result<()> {
+        // Against others of its kind, in order; then against all else that changes these blocks.
         let mut lock = self.device.locks.lock(io.range());
         (&mut lock).await;
+        let _held = hold_changes(&self.device, io.range()).await?;
         self.compare(io.lba(), &io.expected()).await?;
         let data = io.take_data();
         result_of(self.part(Op::Write, io.lba(), io.blocks(), Some(data.into())).await)

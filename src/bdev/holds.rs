@@ -7,29 +7,43 @@ use std::task::{Context, Poll, Waker};
 
 use super::device::Device;
 use super::traffic::overlap;
-use super::{Error, Result};
+use super::{Error, Op, Result};
 use crate::sys::wait_list::{Key, Verdict, WaitList};
 
 /// What is held of a device, and the I/Os that wait.
 #[derive(Default)]
 pub(super) struct Holds {
-    /// By number; without blocks, everything.
-    held: Vec<(u64, Option<Range<u64>>)>,
+    held: Vec<Hold>,
     next: u64,
     /// In order of arrival. Told together when something has changed, and each looks again.
     waiting: WaitList<()>,
 }
 
+struct Hold {
+    number: u64,
+    /// Without them, everything.
+    blocks: Option<Range<u64>>,
+    stops: Stops,
+}
+
+/// What a hold has wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stops {
+    All,
+    /// What [changes](Op::is_change) blocks.
+    Changes,
+}
+
 impl Holds {
-    pub(super) fn add(&mut self, blocks: Option<Range<u64>>) -> u64 {
+    pub(super) fn add(&mut self, blocks: Option<Range<u64>>, stops: Stops) -> u64 {
         self.next += 1;
-        self.held.push((self.next, blocks));
+        self.held.push(Hold { number: self.next, blocks, stops });
         self.next
     }
 
     /// Lifts a hold. Returns whether none is left.
     pub(super) fn lift(&mut self, number: u64) -> bool {
-        self.held.retain(|(held, _)| *held != number);
+        self.held.retain(|hold| hold.number != number);
         self.held.is_empty()
     }
 
@@ -43,25 +57,27 @@ impl Holds {
         wakers
     }
 
-    /// Whether an I/O over `blocks`, or about none, must wait.
-    fn stop(&self, blocks: Option<&Range<u64>>) -> bool {
-        self.held.iter().any(|(_, held)| match (held, blocks) {
+    /// Whether an `op` over `blocks`, or about none, must wait.
+    fn stop(&self, op: Op, blocks: Option<&Range<u64>>) -> bool {
+        let meets = |hold: &&Hold| match (&hold.blocks, blocks) {
             (None, _) => true,
             (Some(held), Some(blocks)) => overlap(held, blocks),
             (Some(_), None) => false,
-        })
+        };
+        self.held.iter().filter(meets).any(|hold| hold.stops == Stops::All || op.is_change())
     }
 }
 
 impl Device {
-    /// Lets an I/O over `blocks`, or about none, in, or has it wait in `place`.
+    /// Lets an `op` over `blocks`, or about none, in, or has it wait in `place`.
     pub(super) fn poll_admitted(
         &self,
+        op: Op,
         blocks: Option<&Range<u64>>,
         place: &mut Option<Key>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
-        self.poll_in_line(|holds| holds.stop(blocks), place, cx)
+        self.poll_in_line(|holds| holds.stop(op, blocks), place, cx)
     }
 
     /// Waits in `place` for the end, for who waits for something else that may never come.

@@ -12,10 +12,12 @@ use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak as RcWeak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use super::channel::Inner;
+use super::channel::{self, Inner};
 use super::device::Device;
+use super::holds::Stops;
+use super::traffic::Traffic;
 use super::{Descriptor, Error, Geometry, Op, Result};
 use crate::reactor::{Core, spawn_local, yield_now};
 
@@ -61,11 +63,36 @@ impl Descriptor {
     }
 }
 
+/// Has who changes `blocks` wait, once those who do so already are done: for an operation of the layer's own, on this core, that
+/// reads and then writes.
+///
+/// Operations of that kind are not waited for, but have a lock among themselves; nor is what callers have dropped. Nothing is
+/// allocated while all is on this core and nobody is in the way.
+pub(super) async fn hold_changes(device: &Arc<Device>, blocks: Range<u64>) -> Result<Quiesced> {
+    let number = device.hold(Some(blocks.clone()), Stops::Changes)?;
+    let held = Quiesced { device: Arc::downgrade(device), number };
+    let is_clear = || !channel::any_of_device(device, |inner| inner.traffic.changes(&blocks));
+    if !(device.has_one_site() && is_clear()) {
+        let drain = Drain::begin(device, Some(&blocks), Work::ChangesFinish);
+        poll_fn(|cx| drain.poll(cx)).await;
+    }
+    Ok(held)
+}
+
 /// What becomes of the I/O in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Finishes,
+    /// What changes blocks; the rest goes on.
+    ChangesFinish,
     IsAborted,
+}
+
+impl Work {
+    /// Whether an operation is waited for.
+    fn meant(self) -> fn(Op) -> bool {
+        if self == Self::ChangesFinish { Traffic::is_plain_change } else { |_| true }
+    }
 }
 
 /// A device, or some of its blocks, about to be held: a future from [`Descriptor::quiesce`] that is ready when no I/O is in flight
@@ -120,35 +147,9 @@ impl Quiesce {
         if let Some(blocks) = &self.blocks {
             Geometry::check(blocks, device.block_count())?;
         }
-        let number = device.hold(self.blocks.clone())?;
+        let number = device.hold(self.blocks.clone(), Stops::All)?;
         let held = Quiesced { device: self.device.clone(), number };
-        let drain = Arc::new(Drain::default());
-        let work = self.work;
-        device.visit(|core| {
-            let seat = Seat::new(&drain, core);
-            let blocks = self.blocks.clone();
-            move |channels: Vec<Rc<Inner>>| {
-                if work == Work::IsAborted {
-                    for inner in &channels {
-                        inner.traffic.end(None, || Error::Aborted);
-                    }
-                }
-                let strays = work == Work::Finishes;
-                let is_busy = |inner: &Rc<Inner>| {
-                    inner.traffic.on(blocks.as_ref(), strays).0 > 0 || strays && inner.is_lingering()
-                };
-                let busy: Vec<_> =
-                    channels.iter().filter(|inner| is_busy(inner)).map(Rc::downgrade).collect();
-                if !busy.is_empty() {
-                    spawn_local(async move {
-                        for inner in busy {
-                            drained(inner, blocks.as_ref(), strays, &seat).await;
-                        }
-                    })
-                    .detach();
-                }
-            }
-        });
+        let drain = Drain::begin(&device, self.blocks.as_ref(), self.work);
         self.held = Some((held, drain.clone()));
         Ok(drain)
     }
@@ -162,15 +163,7 @@ impl Future for Quiesce {
             Some((_, drain)) => drain.clone(),
             None => self.begin()?,
         };
-        let waker = cx.waker().clone();
-        let mut state = drain.state();
-        if state.sites.iter().any(Option::is_some) {
-            let before = state.waker.replace(waker);
-            drop(state);
-            drop(before);
-            return Poll::Pending;
-        }
-        drop(state);
+        ready!(drain.poll(cx));
         let (held, _) = self.held.take().expect("held above");
         Poll::Ready(Ok(held))
     }
@@ -185,11 +178,13 @@ impl Drop for Quiesced {
 }
 
 /// Waits on the channel's core until nothing is in flight over `blocks` there, or the channel is gone.
-async fn drained(inner: RcWeak<Inner>, blocks: Option<&Range<u64>>, strays: bool, seat: &Seat) {
+async fn drained(inner: RcWeak<Inner>, blocks: Option<&Range<u64>>, work: Work, seat: &Seat) {
+    let strays = work == Work::Finishes;
     loop {
         // The channel is not kept open while this waits.
         let Some(channel) = inner.upgrade() else { return };
-        let (watch, (count, requests)) = (channel.traffic.watch(), channel.traffic.on(blocks, strays));
+        let (watch, (count, requests)) =
+            (channel.traffic.watch(), channel.traffic.on(blocks, work.meant(), strays));
         let lingers = strays && channel.is_lingering();
         drop(channel);
         if count == 0 && !lingers {
@@ -228,6 +223,51 @@ struct State {
 }
 
 impl Drain {
+    /// Visits every core.
+    fn begin(device: &Arc<Device>, blocks: Option<&Range<u64>>, work: Work) -> Arc<Self> {
+        let drain = Arc::new(Self::default());
+        device.visit(|core| {
+            let seat = Seat::new(&drain, core);
+            let blocks = blocks.cloned();
+            move |channels: Vec<Rc<Inner>>| {
+                if work == Work::IsAborted {
+                    for inner in &channels {
+                        inner.traffic.end(None, || Error::Aborted);
+                    }
+                }
+                let strays = work == Work::Finishes;
+                let is_busy = |inner: &Rc<Inner>| {
+                    inner.traffic.on(blocks.as_ref(), work.meant(), strays).0 > 0
+                        || strays && inner.is_lingering()
+                };
+                let busy: Vec<_> =
+                    channels.iter().filter(|inner| is_busy(inner)).map(Rc::downgrade).collect();
+                if !busy.is_empty() {
+                    spawn_local(async move {
+                        for inner in busy {
+                            drained(inner, blocks.as_ref(), work, &seat).await;
+                        }
+                    })
+                    .detach();
+                }
+            }
+        });
+        drain
+    }
+
+    /// Ready when every core is done.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut state = self.state();
+        if state.sites.iter().all(Option::is_none) {
+            return Poll::Ready(());
+        }
+        let before = state.waker.replace(waker);
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! Blocks that one operation at a time may have, among all cores: what makes a compare-and-write of the layer one step.
 //!
 //! Who comes first goes first: an operation waits for every earlier one that shares a block with it, whether that goes on already or
-//! waits itself. Taken by `emulate`; reads and writes do not ask here.
+//! waits itself. Taken by `emulate`, which then [holds](super::quiesce::hold_changes) back what does not ask here.
 
 use std::future::Future;
 use std::ops::Range;

@@ -130,12 +130,31 @@ impl Traffic {
         list
     }
 
-    /// What is on its way over `blocks`, or anywhere: how many I/Os, and shares of their requests, by which their end is told.
-    /// With `strays` also what modules still have although the callers have gone.
-    pub(super) fn on(&self, blocks: Option<&Range<u64>>, strays: bool) -> (usize, Vec<Rc<Request>>) {
-        let meets = |other: &Range<u64>| blocks.is_none_or(|blocks| overlap(blocks, other));
-        let is_on = |request: &Rc<Request>| meets(&request.blocks_range());
-        let listed = self.list().iter().filter(|listed| meets(&listed.blocks)).count();
+    /// Whether an I/O that [changes](Self::is_plain_change) one of `blocks` is on its way.
+    pub(super) fn changes(&self, blocks: &Range<u64>) -> bool {
+        let is_on = |request: &Request| {
+            Self::is_plain_change(request.op()) && overlap(blocks, &request.blocks_range())
+        };
+        self.passing.borrow().iter().any(|(_, passing)| is_on(&passing.request))
+            || self.all.borrow().iter().any(|request| request.is_awaited() && is_on(request))
+    }
+
+    /// True of what changes blocks without a lock on them.
+    pub(super) fn is_plain_change(op: Op) -> bool {
+        op.is_change() && op != Op::CompareAndWrite
+    }
+
+    /// What is on its way over `blocks`, or anywhere, and does what is `meant`: how many I/Os, and shares of their requests, by which
+    /// their end is told. With `strays` also what modules still have although the callers have gone.
+    pub(super) fn on(
+        &self,
+        blocks: Option<&Range<u64>>,
+        meant: fn(Op) -> bool,
+        strays: bool,
+    ) -> (usize, Vec<Rc<Request>>) {
+        let meets = |op, other: &Range<u64>| meant(op) && blocks.is_none_or(|blocks| overlap(blocks, other));
+        let is_on = |request: &Rc<Request>| meets(request.op(), &request.blocks_range());
+        let listed = self.list().iter().filter(|listed| meets(listed.op, &listed.blocks)).count();
         let all = self.all.borrow();
         let mut requests: Vec<_> =
             all.iter().filter(|request| request.is_awaited() && is_on(request)).cloned().collect();

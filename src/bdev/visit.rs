@@ -72,6 +72,11 @@ impl Device {
         self.life().sites.iter().map(|site| (site.runtime.clone(), site.core)).collect()
     }
 
+    /// Whether all channels are on one core.
+    pub(super) fn has_one_site(&self) -> bool {
+        self.life().sites.len() == 1
+    }
+
     /// Has each core that has channels run what `visit` makes for it, with those channels, as an event of its own.
     ///
     /// What is made is dropped without a run where the core has ended, or ends before.

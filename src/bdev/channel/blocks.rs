@@ -57,9 +57,15 @@ impl Channel {
 
     /// Writes `data` from `lba` on if the blocks there hold what is `expected`, which is as long.
     ///
-    /// It is one step for all who do the same on any core: of two that expect the same, one writes. Where the module has no such
-    /// operation the layer reads, compares and writes with the blocks locked; plain writes do not ask for that lock, and a device
-    /// opened elsewhere under another name knows nothing of it.
+    /// It is one step for everybody who changes the device, on any core: of two that expect the same, one writes, and a plain write
+    /// comes before all of it or after. Where the module has no such operation the layer reads, compares and writes, with whatever
+    /// changes these blocks held back. I/O pays nothing for that while nobody does this. Who does waits for the writes to these blocks
+    /// that are in flight, so do not wait for it before you have awaited your own; if several cores have channels, each of them has to
+    /// turn once, and something is allocated.
+    ///
+    /// It is no step for those who change the medium past the device: one opened under another name, by another process, or
+    /// a write whose future was dropped and that the device goes on with. Wait for those by
+    /// [`quiesce_range`](crate::bdev::Descriptor::quiesce_range).
     ///
     /// ```
     /// use reactor::bdev::{self, Access, Error};

@@ -131,6 +131,14 @@ pub(super) fn of_device(device: &Arc<Device>) -> Vec<Rc<Inner>> {
     open.unwrap_or_default().into_iter().filter(|inner| Arc::ptr_eq(&inner.device, device)).collect()
 }
 
+/// Whether one of the calling core's channels of `device` is what is asked for.
+pub(super) fn any_of_device(device: &Arc<Device>, f: impl Fn(&Inner) -> bool) -> bool {
+    let is_it = |(_, channel): &(u64, Weak<Inner>)| {
+        channel.upgrade().is_some_and(|inner| Arc::ptr_eq(&inner.device, device) && f(&inner))
+    };
+    per_core(|open| open.iter().any(is_it)).unwrap_or(false)
+}
+
 /// Lends the calling core's table of open channels.
 fn per_core<R>(f: impl FnOnce(&mut Vec<(u64, Weak<Inner>)>) -> R) -> Result<R> {
     if context::try_with(|_| ()).is_none() {

@@ -1,9 +1,12 @@
 //! Operations among cores: one step for all of them, and an answer on the core that asked.
 
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 
 use super::*;
+use crate::reactor::yield_now;
 use crate::sync::oneshot;
 
 /// Lets others have the core before each I/O, so that operations made of several meet.
@@ -25,7 +28,7 @@ impl Bdev for Yields {
 
 impl Submit for YieldsChannel {
     async fn submit(&self, io: Io) -> Done {
-        crate::reactor::yield_now().await;
+        yield_now().await;
         self.0.submit(io).await
     }
 }
@@ -64,6 +67,110 @@ fn compare_and_write_is_one_step_among_cores() {
     block_on(async {
         let block = disk.channel().unwrap().read(5..6).await.unwrap();
         assert_eq!(u64::from_le_bytes(block[..8].try_into().unwrap()), 2 * 4 * EACH);
+    });
+}
+
+/// One core counts up by compare-and-write, another puts stamps beside the count by plain writes: no stamp that was written is
+/// undone.
+#[test]
+fn a_plain_write_is_not_undone_by_compare_and_write_on_another_core() {
+    const STAMPS: u64 = 200;
+    let disk = open_private("yields", Yields(ram(1 << 20)), Access::ReadWrite).unwrap();
+    let is_over = AtomicBool::new(false);
+    let words = |block: &[u8]| [0, 8].map(|at| u64::from_le_bytes(block[at..at + 8].try_into().unwrap()));
+    let count = async |disk: Descriptor| {
+        let channel = disk.channel().unwrap();
+        let mut counted = 0;
+        // At least once, however late this core comes.
+        while counted == 0 || !is_over.load(Ordering::SeqCst) {
+            let found = channel.read(5..6).await.unwrap().freeze();
+            let mut next = channel.alloc(512).await.unwrap();
+            next.copy_from_slice(&found);
+            next[8..16].copy_from_slice(&(words(&found)[1] + 1).to_le_bytes());
+            match channel.compare_and_write(5, found, next).await {
+                Ok(()) => counted += 1,
+                Err(Error::Miscompare { lba: 5 }) => {}
+                Err(e) => panic!("{e}"),
+            }
+        }
+    };
+    let stamp = async |disk: Descriptor| {
+        let channel = disk.channel().unwrap();
+        for stamp in 1..=STAMPS {
+            let mut block = channel.read(5..6).await.unwrap();
+            block[..8].copy_from_slice(&stamp.to_le_bytes());
+            channel.write(5, block).await.unwrap();
+            for _ in 0..stamp % 8 {
+                assert_eq!(words(&channel.read(5..6).await.unwrap())[0], stamp, "a write was undone");
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| LocalExecutor::new().unwrap().block_on(count(disk.clone())));
+        scope.spawn(|| LocalExecutor::new().unwrap().block_on(stamp(disk.clone())));
+    });
+}
+
+/// Step by step: what began before is waited for, what begins after waits, and what changes nothing or lies elsewhere does neither.
+#[test]
+fn compare_and_write_waits_for_who_changes_its_blocks_and_they_for_it() {
+    block_on(async {
+        let disk = open_private("yields", Yields(ram(1 << 20)), Access::ReadWrite).unwrap();
+        let channel = disk.channel().unwrap();
+        let page = |byte: u8| {
+            let mut page = channel.try_alloc(2 * 512).unwrap();
+            page.fill(byte);
+            page.freeze()
+        };
+        for is_only_core in [true, false] {
+            let elsewhere = LocalExecutor::new().unwrap();
+            let _another = (!is_only_core).then(|| elsewhere.enter_with(|| disk.channel().unwrap()));
+            channel.write(4, page(0)).await.unwrap();
+            // A write that overlaps is on its way: the comparison sees what it wrote.
+            let mut before = Box::pin(channel.write(5, page(1)));
+            assert!(poll(&mut before).is_pending());
+            let mut swap = Box::pin(channel.compare_and_write(4, page(0), page(2)));
+            for _ in 0..5 {
+                assert!(poll(&mut swap).is_pending());
+                elsewhere.turn();
+                yield_now().await;
+            }
+            before.await.unwrap();
+            let answer = loop {
+                elsewhere.turn();
+                yield_now().await;
+                if let Poll::Ready(answer) = poll(&mut swap) {
+                    break answer;
+                }
+            };
+            assert!(matches!(answer, Err(Error::Miscompare { lba: 5 })), "{answer:?}");
+
+            // And one that comes while it compares waits for its write.
+            channel.write(4, page(0)).await.unwrap();
+            let mut swap = Box::pin(channel.compare_and_write(4, page(0), page(2)));
+            assert!(poll(&mut swap).is_pending());
+            let mut changes: [Pin<Box<dyn Future<Output = Result<()>>>>; 3] = [
+                Box::pin(channel.write(5, page(3))),
+                Box::pin(channel.write_zeroes(3..5)),
+                Box::pin(channel.copy(8..10, 4)),
+            ];
+            for _ in 0..5 {
+                assert!(changes.iter_mut().all(|change| poll(change).is_pending()));
+            }
+            channel.read(4..6).await.unwrap();
+            channel.write(6, page(4)).await.unwrap();
+            channel.flush().await.unwrap();
+            while poll(&mut swap).is_pending() {
+                elsewhere.turn();
+                yield_now().await;
+            }
+            let [write, zeroes, copy] = changes;
+            drop((zeroes, copy));
+            write.await.unwrap();
+            let found = channel.read(4..6).await.unwrap();
+            assert_eq!((found[0], found[512]), (2, 3));
+        }
     });
 }
 
