@@ -72,7 +72,10 @@ impl Inner {
     /// An I/O to fill, for [`carry`](Self::carry).
     pub(super) fn io(&self, op: Op, range: Range<u64>, buffer: Buffer) -> Io {
         let blocks = range.end.saturating_sub(range.start);
-        Io::start(self.traffic.take(), op, range.start, blocks, buffer)
+        let request = self.traffic.take();
+        // What was checked of the I/O that was in it before.
+        request.fits.set(0);
+        Io::start(request, op, range.start, blocks, buffer)
     }
 }
 

@@ -137,6 +137,20 @@ fn what_the_module_can_reaches_it_within_its_limits() {
     });
 }
 
+/// What was found of an I/O says nothing of the next in its place.
+#[test]
+fn a_list_is_checked_whatever_io_came_before() {
+    block_on(async {
+        let channel = strict(SHAPE, LITTLE).channel().unwrap();
+        let page = || channel.try_alloc(512).unwrap();
+        channel.write(0, page()).await.unwrap();
+        channel.write_vectored(0, vec![page().freeze(), page().freeze()]).await.unwrap();
+        channel.read(0..1).await.unwrap();
+        let e = channel.read_vectored(0..3, vec![page(), page()]).await.unwrap_err();
+        assert!(matches!(e.error, Error::BadLength { .. }), "{e}");
+    });
+}
+
 #[test]
 fn blocks_of_any_size_are_zeroed_and_copied() {
     block_on(async {
