@@ -57,6 +57,18 @@ impl Holds {
         wakers
     }
 
+    /// Whether an older hold has some of the blocks of this one. Those that stop changes alone are for an operation in flight, which
+    /// whoever holds waits for anyway.
+    fn is_behind(&self, number: u64) -> bool {
+        let meets = |a: &Option<Range<u64>>, b: &Option<Range<u64>>| match (a, b) {
+            (Some(a), Some(b)) => overlap(a, b),
+            _ => true,
+        };
+        let own = self.held.iter().find(|hold| hold.number == number);
+        let is_older = |hold: &&Hold| hold.number < number && hold.stops == Stops::All;
+        own.is_some_and(|own| self.held.iter().filter(is_older).any(|hold| meets(&hold.blocks, &own.blocks)))
+    }
+
     /// Whether an `op` over `blocks`, or about none, must wait.
     fn stop(&self, op: Op, blocks: Option<&Range<u64>>) -> bool {
         let meets = |hold: &&Hold| match (&hold.blocks, blocks) {
@@ -78,6 +90,16 @@ impl Device {
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
         self.poll_in_line(|holds| holds.stop(op, blocks), place, cx)
+    }
+
+    /// Waits in `place` for older holds of the same blocks.
+    pub(super) fn poll_alone(
+        &self,
+        number: u64,
+        place: &mut Option<Key>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        self.poll_in_line(|holds| holds.is_behind(number), place, cx)
     }
 
     /// Waits in `place` for the end, for who waits for something else that may never come.

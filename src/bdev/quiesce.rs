@@ -20,6 +20,7 @@ use super::holds::Stops;
 use super::traffic::Traffic;
 use super::{Descriptor, Error, Geometry, Op, Result};
 use crate::reactor::{Core, spawn_local, yield_now};
+use crate::sys::wait_list::Key;
 
 impl Descriptor {
     /// Holds the whole device: I/O that begins from now on waits, on all cores and through all descriptors, and what is in flight
@@ -98,7 +99,8 @@ impl Work {
 /// A device, or some of its blocks, about to be held: a future from [`Descriptor::quiesce`] that is ready when no I/O is in flight
 /// there.
 ///
-/// The hold begins with the first poll. Dropping the future lets go. It waits as long as an I/O takes: one that its module never
+/// The hold begins with the first poll, and of two that have a block in common the later is ready when the earlier has been let go:
+/// do not wait for one while you have another. Dropping the future lets go. It waits as long as an I/O takes: one that its module never
 /// answers, or whose future its caller never polls, is waited for until it is aborted, and so is a core that is not turned;
 /// [`waits_for`](Self::waits_for) says which. To wait no longer than so long, use [`timeout`](crate::time::timeout()).
 #[must_use = "nothing is held until this is awaited"]
@@ -107,6 +109,8 @@ pub struct Quiesce {
     blocks: Option<Range<u64>>,
     work: Work,
     held: Option<(Quiesced, Arc<Drain>)>,
+    /// Among those who wait for an older hold.
+    place: Option<Key>,
 }
 
 /// A device, or some of its blocks, at rest until this is dropped.
@@ -124,22 +128,25 @@ pub enum WaitsFor {
     Core(Core),
     /// So many I/Os on the core; if none, what the device still does of I/O whose futures were dropped.
     Io(Core, usize),
+    /// An older hold of some of the same blocks.
+    Hold,
 }
 
 impl Quiesce {
     fn new(device: &Arc<Device>, blocks: Option<Range<u64>>, work: Work) -> Self {
-        Self { device: Arc::downgrade(device), blocks, work, held: None }
+        Self { device: Arc::downgrade(device), blocks, work, held: None, place: None }
     }
 
     pub(super) fn of(device: Weak<Device>, blocks: Option<Range<u64>>) -> Self {
-        Self { device, blocks, work: Work::Finishes, held: None }
+        Self { device, blocks, work: Work::Finishes, held: None, place: None }
     }
 
     /// What it waits for at present. Nothing before its first poll.
     #[must_use]
     pub fn waits_for(&self) -> Vec<WaitsFor> {
         let Some((_, drain)) = &self.held else { return Vec::new() };
-        drain.state().sites.iter().flatten().copied().collect()
+        let sites: Vec<_> = drain.state().sites.iter().flatten().copied().collect();
+        if sites.is_empty() && self.place.is_some() { vec![WaitsFor::Hold] } else { sites }
     }
 
     fn begin(&mut self) -> Result<Arc<Drain>> {
@@ -164,8 +171,25 @@ impl Future for Quiesce {
             None => self.begin()?,
         };
         ready!(drain.poll(cx));
+        let this = &mut *self;
+        let (Quiesced { device, number }, _) = this.held.as_ref().expect("held above");
+        let device = device.upgrade().ok_or(Error::Removed)?;
+        ready!(device.poll_alone(*number, &mut this.place, cx))?;
+        // The device may have shrunk meanwhile.
+        if let Some(blocks) = &this.blocks {
+            Geometry::check(blocks, device.block_count())?;
+        }
         let (held, _) = self.held.take().expect("held above");
         Poll::Ready(Ok(held))
+    }
+}
+
+impl Drop for Quiesce {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        if let Some(device) = self.device.upgrade() {
+            device.leave_line(place);
+        }
     }
 }
 
@@ -309,6 +333,7 @@ impl fmt::Display for WaitsFor {
         match self {
             Self::Core(core) => write!(f, "core {} to turn", core.id()),
             Self::Io(core, count) => write!(f, "{count} i/os on core {}", core.id()),
+            Self::Hold => write!(f, "another hold of the same blocks"),
         }
     }
 }

@@ -78,13 +78,53 @@ fn a_hold_on_blocks_leaves_the_others_alone() {
         let mut inside = Box::pin(channel.read(15..17));
         assert!(poll(&mut inside).is_pending());
         // A second hold meets the first, and both must go.
-        let second = disk.quiesce_range(12..20).await.unwrap();
+        let mut second = disk.quiesce_range(12..20);
+        assert!(poll(&mut second).is_pending());
         drop(held);
         wait_turns(2).await;
         assert!(poll(&mut inside).is_pending());
         channel.read(8..12).await.unwrap();
-        drop(second);
+        drop(second.await.unwrap());
         inside.await.unwrap();
+    });
+}
+
+/// Each has the blocks to himself: who copies, and who cuts them off.
+#[test]
+fn of_two_holds_of_the_same_blocks_the_later_waits_for_the_earlier() {
+    block_on(async {
+        let (disk, device) = stretch();
+        let first = disk.quiesce_range(0..4).await.unwrap();
+        drop(device.quiesce_range(4..8).await.unwrap());
+        let [mut second, mut third, mut whole] =
+            [disk.quiesce_range(2..6), device.quiesce_range(5..8), disk.quiesce()];
+        for hold in [&mut second, &mut third, &mut whole] {
+            assert!(poll(&mut *hold).is_pending());
+            wait_turns(2).await;
+            assert!(poll(&mut *hold).is_pending());
+            let [waits @ WaitsFor::Hold] = hold.waits_for()[..] else { panic!("{hold:?}") };
+            assert!(waits.to_string().contains("another hold"));
+        }
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(poll(&mut third).is_pending());
+        // One that gives up is waited for no more, and one whose blocks have gone meanwhile is told so.
+        let mut cut_off = disk.quiesce_range(7..8);
+        assert!(poll(&mut cut_off).is_pending());
+        drop(third);
+        drop(second);
+        let whole = whole.await.unwrap();
+        device.resize(7).unwrap();
+        assert!(poll(&mut cut_off).is_pending());
+        drop(whole);
+        assert!(matches!(cut_off.await, Err(Error::OutOfRange { .. })));
+        let whole = disk.quiesce().await.unwrap();
+        let mut last = disk.quiesce_range(0..1);
+        assert!(poll(&mut last).is_pending());
+        let removal = device.remove();
+        assert!(matches!(last.await, Err(Error::Removed)));
+        drop((whole, disk));
+        removal.await;
     });
 }
 
