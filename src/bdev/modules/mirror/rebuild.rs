@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Member, MemberState, Shared, lock};
+use super::{Member, MemberState, Shared, Table, lock};
 use crate::bdev::{DeviceRef, Error, Geometry, Result};
 use crate::reactor::context;
 use crate::spawn_local;
@@ -17,7 +17,7 @@ const WINDOW_BYTES: u64 = 1 << 20;
 
 /// Copies what stale members lack, and then takes them as in sync.
 pub(super) async fn run(shared: &Arc<Shared>) -> Result<()> {
-    let (device, stale, geometry) = {
+    let (device, stale) = {
         let mut table = lock(&shared.table);
         let device = table.device.clone().ok_or(Error::Removed)?;
         if table.rebuilt_blocks.is_some() {
@@ -27,28 +27,48 @@ pub(super) async fn run(shared: &Arc<Shared>) -> Result<()> {
         table.rebuilt_blocks = Some(0);
         let stale = table.members.iter().filter(|member| member.state == MemberState::Stale);
         let stale: Vec<_> = stale.cloned().collect();
-        (device, stale, table.geometry)
+        (device, stale)
     };
     let _under_way = UnderWay(shared);
     let copier = Copier::new(shared, device, stale);
     let mut lba = 0;
-    while lba < geometry.block_count && !copier.targets.is_empty() {
+    loop {
+        // As it is now: the mirror may grow or shrink meanwhile.
+        let geometry = lock(&shared.table).geometry;
+        if copier.targets.is_empty() || lba >= geometry.block_count {
+            if shared.change(|table| Ok(table.take_in(&copier.targets, lba)))? {
+                return Ok(());
+            }
+            continue;
+        }
         let blocks = lba..geometry.block_count.min(lba + copier.window(&geometry));
-        copier.copy(blocks.clone()).await?;
-        lba = blocks.end;
-        lock(&shared.table).rebuilt_blocks = Some(lba);
+        match copier.copy(blocks.clone()).await {
+            // Cut off while this waited for them.
+            Err(Error::OutOfRange { .. }) if lock(&shared.table).geometry.block_count < blocks.end => {}
+            copied => {
+                copied?;
+                lba = blocks.end;
+                lock(&shared.table).rebuilt_blocks = Some(lba);
+            }
+        }
     }
-    let stale = copier.targets;
-    shared.change(|table| {
+}
+
+impl Table {
+    /// Has those who were copied up to `end` read from now on. `false` if there are more blocks by now.
+    fn take_in(&mut self, copied: &[Member], end: u64) -> bool {
+        if !copied.is_empty() && self.geometry.block_count > end {
+            return false;
+        }
         // One that has failed meanwhile stays as it is, and so does one that was put in its place.
-        let is_copied = |member: &&mut Member| stale.iter().any(|copied| copied.id == member.id);
-        for member in table.members.iter_mut().filter(is_copied) {
+        let is_copied = |member: &&mut Member| copied.iter().any(|copied| copied.id == member.id);
+        for member in self.members.iter_mut().filter(is_copied) {
             if member.state == MemberState::Stale {
                 member.state = MemberState::InSync;
             }
         }
-        Ok(())
-    })
+        true
+    }
 }
 
 /// There is a rebuild for as long as this lives.

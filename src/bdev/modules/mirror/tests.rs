@@ -1,15 +1,17 @@
 //! What a mirror promises when its members do not do what they should.
 
 use std::future::Future;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::bdev::modules::{Failure, Faulty, Injection, Ram, Zoned};
+use crate::bdev::modules::{Failure, Faulty, Injection, Ram, Uring, Zoned};
 use crate::bdev::{Channel, ZoneShape, conformance, open_private, register, unregister};
-use crate::{LocalExecutor, yield_now};
+use crate::{LocalExecutor, spawn_local, yield_now};
 
 const BLOCKS: u64 = 4096;
 
@@ -287,6 +289,60 @@ fn a_rebuild_that_is_dropped_or_fails_leaves_the_member_unread() {
         new.module_as::<Faulty>().unwrap().inject(Injection::fail(Failure::Media).on(Op::Write));
         assert!(matches!(bench.control.rebuild().await, Err(Error::Media)));
         assert_eq!(bench.states()[1], MemberState::Failed);
+    });
+}
+
+/// Devices that become longer bring whatever stood there.
+#[test]
+fn a_rebuild_goes_as_far_as_the_mirror_reaches_by_then() {
+    const LEN: u64 = 3 << 20;
+    block_on(async {
+        for grows in [true, false] {
+            let files = [1, 2].map(|byte| {
+                let mut file = tempfile::NamedTempFile::new().unwrap();
+                file.write_all(&vec![byte; LEN as usize]).unwrap();
+                file
+            });
+            let open = |file: &tempfile::NamedTempFile| {
+                let file = Uring::open(file.path(), Access::ReadWrite).unwrap();
+                open_private("file", file, Access::ReadWrite).unwrap()
+            };
+            let members = files.each_ref().map(open);
+            let resize = |bytes: u64| {
+                for (file, member) in files.iter().zip(&members) {
+                    file.as_file().set_len(bytes).unwrap();
+                    member.module_as::<Uring>().unwrap().rescan().unwrap();
+                }
+            };
+            let mirror = Mirror::over(members.clone()).unwrap().stale(1).unwrap();
+            let control = mirror.control();
+            let disk = open_private("mirror", mirror, Access::ReadWrite).unwrap();
+            let bytes = if grows { 2 * LEN } else { LEN / 2 };
+            let rebuild = spawn_local({
+                let control = control.clone();
+                async move { control.rebuild().await }
+            });
+            while matches!(control.status().rebuilt_blocks, None | Some(0)) {
+                yield_now().await;
+            }
+            // Whoever copies there has done so then.
+            let last = (disk.geometry().block_count / 2)..disk.geometry().block_count;
+            let held = disk.quiesce_range(last).await.unwrap();
+            resize(bytes);
+            drop(held);
+            if grows {
+                let tails = [3, 4].map(|byte| vec![byte; LEN as usize]);
+                files
+                    .iter()
+                    .zip(&tails)
+                    .for_each(|(file, tail)| file.as_file().write_all_at(tail, LEN).unwrap());
+            }
+            rebuild.await.unwrap().unwrap();
+            assert_eq!(disk.geometry().len_bytes(), bytes);
+            assert!(!control.status().is_degraded());
+            let [one, other] = files.each_ref().map(|file| std::fs::read(file.path()).unwrap());
+            assert!(one == other, "grows: {grows}");
+        }
     });
 }
 
