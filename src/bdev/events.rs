@@ -24,7 +24,8 @@ pub enum Event {
     /// It is being taken away: I/O is answered with [`Error::Removed`](super::Error::Removed) from now on. The device goes
     /// when its last descriptor and channel are dropped. Nothing follows.
     Removed,
-    /// The medium wants blocks to be looked after.
+    /// The medium wants blocks to be looked after. Where several of these are unread that touch each other, or more than 64, one of
+    /// them stands for others and for what lies between: none is lost, and a few blocks may be named that need nothing.
     MediaManaged(Media),
 }
 
@@ -42,13 +43,26 @@ impl Media {
     pub const fn new(blocks: Range<u64>) -> Self {
         Self { blocks }
     }
+
+    fn touches(&self, other: &Self) -> bool {
+        self.blocks.start <= other.blocks.end && other.blocks.start <= self.blocks.end
+    }
+
+    /// Stands for `other` too from now on.
+    fn cover(&mut self, other: &Self) {
+        let (own, other) = (&mut self.blocks, &other.blocks);
+        *own = own.start.min(other.start)..own.end.max(other.end);
+    }
 }
+
+/// Events of one stream that wait to be read and tell of the medium. A medium goes on telling, whether anybody reads or not.
+const MEDIA_MAX: usize = 64;
 
 /// The events of a device from the call of [`Descriptor::events`](super::Descriptor::events) on, in order: a [`Stream`] that may
 /// be read on any core.
 ///
 /// Does not keep the device open. Ends after [`Event::Removed`], or when the device is gone because nobody has it open. What is
-/// not read is kept.
+/// not read is kept, in so few events that it need not be read to save memory.
 ///
 /// ```
 /// use reactor::bdev::{self, Access, Event, modules::Ram};
@@ -106,6 +120,28 @@ struct State {
     reader: Option<Waker>,
 }
 
+impl State {
+    fn push_media(&mut self, media: &Media) {
+        let mut count = 0;
+        let unread = self.events.iter_mut().rev().filter_map(|event| match event {
+            Event::MediaManaged(unread) => Some(unread),
+            _ => None,
+        });
+        let mut last = None;
+        for unread in unread {
+            if unread.touches(media) {
+                return unread.cover(media);
+            }
+            count += 1;
+            last.get_or_insert(unread);
+        }
+        match last {
+            Some(last) if count >= MEDIA_MAX => last.cover(media),
+            _ => self.events.push_back(Event::MediaManaged(media.clone())),
+        }
+    }
+}
+
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing below panics half way.
@@ -122,6 +158,7 @@ impl Queue {
         state.is_over = *event == Event::Removed;
         match (event, state.events.back_mut()) {
             (Event::Resized(_), Some(last @ Event::Resized(_))) => *last = event.clone(),
+            (Event::MediaManaged(media), _) => state.push_media(media),
             _ => state.events.push_back(event.clone()),
         }
         state.reader.take()

@@ -3,7 +3,8 @@
 use super::modules::{Pass, stretch};
 use super::{block_on, poll};
 use reactor::bdev::{
-    Access, Error, Event, Geometry, Media, modules::Ram, names, open, open_private, register, unregister,
+    self, Access, Error, Event, Geometry, Media, modules::Ram, names, open, open_private, register,
+    unregister,
 };
 
 #[test]
@@ -32,6 +33,39 @@ fn a_resize_is_told_checked_and_followed_through_a_stack() {
         for mut events in events {
             assert_eq!(events.next().await, Some(Event::MediaManaged(Media::new(2..3))));
         }
+    });
+}
+
+/// A medium that goes on telling fills no memory where nobody reads, and no block that it named is lost.
+#[test]
+fn what_nobody_reads_of_the_medium_is_put_together() {
+    block_on(async {
+        let (disk, device) = stretch();
+        let media = |events: &mut bdev::Events| {
+            let mut all = Vec::new();
+            while let Some(event) = events.try_next() {
+                match event {
+                    Event::MediaManaged(Media { blocks, .. }) => all.push(blocks),
+                    event => assert!(matches!(event, Event::Resized(_)), "{event:?}"),
+                }
+            }
+            all
+        };
+        let mut events = disk.events();
+        for blocks in [4..6, 0..2, 6..8, 3..4] {
+            device.media_managed(Media::new(blocks));
+        }
+        assert_eq!(media(&mut events), [3..8, 0..2]);
+
+        let named: Vec<_> = (0..10_000).map(|number| number * 7919 % 100_000 * 3).collect();
+        for (round, block) in named.iter().enumerate() {
+            device.media_managed(Media::new(*block..block + 1));
+            // Events of another kind in between are few as well.
+            device.resize(8 + round as u64 % 3).unwrap();
+        }
+        let all = media(&mut events);
+        assert!((2..=64).contains(&all.len()), "{}", all.len());
+        assert!(named.iter().all(|block| all.iter().any(|blocks| blocks.contains(block))));
     });
 }
 
