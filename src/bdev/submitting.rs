@@ -78,7 +78,8 @@ impl<'c> Submitting<'c> {
             }
             other => {
                 let (stage, answer) = match other {
-                    Ok(done) => (Stage::Over, Some(done)),
+                    // Not over before it is known to be the answer.
+                    Ok(done) => (Stage::Start(None), Some(done)),
                     Err(running) => (Stage::Running(running), None),
                 };
                 let place = inner.traffic.pass(&request, depth, inner.counters.begin());

@@ -208,6 +208,28 @@ fn an_answer_to_another_io_is_refused() {
     });
 }
 
+/// Whoever finds out, none of the channels is left with an I/O that is never over.
+#[test]
+fn an_answer_to_another_io_leaves_nothing_in_flight() {
+    let executor = LocalExecutor::new().unwrap();
+    for layers in 0..3 {
+        let base = made(Swaps::default);
+        let below = executor.enter_with(|| base.channel()).unwrap();
+        let disk = (0..layers).fold(base, |base, _| passing(base));
+        let channel = executor.enter_with(|| disk.channel()).unwrap();
+        let mut first = Box::pin(channel.read(0..1));
+        assert!(executor.enter_with(|| poll(&mut first)).is_pending());
+        let task = executor.spawn_local({
+            let channel = channel.clone();
+            async move { channel.read(1..2).await.map(drop) }
+        });
+        executor.block_on(task).unwrap_err();
+        drop(first);
+        assert_eq!((below.stats().in_flight, channel.stats().in_flight), (0, 0), "{layers} layers");
+        assert!(below.in_flight().is_empty() && channel.in_flight().is_empty());
+    }
+}
+
 struct Panics;
 impl Submit for Panics {
     async fn submit(&self, io: Io) -> Done {
