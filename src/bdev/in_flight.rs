@@ -33,7 +33,7 @@ pub struct InFlight {
 impl fmt::Display for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Range { start, end } = self.blocks;
-        write!(f, "{} of blocks {start}..{end}, in flight for {:?}", self.op.name(), self.age)
+        write!(f, "{} of blocks {start}..{end}, in flight for {:?} or longer", self.op.name(), self.age)
     }
 }
 
