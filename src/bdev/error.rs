@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::{Op, ZoneState};
+use super::{Op, Tag, ZoneState};
 use crate::NotOnReactor;
 use crate::sys::dma::{AllocError, DmaBuf};
 
@@ -154,6 +154,19 @@ pub enum Error {
         expected: u32,
         /// That of what was read.
         found: u32,
+    },
+    /// A block's protection information is not what the block, its place or its device asks for: damaged on its way, or that of
+    /// another block. Linux says EILSEQ, and NVMe has a status for each tag.
+    #[error("block {lba}: its {tag} should be {expected:#x} and is {found:#x}")]
+    Protection {
+        /// The block, the first that is wrong.
+        lba: u64,
+        /// What is wrong.
+        tag: Tag,
+        /// What it should be.
+        expected: u64,
+        /// What it is.
+        found: u64,
     },
     /// A member of a mirror that cannot be meant.
     #[error("member {member} of the mirror: {reason}")]

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{Error, Op, Result, ZoneShape};
+use super::{Error, Metadata, Op, Result, ZoneShape};
 use crate::sys::dma;
 
 /// Blocks, their size, and what an I/O may look like when it reaches the module.
@@ -53,16 +53,6 @@ pub struct Geometry {
     pub keeps_data: bool,
     /// True if nothing can be written, whatever the caller's access.
     pub read_only: bool,
-}
-
-/// Bytes that each block has beside its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metadata {
-    /// How many.
-    pub bytes: u32,
-    /// True if they follow the data in the same buffer, and count in [`Geometry::block_size`]; otherwise they have a buffer of
-    /// their own.
-    pub interleaved: bool,
 }
 
 impl Geometry {
@@ -205,7 +195,7 @@ impl Geometry {
     #[must_use]
     pub const fn data_size(&self) -> u32 {
         match self.metadata {
-            Some(Metadata { bytes, interleaved: true }) => self.block_size - bytes,
+            Some(Metadata { bytes, interleaved: true, .. }) => self.block_size - bytes,
             _ => self.block_size,
         }
     }
@@ -245,8 +235,8 @@ impl Geometry {
                 self.physical_block_size, self.block_size
             ));
         }
-        if self.metadata.is_some_and(|m| m.bytes == 0 || m.interleaved && m.bytes >= self.block_size) {
-            return wrong(format!("{:?} leaves no data in blocks of {}", self.metadata, self.block_size));
+        if let Some(metadata) = self.metadata {
+            metadata.validate(self.block_size)?;
         }
         if self.zones.is_some_and(|zones| zones.blocks == 0 || zones.blocks > self.block_count) {
             return wrong(format!("{:?} on {} blocks", self.zones, self.block_count));
@@ -308,6 +298,7 @@ impl Geometry {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::bdev::{Protection, ProtectionType};
 
     #[test]
     fn pieces_cover_the_range_and_each_is_taken_whole() {
@@ -352,6 +343,9 @@ mod tests {
 
     #[test]
     fn impossible_shapes_are_refused() {
+        let protected = |bytes, protection: Protection| {
+            Geometry::new(512, 1).with_metadata(Some(Metadata::separate(bytes).with_protection(protection)))
+        };
         let bad = [
             Geometry::new(0, 1),
             Geometry::new(512, 0),
@@ -363,8 +357,11 @@ mod tests {
             Geometry::new(512, 1).with_max_segments(0),
             Geometry::new(512, 1).with_write_unit(0),
             Geometry::new(512, 1).with_physical_block_size(513),
-            Geometry::new(512, 1).with_metadata(Some(Metadata { bytes: 512, interleaved: true })),
-            Geometry::new(512, 1).with_metadata(Some(Metadata { bytes: 0, interleaved: false })),
+            Geometry::new(512, 1).with_metadata(Some(Metadata::interleaved(512))),
+            Geometry::new(512, 1).with_metadata(Some(Metadata::separate(0))),
+            protected(4, Protection::new(ProtectionType::Type1)),
+            protected(8, Protection::new(ProtectionType::Type3).with_checks(true, true)),
+            protected(8, Protection::new(ProtectionType::Type1).with_application(0xffff, 0)),
             Geometry::new(512, 1).with_zones(Some(ZoneShape { blocks: 2, ..ZoneShape::default() })),
             Geometry::new(512, 1).with_zones(Some(ZoneShape::default())),
         ];

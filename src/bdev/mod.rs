@@ -45,12 +45,14 @@ mod gone;
 mod holds;
 mod in_flight;
 mod io;
+mod metadata;
 mod module;
 mod nvme;
 mod op;
 #[cfg(all(test, not(loom)))]
 mod op_tests;
 mod overdue;
+mod protection;
 mod quiesce;
 mod range_locks;
 mod registry;
@@ -79,14 +81,16 @@ pub use events::{Event, Events, Media};
 pub use examine::{
     EXAMINE_SECONDS, Examined, Module, add_module, examine, examined, finish, remove_module, set_auto_examine,
 };
-pub use geometry::{Geometry, Metadata};
+pub use geometry::Geometry;
 pub use in_flight::{InFlight, IoId};
 pub use io::{Done, Io, ReadBuf};
+pub use metadata::Metadata;
 pub use module::{Bdev, Submit};
 pub use modules::{Kind, config, create, kinds, load, open, parse_size};
 pub use nvme::{NvmeAnswer, NvmeCommand, NvmeData};
 pub use op::Op;
 pub use overdue::TimeoutWatch;
+pub use protection::{Protection, ProtectionTuple, ProtectionType, Protector, Tag};
 pub use quiesce::{Quiesce, Quiesced, WaitsFor};
 pub use registry::{
     Info, Names, add_alias, info, list, names, open_private, register, remove_alias, unregister,

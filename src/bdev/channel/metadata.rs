@@ -59,7 +59,7 @@ impl Channel {
 
     fn metadata_len(&self, blocks: u64) -> Result<usize> {
         match self.0.geometry.metadata {
-            Some(Metadata { bytes, interleaved: false }) => Ok(blocks as usize * bytes as usize),
+            Some(Metadata { bytes, interleaved: false, .. }) => Ok(blocks as usize * bytes as usize),
             _ => Err(Error::NoMetadata),
         }
     }

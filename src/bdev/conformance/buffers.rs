@@ -135,7 +135,7 @@ async fn lent_blocks_change_when_they_are_given_back(channel: &Channel) {
 }
 
 async fn metadata_stays_with_its_block(channel: &Channel) {
-    let Some(Metadata { bytes, interleaved: false }) = channel.geometry().metadata else {
+    let Some(Metadata { bytes, interleaved: false, .. }) = channel.geometry().metadata else {
         let e = channel.read_with_metadata(0..1).await.expect_err("there is no metadata");
         assert!(matches!(e, Error::NoMetadata), "{e}");
         let page = || channel.try_alloc(channel.geometry().block_size as usize).expect("a buffer");

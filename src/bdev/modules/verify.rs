@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, OnceLock};
 
-use crc32c::crc32c;
+use crc_fast::{CrcAlgorithm::Crc32Iscsi, checksum};
 
 use super::spec::{Bases, Kind, Plan, spec_over};
 use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
@@ -233,6 +233,10 @@ impl Drop for Writing<'_> {
             self.sums.update(lba, |was| settled((was - WRITER) | IS_RACED));
         }
     }
+}
+
+fn crc32c(block: &[u8]) -> u32 {
+    checksum(Crc32Iscsi, block) as u32
 }
 
 /// Forgets that writers overlapped once the last of them is gone.

@@ -265,7 +265,7 @@ impl Bdev for Shelves {
         "shelves"
     }
     fn geometry(&self) -> Geometry {
-        SHAPE.with_max_segments(8).with_metadata(Some(Metadata { bytes: 8, interleaved: false }))
+        SHAPE.with_max_segments(8).with_metadata(Some(Metadata::separate(8)))
     }
     fn supports(&self, _op: Op) -> bool {
         true

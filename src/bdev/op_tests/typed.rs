@@ -169,7 +169,7 @@ fn shape() -> Geometry {
     Geometry::new(512, 32 * ZONE)
 }
 
-const SEPARATE: Option<Metadata> = Some(Metadata { bytes: METADATA as u32, interleaved: false });
+const SEPARATE: Option<Metadata> = Some(Metadata::separate(METADATA as u32));
 
 #[test]
 fn metadata_of_its_own_passes_through_stacks_and_splits() {
@@ -196,7 +196,7 @@ fn metadata_of_its_own_passes_through_stacks_and_splits() {
 #[test]
 fn metadata_within_the_blocks_travels_with_them() {
     block_on(async {
-        let within = Metadata { bytes: 8, interleaved: true };
+        let within = Metadata::interleaved(8);
         let shape = Geometry::new(520, 1024).with_metadata(Some(within)).with_max_io_blocks(7);
         assert_eq!((shape.data_size(), shape.len_bytes()), (512, 520 * 1024));
         conformance::check(&open(Typed::new(shape))).await;
