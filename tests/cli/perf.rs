@@ -73,6 +73,34 @@ fn a_file_verifies_from_its_first_block_to_its_last() {
     );
 }
 
+/// A mirror one of whose members fails to read, and then to write for good: nobody notices. If it lied instead, `verify` would.
+#[test]
+fn a_mirror_verifies_while_a_member_errs() {
+    let files = [0; 2].map(|_| tempfile::NamedTempFile::new().expect("a file"));
+    files.iter().for_each(|file| file.as_file().set_len(256 << 10).expect("a size"));
+    let [one, other] = files.each_ref().map(|file| file.path().display());
+    let run = |errs: &str| {
+        let mirror = format!("mirror(file:{one},error:{errs}(file:{other}))");
+        reactor(&format!("perf {mirror} --rw verify --qd 8 --time 0.2 --json"))
+    };
+    for errs in ["read=media,every=3", "write=io_error,skip=20"] {
+        let report = run(errs).exits(0).json();
+        assert_eq!(number(&report, "/total/errors"), 0.0, "{errs}");
+        let whole = fs::read(files[0].path()).expect("readable");
+        assert!(whole.chunks(512).all(|block| block.iter().any(|byte| *byte != 0)), "{errs}");
+    }
+    let lied = run("read=corrupt,skip=5").exits(1);
+    assert!(lied.stderr().contains("block"), "{}", lied.stderr());
+}
+
+/// Memory that was never written is one page of zeroes: what stands on it would be measured too fast.
+#[test]
+fn memory_below_other_devices_is_filled_before_it_is_read() {
+    let note = |device: &str| reactor(&format!("perf {device} --rw randread --time 0.1")).exits(0).stderr();
+    assert_eq!(note("mirror(ram:1M,delay:1us(ram:1M))"), "");
+    assert!(note("error:write=io_error(ram:1M)").contains("could not be filled before"));
+}
+
 /// Ctrl-C in the middle: the hour is over, and its report is whole.
 #[test]
 fn an_interrupted_measurement_is_reported() {

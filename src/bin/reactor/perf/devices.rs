@@ -6,6 +6,7 @@ use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use reactor::bdev::{self, Access, Descriptor};
 use rustix::fs::{OFlags, SeekFrom};
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(super) const RAM_DEFAULT: &str = "ram:64M";
 const SCRATCH_BYTES: usize = 64 << 20;
 const FILL_BYTES: usize = 1 << 20;
+/// In flight at a time.
+const FILLS: usize = 16;
 /// What devices are filled with.
 const FILL: Pass = Pass { seed: 0, number: 0 };
 
@@ -32,11 +35,9 @@ pub(super) async fn load(path: &Path) -> Result<(), Failure> {
     bdev::load(&text).await.map(drop).map_err(refused)
 }
 
-/// The size of `name` if that is a RAM disk, to be made or already there.
-fn ram_bytes(name: &str) -> Option<u64> {
-    let made = || bdev::info(name).ok().filter(|info| info.module == "ram");
-    let spec = || name.strip_prefix("ram:").and_then(|size| bdev::parse_size(size).ok());
-    made().map(|info| info.geometry.len_bytes()).or_else(spec)
+/// What makes the device `name`: the spec of one that was listed, or the name itself.
+fn spec_of(name: &str) -> String {
+    bdev::info(name).ok().and_then(|info| info.spec).unwrap_or_else(|| name.to_owned())
 }
 
 /// Opens and prepares `names` for what `args` asks for, on the cores of this runtime.
@@ -45,8 +46,7 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
     let mut devices: Vec<Opened> = Vec::new();
     must_have_memory(names)?;
     for name in names {
-        let access =
-            if args.rw.writes() || ram_bytes(name).is_some() { Access::ReadWrite } else { Access::ReadOnly };
+        let access = if args.rw.writes() || is_memory(name) { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
         if args.rw.writes() {
             must_be_free(name)?;
@@ -64,8 +64,14 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
     }
     // Only when all are known to be good.
     for Opened { name, device } in &devices {
-        if device.module() == "ram" {
-            fill(device).await.map_err(|e| Failure::at(name, &e))?;
+        if is_memory(name) {
+            if let Err(e) = fill(device).await {
+                // Such as one that is made to err.
+                eprintln!(
+                    "note: {name} could not be filled before: {}. Reads of what was never written are faster than others",
+                    chain(&e)
+                );
+            }
         } else if path_of(name).is_some_and(|path| has_holes(path).unwrap_or(false)) {
             eprintln!(
                 "note: {name} has parts that were never written, and reads of them do not reach the disk: write all of it first"
@@ -73,6 +79,22 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         }
     }
     Ok(devices)
+}
+
+/// Whether `name` stands for memory of this process and nothing else: RAM disks, and what stands on them.
+fn is_memory(name: &str) -> bool {
+    let spec = spec_of(name);
+    ram_sizes(&spec).next().is_some() && !spec.contains("file:") && !spec.contains("poll:")
+}
+
+/// The sizes of the RAM disks that `name` makes, as written.
+fn ram_sizes(name: &str) -> impl Iterator<Item = &str> {
+    let is_begun = |at: usize| at == 0 || name[..at].ends_with(['(', ',']);
+    let places = name.match_indices("ram:").filter(move |(at, _)| is_begun(*at));
+    places.map(|(at, word)| {
+        let rest = &name[at + word.len()..];
+        rest.split([',', ')']).next().unwrap_or(rest)
+    })
 }
 
 /// The file that `name` stands for.
@@ -106,8 +128,9 @@ fn must_have_memory(names: &[String]) -> Result<(), Failure> {
     let Some(available) = memory_available() else { return Ok(()) };
     let mut wanted = 0_u64;
     for name in names {
-        let Some(bytes) = ram_bytes(name) else { continue };
-        wanted = wanted.saturating_add(bytes);
+        let sizes =
+            ram_sizes(&spec_of(name)).filter_map(|size| bdev::parse_size(size).ok()).collect::<Vec<_>>();
+        wanted = sizes.into_iter().fold(wanted, u64::saturating_add);
         if wanted > available {
             return Err(Failure::Run(format!(
                 "{name}: there is not enough memory, this machine has {} MiB available: give less",
@@ -197,21 +220,28 @@ fn must_fit(args: &Perf, name: &str, device: &Descriptor, cores: usize) -> Resul
     Ok(())
 }
 
-/// Writes to every block: memory that was never written is one page of zeroes to the kernel, and reads far too fast.
+/// Writes to every block: memory that was never written is one page of zeroes to the kernel, and reads far too fast. Several at a
+/// time, for what delays them.
 async fn fill(device: &Descriptor) -> bdev::Result<()> {
     let channel = device.channel()?;
     let geometry = channel.geometry();
     let block_size = geometry.block_size as usize;
     let step = (FILL_BYTES / block_size).max(1) as u64;
-    let mut at = 0;
-    while at < geometry.block_count {
-        let blocks = step.min(geometry.block_count - at);
-        let mut data = channel.alloc(blocks as usize * block_size).await?;
-        FILL.fill(&mut data, at, block_size);
-        channel.write(at, data).await?;
-        at += blocks;
-    }
-    Ok(())
+    let next = Cell::new(0);
+    let write_some = async || {
+        loop {
+            let at = next.get();
+            let blocks = step.min(geometry.block_count - at);
+            if blocks == 0 {
+                return Ok(());
+            }
+            next.set(at + blocks);
+            let mut data = channel.alloc(blocks as usize * block_size).await?;
+            FILL.fill(&mut data, at, block_size);
+            channel.write(at, data).await?;
+        }
+    };
+    futures::future::try_join_all((0..FILLS).map(|_| write_some())).await.map(drop)
 }
 
 /// A file for the time of a run.
@@ -279,9 +309,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_memory_is_known_by_its_name() {
+        for (name, sizes) in [
+            ("ram:64M", &["64M"][..]),
+            ("mirror(ram:1M,delay:1ms(ram:2M))", &["1M", "2M"]),
+            ("part:blocks=0..8(ram:1M,bs=4096)", &["1M"]),
+        ] {
+            assert!(ram_sizes(name).eq(sizes.iter().copied()) && is_memory(name), "{name}");
+        }
+        for name in ["null", "file:/ram:1M", "file:x,ram:1M", "mirror(ram:1M,file:x)", "mydram:1", "ram"] {
+            assert!(!is_memory(name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_machine_has_memory() {
         assert!(memory_available().is_none_or(|bytes| bytes > 1 << 20));
         assert_eq!(must_have_memory(&["null".into(), "ram:4k".into(), "ram:x".into()]), Ok(()));
-        assert!(must_have_memory(&vec!["ram:2000000T".into(); 2]).is_err());
+        assert!(must_have_memory(&["mirror(ram:4k,ram:2000000T)".into()]).is_err());
     }
 }
