@@ -8,6 +8,7 @@ mod names;
 mod other;
 mod ring;
 mod sockets;
+mod stacks;
 mod streams;
 
 pub use other::SIGNALS;
@@ -23,7 +24,7 @@ pub struct Kind {
 }
 
 pub fn all() -> Vec<Kind> {
-    [ring::all(), files::all(), names::all(), sockets::all(), streams::all(), other::all()]
+    [ring::all(), files::all(), names::all(), sockets::all(), streams::all(), other::all(), stacks::all()]
         .into_iter()
         .flatten()
         .collect()
