@@ -15,6 +15,8 @@ mod modules;
 mod quiesce;
 #[path = "bdev_life/removal.rs"]
 mod removal;
+#[path = "bdev_life/stacks.rs"]
+mod stacks;
 #[path = "bdev_life/traps.rs"]
 mod traps;
 

@@ -55,6 +55,16 @@ use crate::reactor::context;
 /// # Ok::<(), bdev::Error>(())
 /// # }).unwrap();
 /// ```
+///
+/// A future that holds one stays with it:
+///
+/// ```compile_fail,E0277
+/// use reactor::{Core, bdev::Channel, spawn_on};
+///
+/// fn elsewhere(channel: Channel, core: Core) {
+///     spawn_on(core, async move { channel.read(0..8).await.map(drop) }).detach();
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Channel(Rc<Inner>);
 
