@@ -39,6 +39,7 @@ pub mod fs;
 mod inbox;
 mod inflight;
 pub mod io;
+pub mod metrics;
 pub mod net;
 mod reactor;
 pub mod signal;

@@ -1,8 +1,8 @@
 //! Being let in: what an I/O does that finds its device's word not zero.
 //!
 //! The word is looked at once, when the I/O begins, with nothing in between that could wait: see [`Device::state`]. What finds it set
-//! comes here, and asks with the lock of `device` taken: it is refused if the device was removed, and waits in order while its
-//! blocks are held.
+//! comes here. It waits for the limits of the device first, in the `gate` of its channel, and then, in the poll in which it begins,
+//! asks with the lock of `device` taken: it is refused if the device was removed, and waits in order while its blocks are held.
 
 use std::future::Future;
 use std::ops::Range;
@@ -10,8 +10,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::channel::Inner;
+use super::gate::Ticket;
+use super::limiter::Use;
 use super::request::Buffer;
-use super::{Geometry, Op, Result};
+use super::{Geometry, Io, Op, Result};
 use crate::sys::wait_list::Key;
 
 /// Waits until an I/O may begin. It must begin in the poll that says so.
@@ -21,14 +23,21 @@ pub(super) struct Admission<'c> {
     op: Op,
     /// The blocks it is about, if it is about blocks.
     blocks: Option<Range<u64>>,
+    /// What it counts for at the limits. None once it was let in by them.
+    using: Option<Use>,
+    ticket: Option<Ticket>,
     place: Option<Key>,
 }
 
 impl<'c> Admission<'c> {
-    #[cold]
-    pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64) -> Self {
+    fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, using: Option<Use>) -> Self {
         let blocks = op.has_range().then(|| lba..lba.saturating_add(blocks));
-        Self { inner, op, blocks, place: None }
+        Self { inner, op, blocks, using, ticket: None, place: None }
+    }
+
+    pub(super) fn of(inner: &'c Inner, io: &Io) -> Self {
+        let using = Use::of_io(io, inner.bytes(io.blocks()));
+        Self::new(inner, io.op(), io.lba(), io.blocks(), using)
     }
 }
 
@@ -36,9 +45,15 @@ impl Future for Admission<'_> {
     type Output = Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { inner, op, blocks, place } = &mut *self;
-        let has_waited = place.is_some();
-        ready!(inner.device.poll_admitted(*op, blocks.as_ref(), place, cx))?;
+        let Self { inner, op, blocks, using, ticket, place } = &mut *self;
+        let has_waited = place.is_some() || ticket.is_some();
+        if let Some(limited) = *using {
+            ready!(inner.poll_limits(limited, ticket, cx))?;
+            *using = None;
+        }
+        if place.is_some() || inner.device.is_barred() {
+            ready!(inner.device.poll_admitted(*op, blocks.as_ref(), place, cx))?;
+        }
         // The device may have shrunk meanwhile.
         if let Some(blocks) = blocks.as_ref().filter(|_| has_waited) {
             Geometry::check(blocks, inner.device.block_count())?;
@@ -49,6 +64,9 @@ impl Future for Admission<'_> {
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.inner.leave_limits(ticket);
+        }
         if let Some(place) = self.place.take() {
             self.inner.device.leave_line(place);
         }
@@ -77,7 +95,8 @@ pub(super) struct Admitted {
 impl<'c> Waiting<'c> {
     #[cold]
     pub(super) fn new(inner: &'c Inner, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Self {
-        Self { admission: Admission::new(inner, op, lba, blocks), op, lba, blocks, buffer }
+        let using = Use::of(op, inner.bytes(blocks));
+        Self { admission: Admission::new(inner, op, lba, blocks, using), op, lba, blocks, buffer }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Admitted> {

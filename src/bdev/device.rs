@@ -8,18 +8,21 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
+use super::accounts::Accounts;
 use super::claims::{Openings, Wish};
+use super::depth::Sampler;
 use super::device_ref::DeviceRef;
 use super::events::Queue;
 use super::examine::Looks;
 use super::gone::Here;
 use super::holds::{Holds, Stops};
+use super::limiter::Limiter;
 use super::module::AnyBdev;
 use super::range_locks::RangeLocks;
 use super::registry::Names;
 use super::removal::{self, Removal};
 use super::visit::Site;
-use super::{Access, Descriptor, Error, Event, Geometry, Result};
+use super::{Access, Descriptor, Error, Event, Geometry, Result, Timing};
 
 /// A device that the registry knows, or that somebody has to himself.
 pub(super) struct Device {
@@ -43,6 +46,12 @@ pub(super) struct Device {
 const REMOVED: u32 = 1;
 /// Some blocks are held, or all. Set and cleared under the lock of [`Life`], with its `holds`.
 const HELD: u32 = 2;
+/// There are limits. Set and cleared under the lock of [`Life`], with its `limiter`.
+const LIMITED: u32 = 4;
+/// How long I/O takes is measured.
+const TIMED: u32 = 8;
+/// Each of these times counts in a histogram.
+const LISTED: u32 = 16;
 
 /// What changes seldom.
 #[derive(Default)]
@@ -55,6 +64,9 @@ pub(super) struct Life {
     /// Devices that stand on this one.
     followers: Vec<Follower>,
     pub(super) holds: Holds,
+    pub(super) accounts: Accounts,
+    limiter: Option<Arc<Limiter>>,
+    sampler: Option<Arc<Sampler>>,
     /// Where there are channels.
     pub(super) sites: Vec<Site>,
 }
@@ -82,6 +94,7 @@ impl Device {
             looks: Looks::default(),
             here: Here::default(),
         });
+        device.set_timing(device.bdev.timing());
         device.bdev.attached(DeviceRef::of(&device));
         for (number, base) in device.bdev.bases().iter().enumerate() {
             device.follow(number, base);
@@ -120,6 +133,62 @@ impl Device {
     #[inline(always)]
     pub(super) fn is_open(&self) -> bool {
         self.state.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether an I/O that found the device not open must ask with the lock taken.
+    #[inline(always)]
+    pub(super) fn is_barred(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (REMOVED | HELD) != 0
+    }
+
+    /// Whether an I/O that found the device not open may have to wait for a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (REMOVED | LIMITED) == LIMITED
+    }
+
+    pub(super) fn limiter(&self) -> Option<Arc<Limiter>> {
+        self.life().limiter.clone()
+    }
+
+    /// Has I/O go by `limiter`, once the cores were told.
+    pub(super) fn set_limiter(&self, limiter: Option<Arc<Limiter>>) -> Result<()> {
+        let mut life = self.life();
+        if self.is_removed() {
+            return Err(Error::Removed);
+        }
+        match limiter {
+            Some(_) => self.state.fetch_or(LIMITED, Ordering::Relaxed),
+            None => self.state.fetch_and(!LIMITED, Ordering::Relaxed),
+        };
+        life.limiter = limiter;
+        Ok(())
+    }
+
+    pub(super) fn sampler(&self) -> Option<Arc<Sampler>> {
+        self.life().sampler.clone()
+    }
+
+    pub(super) fn set_sampler(&self, sampler: Option<Arc<Sampler>>) {
+        self.life().sampler = sampler;
+    }
+
+    pub(super) fn timing(&self) -> Timing {
+        let state = self.state.load(Ordering::Relaxed);
+        match (state & TIMED != 0, state & LISTED != 0) {
+            (false, _) => Timing::Off,
+            (true, false) => Timing::Totals,
+            (true, true) => Timing::Histograms,
+        }
+    }
+
+    pub(super) fn set_timing(&self, timing: Timing) {
+        let bits = match timing {
+            Timing::Off => 0,
+            Timing::Totals => TIMED,
+            Timing::Histograms => TIMED | LISTED,
+        };
+        let set = |state: u32| Some(state & !(TIMED | LISTED) | bits);
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set);
     }
 
     pub(super) fn is_removed(&self) -> bool {

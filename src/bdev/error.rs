@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Op, Tag, ZoneState};
 use crate::NotOnReactor;
@@ -175,6 +176,31 @@ pub enum Error {
         member: usize,
         /// Why not.
         reason: &'static str,
+    },
+    /// A limit that would stop all I/O, or is none.
+    #[error(
+        "{limit} of {given} cannot be a limit: give at least {least} and at most {most}, None for no limit, or quiesce the device to \
+         stop its I/O"
+    )]
+    BadLimit {
+        /// Which of [`Limits`](super::Limits).
+        limit: &'static str,
+        /// What it was to be.
+        given: u64,
+        /// What it can be at least.
+        least: u64,
+        /// And at most.
+        most: u64,
+    },
+    /// A time from one sample to the next that leaves none in between.
+    #[error(
+        "queue depth cannot be sampled every {given:?}: give at least {least:?}, or None to sample no more"
+    )]
+    BadPeriod {
+        /// What it was to be.
+        given: Duration,
+        /// What it can be at least.
+        least: Duration,
     },
     /// A key that cannot be one.
     #[error("the key cannot be used: {reason}")]

@@ -26,10 +26,12 @@
 //! What SPDK asserts at run time does not compile here: a channel and an I/O are `!Send`, an I/O is consumed by its
 //! answer, and an answer cannot be made up.
 
+mod accounts;
 mod admission;
 mod buffer;
 mod channel;
 mod claims;
+mod depth;
 mod descriptor;
 mod device;
 mod device_ref;
@@ -40,11 +42,14 @@ mod events;
 mod examine;
 mod extra;
 mod fan;
+mod gate;
 mod geometry;
 mod gone;
 mod holds;
 mod in_flight;
 mod io;
+mod limiter;
+mod limits;
 mod metadata;
 mod module;
 mod nvme;
@@ -62,8 +67,10 @@ mod slots;
 mod split;
 mod stats;
 mod submitting;
+mod tally;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod timing;
 mod traffic;
 mod visit;
 mod zone;
@@ -74,6 +81,7 @@ pub mod modules;
 
 pub use channel::{Channel, Lent, Populate};
 pub use claims::{Claim, Claimed};
+pub use depth::QueueDepth;
 pub use descriptor::{Access, Descriptor};
 pub use device_ref::DeviceRef;
 pub use error::{Error, LengthExpected, ReadIntoError, ReadVectoredError, Result};
@@ -84,6 +92,7 @@ pub use examine::{
 pub use geometry::Geometry;
 pub use in_flight::{InFlight, IoId};
 pub use io::{Done, Io, ReadBuf};
+pub use limits::Limits;
 pub use metadata::Metadata;
 pub use module::{Bdev, Submit};
 pub use modules::{Kind, config, create, kinds, load, open, parse_size};
@@ -96,5 +105,5 @@ pub use registry::{
     Info, Names, add_alias, info, list, names, open_private, register, remove_alias, unregister,
 };
 pub use removal::Removal;
-pub use stats::ChannelStats;
+pub use stats::{ByKind, Histograms, IoStats, Latencies, Latency, ResetStats, Timing};
 pub use zone::{Zone, ZoneAction, ZoneShape, ZoneState};

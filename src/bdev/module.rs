@@ -12,7 +12,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::slots::{Running, Slots};
-use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result};
+use super::{Access, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result, Timing};
 
 /// A block device as a module makes it, shared by all cores.
 ///
@@ -115,6 +115,13 @@ pub trait Bdev: Send + Sync + 'static {
         Duration::from_secs(5)
     }
 
+    /// What is measured of the time that I/O takes, unless somebody [says otherwise](Descriptor::set_timing). Nothing, unless
+    /// implemented: for a device that leaves the machine's memory, which two readings of a clock do not slow down,
+    /// [`Timing::Totals`] is in place.
+    fn timing(&self) -> Timing {
+        Timing::Off
+    }
+
     /// Something has happened to the `base`-th of [`bases`](Self::bases); `device` is this one. Called on the thread that made
     /// it happen, before that goes on: no place to wait in.
     ///
@@ -164,6 +171,7 @@ pub(super) trait AnyBdev: Send + Sync {
     fn bases(&self) -> Vec<Descriptor>;
     fn spec(&self) -> Option<String>;
     fn removing(&self) -> Duration;
+    fn timing(&self) -> Timing;
     fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef);
 }
 
@@ -197,6 +205,9 @@ impl<B: Bdev> AnyBdev for B {
     }
     fn removing(&self) -> Duration {
         Bdev::removing(self)
+    }
+    fn timing(&self) -> Timing {
+        Bdev::timing(self)
     }
     fn base_changed(&self, base: usize, event: &Event, device: &DeviceRef) {
         Bdev::base_changed(self, base, event, device);

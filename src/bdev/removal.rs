@@ -73,6 +73,7 @@ impl fmt::Debug for Removal {
 pub(super) fn end_in_flight(device: &Arc<Device>, grace: Duration) {
     device.visit(|_core| {
         move |channels: Vec<Rc<Inner>>| {
+            channels.iter().for_each(|inner| inner.renew_limits());
             // The channels are not kept open meanwhile.
             let channels: Vec<_> = channels.iter().map(Rc::downgrade).collect();
             let end = move || {

@@ -72,8 +72,8 @@ impl<'c> Submitting<'c> {
                 request.leave(depth);
                 request.lba.set(lba);
                 let is_ok = answered(inner, &request);
-                inner.counters.begin();
-                inner.counters.complete(request.op(), inner.bytes(request.blocks()) as u64, is_ok);
+                inner.account.begin();
+                inner.account.complete(request.op(), inner.bytes(request.blocks()) as u64, is_ok);
                 Ok(done)
             }
             other => {
@@ -82,7 +82,7 @@ impl<'c> Submitting<'c> {
                     Ok(done) => (Stage::Start(None), Some(done)),
                     Err(running) => (Stage::Running(running), None),
                 };
-                let place = inner.traffic.pass(&request, depth, inner.counters.begin());
+                let place = inner.traffic.pass(&request, depth, inner.account.begin());
                 let mut this = Self { inner, request, depth, lba, stage, kind: Kind::Passing(place) };
                 match this.wait_or_end(answer, cx) {
                     Poll::Pending => Err(this),
@@ -96,7 +96,7 @@ impl<'c> Submitting<'c> {
     #[inline(always)]
     fn own(inner: &'c Inner, io: Io, way: Way, kind: Kind) -> Self {
         let request = io.request().clone();
-        request.set_serial(if matches!(kind, Kind::Piece) { UNLISTED } else { inner.counters.begin() });
+        request.set_serial(if matches!(kind, Kind::Piece) { UNLISTED } else { inner.account.begin() });
         let (depth, lba) = (request.enter(), request.lba.get());
         let stage = match way {
             Way::Module => Stage::Start(Some(io)),
@@ -160,7 +160,7 @@ impl<'c> Submitting<'c> {
         let is_ok = answered(self.inner, &self.request);
         if self.is_counted() {
             let bytes = self.inner.bytes(self.request.blocks()) as u64;
-            self.inner.counters.complete(self.request.op(), bytes, is_ok);
+            self.inner.account.complete(self.request.op(), bytes, is_ok);
         }
         Poll::Ready(answer)
     }
@@ -240,8 +240,8 @@ impl Drop for Entered<'_> {
     #[cold]
     fn drop(&mut self) {
         self.request.leave(self.depth);
-        self.inner.counters.begin();
-        self.inner.counters.give_up();
+        self.inner.account.begin();
+        self.inner.account.give_up();
     }
 }
 
@@ -266,7 +266,7 @@ impl Submitting<'_> {
                 drop(self.request.take_answer());
             }
             if self.is_counted() {
-                self.inner.counters.give_up();
+                self.inner.account.give_up();
             }
         }
     }

@@ -13,6 +13,7 @@ use super::channel::{self, Inner};
 use super::device::Device;
 use super::{Channel, Descriptor, Error, Result};
 use crate::reactor::{Core, Handle, context};
+use crate::time::Clock;
 use crate::{JoinError, NotOnReactor};
 
 /// A core, and its channels of one device.
@@ -36,10 +37,10 @@ pub(super) struct Present {
 }
 
 impl Present {
-    /// Enters a channel of the calling core.
-    pub(super) fn enter(device: &Arc<Device>) -> Result<Self> {
-        let here = context::try_with(|core| (core.handle(), core.core()));
-        let (runtime, core) = here.ok_or(NotOnReactor { what: "bdev::Descriptor::channel" })?;
+    /// Enters a channel of the calling core, whose clock it returns as well.
+    pub(super) fn enter(device: &Arc<Device>) -> Result<(Self, Clock)> {
+        let here = context::try_with(|core| (core.handle(), core.core(), core.timers.clock().clone()));
+        let (runtime, core, clock) = here.ok_or(NotOnReactor { what: "bdev::Descriptor::channel" })?;
         let mut life = device.life();
         // Under the lock: a channel is entered before the end begins, or refused.
         if device.is_removed() {
@@ -50,7 +51,23 @@ impl Present {
             None => life.sites.push(Site { runtime: runtime.clone(), core, channels: 1 }),
         }
         drop(life);
-        Ok(Self { device: device.clone(), runtime, core })
+        Ok((Self { device: device.clone(), runtime, core }, clock))
+    }
+}
+
+impl Inner {
+    /// Has `f` called with the device's channels of this one's core, on it, as an event of its own: whoever polls may be turning another.
+    pub(super) fn call_home(&self, f: fn(&Inner)) -> Result<()> {
+        let Present { device, runtime, core } = &self.present;
+        let device = Arc::downgrade(device);
+        let call = move || {
+            if let Some(device) = device.upgrade() {
+                channel::of_device(&device).iter().for_each(|inner| f(inner));
+            }
+        };
+        let gone =
+            |_| NotOnReactor { what: "an I/O that waits for a limit, on a channel whose core has ended," };
+        Ok(runtime.post(*core, call).map_err(gone)?)
     }
 }
 

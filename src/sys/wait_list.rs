@@ -87,6 +87,16 @@ impl<A> WaitList<A> {
         self.nodes.get(self.first).map(|node| &node.ask)
     }
 
+    /// What the waiters ask for, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &A> {
+        let mut at = self.first;
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(at)?;
+            at = node.next;
+            Some(&node.ask)
+        })
+    }
+
     /// Whether `key` is that of the first waiter.
     pub(crate) fn is_first(&self, key: &Key) -> bool {
         self.first == key.0
@@ -243,6 +253,7 @@ mod tests {
                     Step::Leave(_) => {}
                 }
                 prop_assert_eq!(list.front().copied(), oracle.front().copied());
+                prop_assert!(list.iter().eq(&oracle));
                 prop_assert_eq!(list.is_empty(), oracle.is_empty());
             }
         }

@@ -74,11 +74,12 @@ impl<'c> HandingOn<'c> {
 
 /// By the door of a device that is not open: in memory of the channel's, used again for the next.
 async fn go_long_way(inner: &Inner, io: Io, way: Way) -> Done {
-    if let Err(e) = Admission::new(inner, io.op(), io.lba(), io.blocks()).await {
+    let (stamp, op) = (inner.stamp(), io.op());
+    if let Err(e) = Admission::of(inner, &io).await {
         return io.done(Err(e));
     }
     let (mut io, mut begun) = (Some(io), None);
-    poll_fn(|cx| match (io.take(), &mut begun) {
+    let done = poll_fn(|cx| match (io.take(), &mut begun) {
         (Some(io), _) => match Submitting::begin(inner, io, way, cx) {
             Ok(done) => Poll::Ready(done),
             Err(waits) => {
@@ -89,7 +90,9 @@ async fn go_long_way(inner: &Inner, io: Io, way: Way) -> Done {
         (None, Some(begun)) => Pin::new(begun).poll(cx),
         (None, None) => panic!("an i/o was polled after it completed"),
     })
-    .await
+    .await;
+    inner.took(stamp, op);
+    done
 }
 
 impl Future for HandingOn<'_> {

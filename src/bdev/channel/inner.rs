@@ -7,19 +7,21 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Context;
 
+use crate::bdev::accounts::Account;
 use crate::bdev::device::Device;
 use crate::bdev::error::LengthExpected;
+use crate::bdev::gate::Gate;
 use crate::bdev::module::Submitter;
 use crate::bdev::op::OpSet;
 use crate::bdev::request::{Buffer, Request, Segments};
 use crate::bdev::slots::{Running, Slots};
 use crate::bdev::split::Spare;
-use crate::bdev::stats::Counters;
 use crate::bdev::submitting::Way;
 use crate::bdev::traffic::Traffic;
 use crate::bdev::visit::Present;
 use crate::bdev::{Access, Descriptor, Done, Error, Geometry, Io, Op, Result, emulate};
 use crate::sys::dma::DmaPool;
+use crate::time::Clock;
 
 /// The channel itself, alive while somebody on its core has it.
 pub(in crate::bdev) struct Inner {
@@ -32,7 +34,7 @@ pub(in crate::bdev) struct Inner {
     pub(in crate::bdev) long_way: Slots,
     /// What a buffer that was checked here fits: see `Request::fits`.
     shape: u64,
-    pub(in crate::bdev) counters: Counters,
+    pub(in crate::bdev) account: Account,
     pub(in crate::bdev) pool: DmaPool,
     pub(in crate::bdev) device: Arc<Device>,
     /// What the module does itself. It may turn out not to.
@@ -43,20 +45,23 @@ pub(in crate::bdev) struct Inner {
     here: Slots,
     /// What misaligned buffers and emulated operations are read into.
     pub(in crate::bdev) detours: OnceCell<DmaPool>,
+    pub(in crate::bdev) clock: Clock,
+    /// Where I/O waits for the limits of the device. Made with the first that is limited.
+    pub(in crate::bdev) gate: OnceCell<Rc<Gate>>,
     me: Weak<Inner>,
     pub(in crate::bdev) is_writable: bool,
     /// Also keeps the device, and the claim on it.
     pub(in crate::bdev) descriptor: Descriptor,
     /// The watches of `overdue` that look at it, by address.
     pub(in crate::bdev) watched_by: RefCell<BTreeSet<usize>>,
-    _present: Present,
+    pub(in crate::bdev) present: Present,
 }
 
 impl Inner {
     pub(super) fn new(descriptor: &Descriptor) -> Result<Rc<Self>> {
         let device = descriptor.device().clone();
         // First: a module that makes a channel here is visited from then on.
-        let present = Present::enter(&device)?;
+        let (present, clock) = Present::enter(&device)?;
         let (geometry, submitter) = (descriptor.geometry(), device.bdev.channel(descriptor.access())?);
         Ok(Rc::new_cyclic(|me| Self {
             submitter,
@@ -65,18 +70,20 @@ impl Inner {
             traffic: Traffic::default(),
             long_way: Slots::default(),
             shape: u64::from(geometry.block_size) << 32 | u64::from(geometry.buffer_align),
-            counters: Counters::default(),
+            account: Account::open(&device),
             pool: DmaPool::local(),
             supported: Cell::new(OpSet::of(|op| device.bdev.supports(op))),
             doable: OpSet::of(|op| descriptor.supports(op)),
             here: Slots::default(),
             detours: OnceCell::new(),
+            clock,
+            gate: OnceCell::new(),
             me: me.clone(),
             device,
             is_writable: descriptor.access() == Access::ReadWrite,
             descriptor: descriptor.clone(),
             watched_by: RefCell::default(),
-            _present: present,
+            present,
         }))
     }
 

@@ -32,7 +32,7 @@ use handing_on::HandingOn;
 
 use super::descriptor::Descriptor;
 use super::device::Device;
-use super::{ChannelStats, Done, Error, Geometry, Io, Result};
+use super::{Done, Error, Geometry, Io, IoStats, Result};
 use crate::NotOnReactor;
 use crate::reactor::context;
 
@@ -92,8 +92,8 @@ impl Channel {
 
     /// What this channel has done.
     #[must_use]
-    pub fn stats(&self) -> ChannelStats {
-        self.0.counters.get()
+    pub fn stats(&self) -> IoStats {
+        self.0.account.stats()
     }
 
     pub(super) fn inner(&self) -> &Rc<Inner> {

@@ -9,6 +9,7 @@ use super::{Channel, Inner};
 use crate::bdev::admission::{Admission, Admitted, Waiting};
 use crate::bdev::request::{Buffer, Outcome, Taken};
 use crate::bdev::submitting::{Own, Rich, Way};
+use crate::bdev::timing::Stamp;
 use crate::bdev::{Error, Io, Op, Result};
 use crate::sys::dma::DmaAny;
 
@@ -37,7 +38,7 @@ impl Inner {
         if self.device.is_open() {
             Entering::In(self.begin_by(way, op, lba, blocks, buffer))
         } else {
-            Entering::Waiting(self, Waiting::new(self, op, lba, blocks, buffer), way)
+            Entering::Waiting(self, Waiting::new(self, op, lba, blocks, buffer), way, self.stamp())
         }
     }
 
@@ -45,10 +46,11 @@ impl Inner {
     pub(super) async fn carry(&self, io: Io) -> (Option<Box<Error>>, Taken) {
         let let_in = async |way| {
             if !self.device.is_open() {
-                Admission::new(self, io.op(), io.lba(), io.blocks()).await?;
+                Admission::of(self, &io).await?;
             }
             Ok(way)
         };
+        let (stamp, op) = (self.stamp(), io.op());
         let way = match self.way(&io) {
             Ok(way) => let_in(way).await,
             Err(e) => Err(e),
@@ -56,7 +58,9 @@ impl Inner {
         match way {
             Ok(way) => {
                 self.take_turn().await;
-                Rich::new(self, io, way).await
+                let outcome = Rich::new(self, io, way).await;
+                self.took(stamp, op);
+                outcome
             }
             Err(e) => {
                 let request = io.request().clone();
@@ -176,8 +180,10 @@ impl Future for Run<'_> {
 /// An I/O at the door, and behind it.
 #[must_use]
 pub(in crate::bdev) enum Entering<'c> {
-    Waiting(&'c Inner, Waiting<'c>, Way),
+    Waiting(&'c Inner, Waiting<'c>, Way, Stamp),
     In(Run<'c>),
+    /// The same, of a device that was not open.
+    Timed(&'c Inner, Run<'c>, Op, Stamp),
 }
 
 impl Future for Entering<'_> {
@@ -187,12 +193,18 @@ impl Future for Entering<'_> {
         loop {
             match &mut *self {
                 Self::In(run) => return Pin::new(run).poll(cx),
-                Self::Waiting(inner, waiting, way) => {
+                Self::Timed(inner, run, op, stamp) => {
+                    let outcome = ready!(Pin::new(run).poll(cx));
+                    inner.took(*stamp, *op);
+                    return Poll::Ready(outcome);
+                }
+                Self::Waiting(inner, waiting, way, stamp) => {
                     let Admitted { op, lba, blocks, buffer, result } = ready!(waiting.poll(cx));
                     if let Err(e) = result {
                         return Poll::Ready((Some(Box::new(e)), buffer));
                     }
-                    *self = Self::In(inner.begin_by(*way, op, lba, blocks, buffer));
+                    let run = inner.begin_by(*way, op, lba, blocks, buffer);
+                    *self = Self::Timed(inner, run, op, *stamp);
                 }
             }
         }

@@ -4,7 +4,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
-use reactor::bdev;
+use reactor::bdev::{self, Limits};
 use reactor::sys::cpu::{self, CpuSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -115,6 +115,12 @@ pub(crate) struct Perf {
     #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) rwmixread: Option<u8>,
 
+    /// Limits of each device, over all cores: iops, read_iops, write_iops (10k, 2M), mib, read_mib, write_mib in a
+    /// second, with commas between
+    #[arg(long, value_name = "LIMIT=N,...", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = limits, allow_negative_numbers = true)]
+    pub(crate) limit: Limits,
+
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -165,7 +171,8 @@ What the numbers mean:
   latency     microseconds from the submission of an I/O until its task sees the answer. p99: 99 of 100 were
               no slower. A device that answers inside the submission (null, ram) has one I/O in flight at a
               time whatever --qd says; its I/Os are timed in bursts of about 2 µs, and each counts
-              with the mean of its burst. The clock is read once per I/O otherwise.
+              with the mean of its burst. The clock is read once per I/O otherwise. Waiting for --limit is
+              part of it.
   errors      I/Os that failed, and blocks that did not verify
 
 Ctrl-C ends the measurement, and what was measured is reported; a second one ends at once.
@@ -179,6 +186,8 @@ Examples:
   reactor perf ram:1G --rw randrw --rwmixread 70 --qd 1   one I/O at a time, 70 % reads
   reactor perf null --cores 0-1 --qd 32 --json            two cores, machine-readable
   reactor perf 'delay:avg=100us(ram:64M)'                 what a disk of 100 µs would give
+  reactor perf ram:64M --cores 0-1 --limit iops=10k       10,000 I/Os per second for both cores together
+  reactor perf ram:64M --rw randrw --limit read_iops=5k,write_mib=10
   reactor perf --config disks.conf pair0                  a device of a file that says, for example,
                                                             left0 = ram:64M
                                                             right0 = ram:64M
@@ -253,6 +262,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn limits(text: &str) -> Result<Limits, String> {
+    if text.is_empty() { Ok(Limits::NONE) } else { text.parse() }
+}
+
 fn io_size(text: &str) -> Result<usize, String> {
     const MAX: u64 = 64 << 20;
     match bdev::parse_size(text)? {
@@ -282,10 +295,11 @@ mod tests {
 
     #[test]
     fn perf_takes_everything_it_documents() {
-        let line = "null ram:64M --rw randrw --bs 8k --qd 7 --time 0.25 --cores 0 --rwmixread 70 --json --mode interrupt";
+        let line = "null ram:64M --rw randrw --bs 8k --qd 7 --time 0.25 --cores 0 --rwmixread 70 --json --mode interrupt --limit iops=10k,write_mib=100";
         let perf = perf(&line.split(' ').collect::<Vec<_>>()).expect("a good line");
         assert_eq!((perf.bdevs.len(), perf.rw, perf.bs, perf.qd), (2, Rw::RandMixed, 8192, 7));
         assert_eq!((perf.time, perf.rwmixread), (Duration::from_millis(250), Some(70)));
+        assert_eq!(perf.limit, Limits { iops: Some(10_000), write_bytes: Some(100 << 20), ..Limits::NONE });
         assert_eq!((perf.common.json, perf.common.mode), (true, Mode::Interrupt));
         for rw in ["read", "write", "randread", "randwrite", "randrw", "verify"] {
             super::tests::perf(&["--rw", rw]).expect("a kind of work");
@@ -312,6 +326,9 @@ mod tests {
             (&["--cores", "0xg"], "not a core mask"),
             (&["--cores", "1023"], "not online"),
             (&["--rwmixread", "50"], "--rw randrw"),
+            (&["--limit", "iops=0"], "at least 1"),
+            (&["--limit", "10k"], "iops=10k"),
+            (&["--limit", "iops=-5"], "10k"),
             (&["--rw", "randrw", "--rwmixread", "101"], "0..=100"),
             (&["null", "null"], "listed twice"),
             (&["--mode", "lazy"], "write poll, adaptive or interrupt"),

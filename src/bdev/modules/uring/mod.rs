@@ -21,7 +21,7 @@ use rustix::fs::{AtFlags, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::spec::{Args, Bases, Fault, Kind, Plan, quoted};
-use crate::bdev::{Access, Bdev, DeviceRef, Error, Geometry, Op, Result};
+use crate::bdev::{Access, Bdev, DeviceRef, Error, Geometry, Op, Result, Timing};
 use crate::uring::{Fd, Ring};
 
 /// What the kernel takes for O_DIRECT where it does not say: what every disk and file system in use takes.
@@ -331,6 +331,10 @@ impl Bdev for Uring {
 
     fn opening(&self, access: Access) -> Result<()> {
         self.file(access).map(drop)
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::Totals
     }
 
     fn spec(&self) -> Option<String> {

@@ -128,9 +128,9 @@ fn must_have_memory(names: &[String]) -> Result<(), Failure> {
     let Some(available) = memory_available() else { return Ok(()) };
     let mut wanted = 0_u64;
     for name in names {
-        let sizes =
-            ram_sizes(&spec_of(name)).filter_map(|size| bdev::parse_size(size).ok()).collect::<Vec<_>>();
-        wanted = sizes.into_iter().fold(wanted, u64::saturating_add);
+        let spec = spec_of(name);
+        let sizes = ram_sizes(&spec).filter_map(|size| bdev::parse_size(size).ok());
+        wanted = sizes.fold(wanted, u64::saturating_add);
         if wanted > available {
             return Err(Failure::Run(format!(
                 "{name}: there is not enough memory, this machine has {} MiB available: give less",

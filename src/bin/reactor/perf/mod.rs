@@ -62,6 +62,9 @@ async fn run(args: &args::Perf) -> Result<Vec<Outcome>, Failure> {
         time: args.time,
         seed: seed(),
     };
+    for Opened { name, device } in &devices {
+        device.set_limits(args.limit).map_err(|e| Failure::Usage(format!("{name}: {}", chain(&e))))?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     // The first Ctrl-C ends the measurement, and what was measured is still reported.
     let watched = stop.clone();

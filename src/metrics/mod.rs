@@ -1,0 +1,6 @@
+//! What is counted: histograms of durations.
+
+mod histogram;
+
+pub use histogram::Histogram;
+pub(crate) use histogram::Recorder;
