@@ -105,5 +105,5 @@ pub use registry::{
     Info, Names, add_alias, info, list, names, open_private, register, remove_alias, unregister,
 };
 pub use removal::Removal;
-pub use stats::{ByKind, Histograms, IoStats, Latencies, Latency, ResetStats, Timing};
+pub use stats::{ByKind, Histograms, IoStats, Latencies, LatencyTotals, ResetStats, Timing};
 pub use zone::{Zone, ZoneAction, ZoneShape, ZoneState};

@@ -50,7 +50,7 @@ pub struct IoStats {
 }
 
 /// How long I/O took, by kind.
-pub type Latencies = ByKind<Latency>;
+pub type Latencies = ByKind<LatencyTotals>;
 
 /// How long I/O took, by kind, one by one: from [`Descriptor::histograms`](super::Descriptor::histograms).
 pub type Histograms = ByKind<Histogram>;
@@ -76,7 +76,7 @@ pub struct ByKind<T> {
 /// of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Latency {
+pub struct LatencyTotals {
     /// I/Os measured.
     pub count: u64,
     /// The sum of their times.
@@ -108,7 +108,7 @@ pub enum ResetStats {
     Extremes,
 }
 
-impl Latency {
+impl LatencyTotals {
     /// The average; zero if there was none.
     #[must_use]
     pub fn mean(&self) -> Duration {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::stats::{KINDS, kind_of};
-use super::{Histograms, IoStats, Latencies, Latency, Op, ResetStats};
+use super::{Histograms, IoStats, Latencies, LatencyTotals, Op, ResetStats};
 use crate::metrics::Recorder;
 
 const OPS: usize = Op::ALL.len();
@@ -281,7 +281,7 @@ impl Times {
     fn add_to(&self, sum: &mut Latencies) {
         let (is_summed, is_measured) = self.holds();
         for (sum, times) in sum.each_mut().into_iter().zip(&self.kinds) {
-            let mut latency = Latency::default();
+            let mut latency = LatencyTotals::default();
             if is_summed {
                 latency.count = get(&times.count);
                 latency.total = Duration::from_nanos(get(&times.total));
