@@ -26,7 +26,8 @@ use crate::time::{Clock, timeout};
 const SAVED: Time = Time::of_ns(1_000_000);
 /// How much is reserved at a time: few enough turns that their timers cost nothing, short enough to be even.
 const TURN: Time = Time::of_ns(100_000);
-/// What is made up for at most where a core was late to let in who waited: more than a scheduler takes a core away for.
+/// What is made up for at most where a core was late to let in who waited, and how long after: more than a scheduler takes a core away
+/// for.
 const LATE_MOST: Time = Time::of_ns(100_000_000);
 
 /// The lines of one channel.
@@ -50,9 +51,10 @@ struct Line {
     /// The number of the next to join.
     next: u64,
     turn: Option<Turn>,
-    /// How late the core was, as far as that has not been made up for.
+    /// How late the core was to let in who waited, as far as that has not been made up for.
     late: Time,
-    let_in_at: Time,
+    /// When it was.
+    late_at: Time,
 }
 
 struct Ask {
@@ -98,8 +100,7 @@ impl Use {
 impl Line {
     /// Reserves what `using` says, now or later.
     fn reserve(&mut self, limiter: &Limiter, using: Use, now: Time) -> Time {
-        if self.waiting.is_empty() && now.minus(self.let_in_at) > SAVED {
-            // Nobody has waited meanwhile.
+        if now.minus(self.late_at) > LATE_MOST {
             self.late = Time(0);
         }
         let begins = limiter.reserve(using, now.minus(self.late.max(SAVED)));
@@ -130,9 +131,8 @@ impl Line {
             self.turn = None;
             let late = now.minus(turn.begins);
             if late > SAVED {
-                self.late = self.late.max(late.min(LATE_MOST));
+                (self.late, self.late_at) = (self.late.max(late.min(LATE_MOST)), now);
             }
-            self.let_in_at = now;
         }
     }
 
@@ -182,7 +182,6 @@ impl Gate {
         if is_alone {
             let begins = line.reserve(&limiter, using, now);
             if begins <= now {
-                line.let_in_at = now;
                 drop(lines);
                 return Poll::Ready(());
             }
@@ -238,15 +237,22 @@ impl Gate {
     fn renew(&self, limiter: Option<Arc<Limiter>>) {
         let is_limited = limiter.is_some();
         *self.limiter.borrow_mut() = limiter;
+        for line in &mut *self.lines.borrow_mut() {
+            line.turn = None;
+        }
+        if is_limited { self.bell.notify_one() } else { self.release() }
+    }
+
+    /// Lets all in who wait.
+    fn release(&self) {
         let mut wakers = Vec::new();
         for line in &mut *self.lines.borrow_mut() {
             line.turn = None;
-            while !is_limited && !line.waiting.is_empty() {
+            while !line.waiting.is_empty() {
                 wakers.extend(line.waiting.settle_front(Verdict::Ended));
             }
         }
         wakers.into_iter().for_each(Waker::wake);
-        self.bell.notify_one();
     }
 
     /// Starts the pump, on the core that it shall run on.
@@ -259,10 +265,20 @@ impl Gate {
 
 /// Lets in who waits, when it is time, until the channel is gone.
 async fn pump(gate: Weak<Gate>, bell: Rc<Notify>) {
-    let mut wakers = Vec::new();
+    /// Its end. If that is the end of the core, nobody waits on for what does not come.
+    struct End(Weak<Gate>);
+    impl Drop for End {
+        fn drop(&mut self) {
+            if let Some(gate) = self.0.upgrade() {
+                gate.is_pumped.set(false);
+                gate.release();
+            }
+        }
+    }
+    let (gate, mut wakers) = (End(gate), Vec::new());
     loop {
         // The gate is not kept while this waits.
-        let Some(next) = gate.upgrade().map(|gate| gate.let_in(&mut wakers)) else { return };
+        let Some(next) = gate.0.upgrade().map(|gate| gate.let_in(&mut wakers)) else { return };
         wakers.drain(..).for_each(Waker::wake);
         match next {
             Some(next) => drop(timeout(next, bell.notified()).await),

@@ -23,6 +23,15 @@
 //! A device reaches every core that has channels of it, whatever runtime that belongs to. A core that has ended counts as
 //! reached. One that is not turned is waited for, and [`Quiesce::waits_for`] and [`Removal::open_descriptors`] say so.
 //!
+//! # What a device does, and may do
+//!
+//! | | set by | found in |
+//! |---|---|---|
+//! | I/Os, bytes, errors by kind: always counted | | [`Channel::stats`], [`Descriptor::stats`] |
+//! | how long they take | [`Descriptor::set_timing`] | [`IoStats::latency`], [`Descriptor::histograms`] |
+//! | how many are in flight, on average | [`Descriptor::sample_queue_depth`] | [`Descriptor::queue_depth`] |
+//! | how many there may be in a second | [`Descriptor::set_limits`] | [`Descriptor::limits`] |
+//!
 //! What SPDK asserts at run time does not compile here: a channel and an I/O are `!Send`, an I/O is consumed by its
 //! answer, and an answer cannot be made up.
 

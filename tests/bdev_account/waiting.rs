@@ -208,7 +208,18 @@ fn io_waits_on_the_core_of_its_channel() {
 
     let alone = limited(&cores, "null", 10);
     let orphan = cores.on(0, async { alone.channel().unwrap() });
+    // Its core ends while two wait.
+    for _ in 0..2 {
+        let (channel, done) = (channel.clone(), done.clone());
+        cores.start(1, async move {
+            read(&channel).await;
+            *done.borrow_mut() += 1;
+        });
+    }
+    cores.settle();
     drop((channel, cores.cores.remove(0)));
+    cores.settle();
+    assert_eq!(*done.borrow(), 5, "nobody waits for a core that has gone");
     let poll = |future: std::pin::Pin<&mut dyn Future<Output = bdev::Result<_>>>| {
         future.poll(&mut Context::from_waker(Waker::noop()))
     };
