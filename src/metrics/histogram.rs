@@ -163,7 +163,7 @@ mod tests {
     proptest! {
         /// Against a sorted list.
         #[test]
-        fn quantiles_are_those_of_the_durations(mut all in prop::collection::vec(0..1_u64 << 39, 1..200), q in 0.0..=1.0) {
+        fn quantiles_are_those_of_the_durations(mut all in prop::collection::vec(0..1_u64 << 39, 1..200), q in 0.0..=1.0_f64) {
             let (recorder, mut by_hand, mut found) = (Recorder::default(), Histogram::default(), Histogram::default());
             for ns in &all {
                 recorder.record(*ns);
