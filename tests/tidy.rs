@@ -48,7 +48,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("benches/uring/kernel.rs", "rings written by hand"),
     ("src/app/signal.rs", "a signal handler, which must be async-signal-safe"),
     ("src/bdev/modules/uring/discard.rs", "an ioctl that points to a range"),
-    ("src/bdev/modules/ram.rs", "memory that all cores copy to and from"),
+    ("src/bdev/modules/ram/store.rs", "memory that all cores copy to and from"),
     ("src/bdev/slots.rs", "futures of erased types in reused slots"),
     ("src/inbox/event.rs", "closures stored inline, their type erased"),
     ("src/inbox/ring.rs", "slots claimed by sequence number"),

@@ -6,7 +6,7 @@
 //! | write zeroes | writes from one buffer of zeroes |
 //! | compare | reads |
 //! | compare and write | reads and writes, with whoever else changes the blocks held back on all cores |
-//! | copy | reads and writes, in the order that overlapping ranges need |
+//! | copy | reads and writes, metadata included, in the order that overlapping ranges need |
 //! | a read or write of several buffers, or too large | one of each piece (`split`) |
 //! | a misaligned buffer | a piece at a time through an aligned one |
 //!
@@ -21,7 +21,7 @@ use super::channel::Inner;
 use super::quiesce::hold_changes;
 use super::request::{Buffer, Outcome};
 use super::split::{Split, front, join};
-use super::{Done, Error, Io, Op, Result};
+use super::{Done, Error, Io, Metadata, Op, Protector, Result};
 use crate::sys::dma::{ALIGN, DmaAny, DmaBuf, DmaBytes, DmaPool};
 
 /// Bytes that travel through one buffer of the layer's at a time.
@@ -131,7 +131,7 @@ impl Inner {
             io.put_buffer(buffer);
             return error.map_or(Ok(()), |e| Err(*e));
         }
-        let mut carried = Carried { rest, aside, filled: None, aside_filled: None };
+        let mut carried = Carried::new(rest, aside);
         let result = self.transfer_pieces(op, io.range(), is_misaligned, &mut carried).await;
         io.put_buffer(join(carried.filled, carried.rest));
         io.request().extra.aside.set(join(carried.aside_filled, carried.aside));
@@ -202,6 +202,9 @@ impl Inner {
                 result => return result,
             }
         }
+        if let Some(protector) = self.geometry.protector().filter(Protector::is_interleaved) {
+            return self.zero_protected(io.range(), &protector).await;
+        }
         let zeroes = self.zeroes().await?;
         let most = zeroes.len() as u64 / u64::from(self.geometry.block_size);
         let mut range = io.range();
@@ -209,6 +212,19 @@ impl Inner {
             let blocks = most.min(range.end - range.start);
             let data = zeroes.slice(..self.bytes(blocks));
             result_of(self.part(Op::Write, range.start, blocks, Some(data.into())).await)?;
+            range.start += blocks;
+        }
+        Ok(())
+    }
+
+    /// The same where each block of zeroes says which block it is.
+    async fn zero_protected(&self, mut range: Range<u64>, protector: &Protector) -> Result<()> {
+        while !range.is_empty() {
+            let blocks = self.piece().min(range.end - range.start);
+            let mut buf = self.detours().alloc(self.bytes(blocks)).await?;
+            buf.fill(0);
+            protector.generate(range.start, &mut buf);
+            result_of(self.part(Op::Write, range.start, blocks, Some(buf.into())).await)?;
             range.start += blocks;
         }
         Ok(())
@@ -275,12 +291,34 @@ impl Inner {
                     return Err(*e);
                 }
             } else {
-                let buf = self.read(from + at, piece).await?;
-                result_of(self.part(Op::Write, to + at, piece, Some(buf.into())).await)?;
+                self.copy_piece(from + at, to + at, piece).await?;
             }
             done += piece;
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    /// Copies blocks by way of one buffer, with the metadata beside them, and has tags that name blocks name the new ones.
+    async fn copy_piece(&self, from: u64, to: u64, blocks: u64) -> Result<()> {
+        let protector = self.geometry.protector();
+        let Some(Metadata { bytes, interleaved: false, .. }) = self.geometry.metadata else {
+            let mut buf = self.read(from, blocks).await?;
+            protector.iter().for_each(|protector| protector.remap(from, to, &mut buf));
+            return result_of(self.part(Op::Write, to, blocks, Some(buf.into())).await);
+        };
+        // One allocation, as who holds one buffer and waits for another may wait for himself.
+        let start = self.bytes(blocks).next_multiple_of(ALIGN);
+        let mut aside = self.detours().alloc(start + blocks as usize * bytes as usize).await?;
+        let mut buf = aside.split_to(start);
+        buf.truncate(self.bytes(blocks));
+        let mut carried = Carried::new(Some(buf.into()), Some(aside.into()));
+        self.transfer_pieces(Op::Read, from..from + blocks, false, &mut carried).await?;
+        let mut aside = carried.aside_filled.and_then(DmaAny::into_buf).ok_or_else(|| self.lost_buffer())?;
+        protector.iter().for_each(|protector| protector.remap(from, to, &mut aside));
+        let mut carried = Carried::new(carried.filled, Some(aside.into()));
+        self.transfer_pieces(Op::Write, to..to + blocks, false, &mut carried).await
     }
 }
 
@@ -290,4 +328,10 @@ struct Carried {
     aside: Buffer,
     filled: Buffer,
     aside_filled: Buffer,
+}
+
+impl Carried {
+    fn new(rest: Buffer, aside: Buffer) -> Self {
+        Self { rest, aside, filled: None, aside_filled: None }
+    }
 }

@@ -51,6 +51,11 @@ impl Io {
         self.extra().aside.take().map(DmaAny::into_bytes)
     }
 
+    /// Gives a write other metadata of the same length, for a module that changes it on its way.
+    pub fn put_metadata(&mut self, metadata: DmaBytes) {
+        self.extra().aside.set(Some(metadata.into()));
+    }
+
     /// What the blocks should hold before a compare-and-write changes them: as many bytes as they have.
     ///
     /// # Panics

@@ -200,6 +200,11 @@ impl Geometry {
         }
     }
 
+    /// The metadata that is part of the blocks, if there is any: whoever hands blocks on hands it on.
+    pub(super) fn metadata_within(&self) -> Option<Metadata> {
+        self.metadata.filter(|metadata| metadata.interleaved)
+    }
+
     /// Checks what a module states, at registration.
     ///
     /// # Errors

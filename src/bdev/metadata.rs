@@ -55,11 +55,6 @@ impl Metadata {
         self
     }
 
-    /// True if a block's own buffer holds protection information, so that not every block that one could write is right.
-    pub(super) fn protects_within(&self) -> bool {
-        self.interleaved && self.protection.is_some()
-    }
-
     /// Checks what a module states of blocks of `block_size`.
     pub(super) fn validate(&self, block_size: u32) -> Result<()> {
         let Self { bytes, interleaved, protection } = *self;

@@ -1,7 +1,7 @@
-//! The ways of handing buffers over: several at once, parts of them, memory of one's own, lent blocks, metadata.
+//! The ways of handing buffers over: several at once, parts of them, memory of one's own, lent blocks.
 
 use super::{expect, patterned};
-use crate::bdev::{Channel, Error, Metadata, Populate};
+use crate::bdev::{Channel, Error, Populate};
 use crate::sys::dma::DmaBuf;
 
 pub(super) async fn check(channel: &Channel) {
@@ -10,7 +10,6 @@ pub(super) async fn check(channel: &Channel) {
     parts_of_buffers_go_anywhere(channel).await;
     memory_of_ones_own_is_read_and_written(channel).await;
     lent_blocks_change_when_they_are_given_back(channel).await;
-    metadata_stays_with_its_block(channel).await;
 }
 
 /// Buffers of so many blocks each.
@@ -132,33 +131,4 @@ async fn lent_blocks_change_when_they_are_given_back(channel: &Channel) {
     assert!(!channel.geometry().keeps_data || lent[..4 * size] == patterned(channel, 0, 4, 130)[..]);
     drop(lent);
     expect(channel, 8, 8, 130).await;
-}
-
-async fn metadata_stays_with_its_block(channel: &Channel) {
-    let Some(Metadata { bytes, interleaved: false, .. }) = channel.geometry().metadata else {
-        let e = channel.read_with_metadata(0..1).await.expect_err("there is no metadata");
-        assert!(matches!(e, Error::NoMetadata), "{e}");
-        let page = || channel.try_alloc(channel.geometry().block_size as usize).expect("a buffer");
-        let e = channel.write_with_metadata(0, page(), page()).await.expect_err("there is no metadata");
-        return assert!(matches!(e, Error::NoMetadata), "{e}");
-    };
-    let aside = |blocks: u64, seed: u8| {
-        let mut aside = channel.try_alloc(blocks as usize * bytes as usize).expect("a buffer");
-        aside.iter_mut().enumerate().for_each(|(at, byte)| *byte = seed ^ at as u8);
-        aside
-    };
-    for (seed, blocks) in [(140, 1), (141, 6), (142, 200)] {
-        let data = patterned(channel, 9, blocks, seed);
-        let written = aside(blocks, seed as u8);
-        channel.write_with_metadata(9, data, written).await.expect("a write with metadata");
-        let (data, back) = channel.read_with_metadata(9..9 + blocks).await.expect("a read with metadata");
-        assert!(
-            !channel.geometry().keeps_data || back[..] == aside(blocks, seed as u8)[..],
-            "{blocks} blocks"
-        );
-        assert_eq!(data.len(), patterned(channel, 9, blocks, seed).len());
-        expect(channel, 9, blocks, seed).await;
-    }
-    let e = channel.write_with_metadata(0, patterned(channel, 0, 2, 1), aside(1, 1)).await;
-    assert!(matches!(e, Err(Error::BadLength { .. })), "metadata of the wrong length was written");
 }

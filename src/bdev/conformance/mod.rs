@@ -1,17 +1,18 @@
 //! What every module must do, as one call: run it on a device of your own.
 //!
 //! [`check`] writes to the device and leaves it scrambled. It panics where the module falls short, and says how. Reading and writing
-//! stand here, the ways of handing buffers over in `buffers`, all other operations in `operations`: what a device can is checked, what
-//! it cannot is refused.
+//! stand here, the ways of handing buffers over in `buffers`, all other operations in `operations`, metadata and protection information
+//! in `metadata`: what a device can is checked, what it cannot is refused.
 
 mod buffers;
+mod metadata;
 mod operations;
 mod zones;
 
 use std::future::Future;
 use std::task::Poll;
 
-use super::{Access, Bdev, Channel, Descriptor, Error, open, open_private};
+use super::{Access, Bdev, Channel, Descriptor, Error, Protector, open, open_private};
 use crate::LocalExecutor;
 use crate::sys::dma::DmaBuf;
 
@@ -37,6 +38,7 @@ pub async fn check(descriptor: &Descriptor) {
         many_at_a_time_do_not_mix(&channel).await;
         buffers::check(&channel).await;
         operations::check(&channel).await;
+        metadata::check(&channel).await;
         channel.flush().await.expect("flush");
     } else {
         operations::changes_are_refused(&channel).await;
@@ -87,7 +89,7 @@ pub fn check_bdev<B: Bdev>(make: impl AsyncFnOnce() -> B) {
     });
 }
 
-/// Bytes that tell one block and one `seed` from the others.
+/// Bytes that tell one block and one `seed` from the others, but for the protection information.
 fn pattern(lba: u64, seed: u64, block: &mut [u8]) {
     for (i, word) in block.chunks_mut(8).enumerate() {
         let value = (lba ^ seed << 48 ^ (i as u64) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -101,14 +103,30 @@ fn patterned(channel: &Channel, lba: u64, blocks: u64, seed: u64) -> DmaBuf {
     for (block, lba) in buf.chunks_mut(size).zip(lba..) {
         pattern(lba, seed, block);
     }
-    buf
+    protected(channel, lba, buf)
+}
+
+/// Blocks that the device will take from block `lba` on.
+fn protected(channel: &Channel, lba: u64, mut blocks: DmaBuf) -> DmaBuf {
+    if let Some(protector) = channel.geometry().protector().filter(Protector::is_interleaved) {
+        protector.generate(lba, &mut blocks);
+    }
+    blocks
+}
+
+/// Whether `blocks` are zeroes, but for the protection information.
+fn are_zeroes(channel: &Channel, blocks: &[u8]) -> bool {
+    let g = channel.geometry();
+    let is_protected = g.protector().is_some_and(|protector| protector.is_interleaved());
+    let len = if is_protected { g.data_size() } else { g.block_size };
+    blocks.chunks(g.block_size as usize).all(|block| block[..len as usize].iter().all(|byte| *byte == 0))
 }
 
 fn zeroed(channel: &Channel, blocks: u64) -> DmaBuf {
     let mut buf =
         channel.try_alloc(blocks as usize * channel.geometry().block_size as usize).expect("a buffer");
     buf.fill(0);
-    buf
+    protected(channel, 0, buf)
 }
 
 /// Reads `blocks` and compares, where the device keeps what is written.

@@ -1,7 +1,7 @@
 //! What can be asked of a device besides reading and writing: done where it is supported, refused by name where it is not.
 
-use super::{expect, patterned, zeroed};
-use crate::bdev::{Channel, Error, NvmeCommand, NvmeData, Op, Result, ZoneAction};
+use super::{are_zeroes, expect, patterned, zeroed};
+use crate::bdev::{Channel, Error, NvmeCommand, NvmeData, Op, Protector, Result, ZoneAction};
 
 /// What a descriptor that may write can do.
 pub(super) async fn check(channel: &Channel) {
@@ -70,10 +70,7 @@ pub(super) async fn what_is_missing_is_refused(channel: &Channel) {
 async fn cleared_blocks_read_as_zeroes(channel: &Channel) {
     let expect_zeroes = async |from: u64, to: u64| {
         let got = channel.read(from..to).await.expect("read");
-        assert!(
-            !channel.geometry().keeps_data || got.iter().all(|b| *b == 0),
-            "cleared blocks are not zeroes"
-        );
+        assert!(!channel.geometry().keeps_data || are_zeroes(channel, &got), "cleared blocks are not zeroes");
     };
     let blocks = channel.geometry().block_count.min(4096);
     channel.write(0, patterned(channel, 0, blocks, 70)).await.expect("write");
@@ -152,6 +149,9 @@ async fn copies_are_of_what_was_there_before(channel: &Channel) {
             .unwrap_or_else(|e| panic!("{count} from {from} to {to}: {e}"));
         let bytes = from as usize * size..(from + count) as usize * size;
         wanted.copy_within(bytes, to as usize * size);
+        if let Some(protector) = channel.geometry().protector().filter(Protector::is_interleaved) {
+            protector.remap(from, to, &mut wanted[to as usize * size..(to + count) as usize * size]);
+        }
         let got = channel.read(0..blocks).await.expect("read");
         assert!(
             !channel.geometry().keeps_data || got[..] == wanted[..],
@@ -177,7 +177,7 @@ async fn data_and_holes_are_found(channel: &Channel) {
         if let Some(hole) = channel.seek_hole(lba).await.expect("seek") {
             assert!((lba.max(64)..end).contains(&hole), "a hole at {hole}, from {lba} on");
             let got = channel.read(hole..hole + 1).await.expect("read");
-            assert!(got.iter().all(|byte| *byte == 0), "the hole at {hole} has data");
+            assert!(are_zeroes(channel, &got), "the hole at {hole} has data");
         }
         if let Some(data) = channel.seek_data(lba).await.expect("seek") {
             assert!((lba..end).contains(&data), "data at {data}, from {lba} on");

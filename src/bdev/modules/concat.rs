@@ -24,9 +24,10 @@ impl Concat {
     /// `members` in this order.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if there are none, if their blocks differ in size, or if they are too many to count.
+    /// [`Error::BadGeometry`] if there are none, if their blocks differ in size or metadata, or have reference tags within, or if they
+    /// are too many to count.
     pub fn new(members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
-        let members = Members::new("concat", members)?;
+        let members = Members::renumbered("concat", members)?;
         let mut end = 0_u64;
         let mut starts = Vec::new();
         for shape in members.shapes() {

@@ -138,8 +138,16 @@ impl Crypt {
     /// Encrypts what is written to `base`, with `key`.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if its blocks are shorter than the cipher's, 16 bytes.
+    /// [`Error::BadGeometry`] if its blocks are shorter than the cipher's, 16 bytes, or have protection information within, which would
+    /// be encrypted. Separate protection information is made of what is encrypted.
     pub fn over(base: Descriptor, key: CryptKey) -> Result<Self> {
+        if base.geometry().metadata_within().is_some_and(|metadata| metadata.protection.is_some()) {
+            let reason = format!(
+                "protection information within the blocks of {} would be encrypted: take a device where it is separate",
+                base.name()
+            );
+            return Err(Error::BadGeometry { reason });
+        }
         let size = base.geometry().block_size;
         if size < 16 {
             return Err(Error::BadGeometry {

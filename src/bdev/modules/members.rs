@@ -1,15 +1,15 @@
-//! What devices over several others have in common: one block size, the strictest of all limits, and the operations that every
-//! member has.
+//! What devices over several others have in common: one shape of blocks, the strictest of all limits, and the operations that every
+//! member has. Metadata with a buffer of its own stays below: members have their protection information made, and check it.
 
 use crate::bdev::{Channel, Descriptor, Error, Geometry, Op, Result};
 
-/// The devices below, at least one, all of one block size.
+/// The devices below, at least one, all with blocks of one shape.
 #[derive(Debug)]
 pub(super) struct Members(Vec<Descriptor>);
 
 impl Members {
     /// # Errors
-    /// [`Error::BadGeometry`] if there are none, or if their blocks differ in size.
+    /// [`Error::BadGeometry`] if there are none, or if their blocks differ in size, or in the metadata within.
     pub(super) fn new(module: &str, members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
         let members: Vec<_> = members.into_iter().collect();
         let Some(first) = members.first() else {
@@ -18,18 +18,43 @@ impl Members {
             });
         };
         let size = first.geometry().block_size;
-        match members.iter().find(|member| member.geometry().block_size != size) {
-            None => Ok(Self(members)),
-            Some(other) => {
-                let reason = format!(
-                    "a {module} takes devices of one block size: {} has blocks of {size} bytes, {} of {}",
-                    first.name(),
-                    other.name(),
-                    other.geometry().block_size
-                );
-                Err(Error::BadGeometry { reason })
-            }
+        if let Some(other) = members.iter().find(|member| member.geometry().block_size != size) {
+            let reason = format!(
+                "a {module} takes devices of one block size: {} has blocks of {size} bytes, {} of {}",
+                first.name(),
+                other.name(),
+                other.geometry().block_size
+            );
+            return Err(Error::BadGeometry { reason });
         }
+        let within = |member: &Descriptor| member.geometry().metadata_within();
+        if let Some(other) = members.iter().find(|member| within(member) != within(first)) {
+            let reason = format!(
+                "a {module} takes devices with the same metadata within their blocks: {} and {} differ in it",
+                first.name(),
+                other.name()
+            );
+            return Err(Error::BadGeometry { reason });
+        }
+        Ok(Self(members))
+    }
+
+    /// The same for a device whose blocks have other numbers than those of the members.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::BadGeometry`] if the numbers are within the blocks.
+    pub(super) fn renumbered(module: &str, members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
+        let members = Self::new(module, members)?;
+        let protection = members.0[0].geometry().metadata_within().and_then(|metadata| metadata.protection);
+        if protection.is_some_and(|protection| protection.names_blocks()) {
+            let reason = format!(
+                "reference tags within the blocks of {} say which of its own they are, and a {module} counts them otherwise: give it \
+                 devices with separate metadata, or with protection information of type 3",
+                members.0[0].name()
+            );
+            return Err(Error::BadGeometry { reason });
+        }
+        Ok(members)
     }
 
     pub(super) fn all(&self) -> &[Descriptor] {
@@ -45,6 +70,7 @@ impl Members {
         let align = self.shapes().map(|it| it.buffer_align).max().unwrap_or(1);
         Geometry::new(self.0[0].geometry().block_size, block_count)
             .with_buffer_align(align)
+            .with_metadata(self.0[0].geometry().metadata_within())
             .with_physical_block_size(self.shapes().map(|it| it.physical_block_size).max().unwrap_or(0))
             .with_write_cache(self.shapes().any(|it| it.write_cache))
             .with_keeps_data(self.shapes().all(|it| it.keeps_data))

@@ -3,7 +3,7 @@
 //! | module | device | spec |
 //! |---|---|---|
 //! | [`Null`] | answers at once and keeps nothing | `null:1G` |
-//! | [`Ram`] | memory shared by all cores | `ram:64M` |
+//! | [`Ram`], [`TaggedRam`] | memory shared by all cores; with metadata and protection information | `ram:64M`, `ram:64M,md=8,pi=1` |
 //! | [`Uring`] | a file or a block device | `file:PATH`, `poll:PATH` |
 //! | [`Passthru`] | hands everything on | `passthru(SPEC)` |
 //! | [`Delay`] | answers later, by fixed times or by percentiles | `delay:avg=100us,p99=1ms(SPEC)` |
@@ -124,6 +124,8 @@ mod faulty;
 #[cfg(feature = "gpt")]
 pub mod gpt;
 mod members;
+#[cfg(all(test, not(loom)))]
+mod metadata_tests;
 mod mirror;
 mod null;
 mod part;
@@ -149,7 +151,7 @@ pub use mirror::{
 pub use null::Null;
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
-pub use ram::Ram;
+pub use ram::{Ram, TaggedRam};
 pub use spec::{Kind, config, create, kinds, load, open, parse_size};
 pub use stripe::{Stripe, StripeChannel};
 pub use uring::Uring;

@@ -56,11 +56,11 @@ impl Stripe {
     /// A stripe over `members`, in chunks of `chunk_bytes`, which are a power of two.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if there are no members, if their blocks differ in size, if the chunk is not whole blocks, or larger than
-    /// a member.
+    /// [`Error::BadGeometry`] if there are no members, if their blocks differ in size or metadata, or have reference tags within, if the
+    /// chunk is not whole blocks of data, or larger than a member.
     pub fn new(members: impl IntoIterator<Item = Descriptor>, chunk_bytes: u64) -> Result<Self> {
-        let members = Members::new("stripe", members)?;
-        let size = u64::from(members.all()[0].geometry().block_size);
+        let members = Members::renumbered("stripe", members)?;
+        let size = u64::from(members.all()[0].geometry().data_size());
         let wrong = |reason: String| Error::BadGeometry { reason };
         let chunk = chunk_bytes / size;
         let boundary =

@@ -132,7 +132,7 @@ impl Protector {
     }
 
     /// Fills in the protection information of one block.
-    pub(super) fn generate_one(&self, lba: u64, data: &[u8], metadata: &mut [u8]) {
+    pub(in crate::bdev) fn generate_one(&self, lba: u64, data: &[u8], metadata: &mut [u8]) {
         let Protection { kind, application, .. } = self.protection;
         let reference = if kind == ProtectionType::Type3 { 0 } else { lba as u32 };
         let guard = self.guard(data, metadata);
@@ -140,7 +140,7 @@ impl Protector {
     }
 
     /// Checks one block.
-    pub(super) fn check_one(&self, lba: u64, data: &[u8], metadata: &[u8]) -> Result<()> {
+    pub(in crate::bdev) fn check_one(&self, lba: u64, data: &[u8], metadata: &[u8]) -> Result<()> {
         let Protection { checks_guard, checks_reference, application, application_mask, .. } =
             self.protection;
         let tuple = self.tuple(metadata);
@@ -169,8 +169,8 @@ impl Protector {
 
     /// Has blocks that are right as those from `from` on be right as those from `to` on, given their interleaved blocks or their
     /// separate metadata. What is wrong stays so by as much.
-    pub(super) fn remap(&self, from: u64, to: u64, bytes: &mut [u8]) {
-        if !self.protection.names_blocks() {
+    pub(in crate::bdev) fn remap(&self, from: u64, to: u64, bytes: &mut [u8]) {
+        if !self.names_blocks() {
             return;
         }
         let (skip, stride) =
@@ -185,7 +185,28 @@ impl Protector {
         }
     }
 
-    fn place(&self) -> Range<usize> {
+    /// Whether a wrong `tag` is found.
+    #[must_use]
+    pub fn checks(&self, tag: Tag) -> bool {
+        match tag {
+            Tag::Guard => self.protection.checks_guard,
+            Tag::Application => self.protection.application_mask != 0,
+            Tag::Reference => self.protection.checks_reference,
+        }
+    }
+
+    /// Whether a block's tags say which block of the device it is.
+    pub(in crate::bdev) fn names_blocks(&self) -> bool {
+        self.protection.names_blocks()
+    }
+
+    /// True if it is in the blocks' own buffer.
+    pub(in crate::bdev) fn is_interleaved(&self) -> bool {
+        self.is_interleaved
+    }
+
+    /// Where in a block's metadata it is.
+    pub(in crate::bdev) fn place(&self) -> Range<usize> {
         let start = if self.protection.is_first { 0 } else { self.metadata - TUPLE_BYTES };
         start..start + TUPLE_BYTES
     }

@@ -23,6 +23,8 @@ pub struct Injection {
 pub(super) enum What {
     Fail(Failure),
     Corrupt,
+    Lose,
+    Misdirect,
     Stall,
 }
 
@@ -64,6 +66,17 @@ impl Injection {
     /// The first byte that is read or written is inverted on its way. Other operations are left alone, whatever [`on`](Self::on) says.
     pub const fn corrupt() -> Self {
         Self::of(What::Corrupt)
+    }
+
+    /// A write is answered with success and does not reach the device below. Other operations are left alone.
+    pub const fn lose() -> Self {
+        Self::of(What::Lose)
+    }
+
+    /// A write goes to as many blocks behind those that it was meant for, or before them at the end of the device, and is answered as if
+    /// nothing had been. Other operations are left alone.
+    pub const fn misdirect() -> Self {
+        Self::of(What::Misdirect)
     }
 
     /// I/O is held, until [`Faulty::release`](super::Faulty::release) lets it go on or its caller gives it up.
@@ -141,6 +154,7 @@ impl Rule {
         if on.is_some_and(|op| op != io.op())
             || within.as_ref().is_some_and(|blocks| !touches(blocks))
             || (matches!(what, What::Corrupt) && !carries_data)
+            || (matches!(what, What::Lose | What::Misdirect) && io.op() != Op::Write)
         {
             return false;
         }
@@ -172,13 +186,15 @@ const OPS: [(&str, Op); 14] = [
     ("zone_manage", Op::ZoneManage),
 ];
 
-const WHATS: [(&str, What); 7] = [
+const WHATS: [(&str, What); 9] = [
     ("media", What::Fail(Failure::Media)),
     ("io_error", What::Fail(Failure::Io)),
     ("no_space", What::Fail(Failure::NoSpace)),
     ("removed", What::Fail(Failure::Removed)),
     ("aborted", What::Fail(Failure::Aborted)),
     ("corrupt", What::Corrupt),
+    ("lost", What::Lose),
+    ("misdirected", What::Misdirect),
     ("stall", What::Stall),
 ];
 

@@ -19,7 +19,7 @@ use injection::{Rule, What};
 pub(super) const KIND: Kind = Kind::new(
     "error",
     "error:read=io_error,count=3(SPEC)",
-    "goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt` or `stall`; also `blocks=A..B`, `skip=N`, `every=N`",
+    "goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt`, `lost`, `misdirected` or `stall`; also `blocks=A..B`, `skip=N`, `every=N`",
     Bases::One,
     |args| {
         let injections = injection::parse(args)?;
@@ -174,6 +174,8 @@ impl Submit for FaultyChannel {
             None => self.base.submit(io).await,
             Some(What::Fail(failure)) => io.done(Err(failure.error())),
             Some(What::Corrupt) => self.corrupt(io).await,
+            Some(What::Lose) => io.done(Ok(())),
+            Some(What::Misdirect) => self.misdirect(io).await,
             Some(What::Stall) => {
                 self.stalls.hold().await;
                 self.base.submit(io).await
@@ -200,6 +202,13 @@ impl FaultyChannel {
             buf[0] = !buf[0];
         }
         io.done(result)
+    }
+
+    async fn misdirect(&self, mut io: Io) -> Done {
+        let (lba, blocks) = (io.lba(), io.blocks());
+        let has_room = lba + 2 * blocks <= self.base.geometry().block_count;
+        io.set_lba(if has_room { lba + blocks } else { lba.saturating_sub(blocks) });
+        self.base.submit(io).await
     }
 
     async fn copy_of(&self, io: &Io) -> Result<DmaBuf> {

@@ -80,6 +80,32 @@ fn what_is_corrupted_differs_by_its_first_byte_and_only_there() {
     });
 }
 
+/// The device below has what was there before, or has it elsewhere; at its end there is room before only.
+#[test]
+fn writes_are_lost_or_go_astray_and_are_answered_as_if_nothing_had_been() {
+    with("error(ram:8K)", async |faulty, channel| {
+        let write = async |lba, byte| {
+            let mut data = channel.try_alloc(1024).unwrap();
+            data.fill(byte);
+            channel.write(lba, data).await.unwrap();
+        };
+        let content = async || {
+            let read = channel.read(0..16).await.unwrap();
+            read.chunks(512).map(|block| block[0]).collect::<Vec<_>>()
+        };
+        faulty.inject(Injection::lose().times(1));
+        channel.flush().await.unwrap();
+        channel.read(0..1).await.unwrap();
+        write(2, 1).await;
+        assert_eq!(content().await, [0; 16]);
+        faulty.inject(Injection::misdirect().times(2));
+        write(2, 2).await;
+        write(14, 3).await;
+        write(6, 4).await;
+        assert_eq!(content().await, [0, 0, 0, 0, 2, 2, 4, 4, 0, 0, 0, 0, 3, 3, 0, 0]);
+    });
+}
+
 #[test]
 fn stalled_io_waits_until_it_is_released_or_given_up() {
     with("error:read=stall(ram:1M)", async |faulty, channel| {

@@ -84,6 +84,10 @@ impl MirrorControl {
             let place = table.members.get_mut(member).filter(|m| m.state == MemberState::Failed);
             let place =
                 place.ok_or(Error::NoMember { member, reason: "no member of that number has failed" })?;
+            if new.metadata_within() != old.metadata {
+                let reason = format!("{}: the mirror has other metadata within its blocks", base.name());
+                return Err(Error::BadGeometry { reason });
+            }
             if new.block_size != old.block_size || new.block_count < old.block_count {
                 let (count, size) = (old.block_count, old.block_size);
                 let reason = format!("{}: the mirror needs {count} blocks of {size} bytes", base.name());

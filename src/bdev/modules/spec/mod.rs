@@ -32,19 +32,19 @@ use planned::Planned;
 /// | spec | device |
 /// |---|---|
 /// | `null:1G` | answers at once and keeps nothing; 1 TiB unless told otherwise |
-/// | `ram:64M` | memory, zeroed; gone with its last descriptor |
+/// | `ram:64M` | memory, zeroed; gone with its last descriptor; also `block=4K`, `md=8` bytes beside each block, in `form=separate` or `interleaved`, with protection information of type `pi=1`, 2 or 3 (`pi_first=true`, `app=N`) |
 /// | `file:PATH` | a file or a block device, through io_uring |
 /// | `poll:PATH` | the same, its completions polled for where it can; its name is that of `file:PATH` |
 /// | `passthru(SPEC)` | hands everything on |
 /// | `delay:avg=100us,p99=1ms(SPEC)` | answers later than what lies below by that time; also `read_avg`, `write_p999` and the like |
-/// | `error:read=io_error,count=3(SPEC)` | goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt` or `stall`; also `blocks=A..B`, `skip=N`, `every=N` |
+/// | `error:read=io_error,count=3(SPEC)` | goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt`, `lost`, `misdirected` or `stall`; also `blocks=A..B`, `skip=N`, `every=N` |
 /// | `part:blocks=0..2048(SPEC)` | a range of the blocks of another |
 /// | `gpt:1(SPEC)` | a partition of another, by its number or GUID, or by `label=NAME` (feature `gpt`) |
 /// | `concat(SPEC,SPEC)` | several devices behind each other as one |
 /// | `stripe:chunk=64K(SPEC,SPEC)` | chunks dealt out to several devices in turn (RAID 0); of 64 KiB unless told otherwise |
 /// | `mirror(SPEC,SPEC)` | the same blocks on two to four devices (RAID 1); also `stale=N` for one to be rebuilt first |
 /// | `crypt:key_file=PATH(SPEC)` | AES-XTS over another, with a key of 32 or 64 raw bytes (feature `crypt`) |
-/// | `verify(SPEC)` | holds every read to a checksum of what was written |
+/// | `verify(SPEC)` | holds every read to a checksum of what was written; with `pi=true` it says what kind of damage it is |
 /// | `zoned:zone=64M(SPEC)` | zones, to be written from start to end; also `max_open=N`, `max_active=N`, `empty=true` |
 ///
 /// SPEC stands for any of these, or for the name of a registered device: `delay:100us(ram:64M)` is a RAM disk that takes its time,

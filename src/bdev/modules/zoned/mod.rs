@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::zones::Zones;
 use super::spec::{Bases, Kind, Plan, size, spec_over};
 use crate::bdev::{
-    Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit, ZoneAction, ZoneShape,
+    Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit, ZoneAction, ZoneShape,
 };
 
 pub(super) const KIND: Kind = Kind::new(
@@ -30,7 +30,7 @@ pub(super) const KIND: Kind = Kind::new(
         let answers = [("true", true), ("false", false)];
         let is_empty = args.get("empty").map_or(Ok(false), |value| value.choice(&answers))?;
         Ok(Plan::over_one(move |base| {
-            let blocks = super::whole_blocks(zone, base.geometry().block_size)?;
+            let blocks = super::whole_blocks(zone, base.geometry().data_size())?;
             let shape = ZoneShape { blocks, max_open, max_active, max_append_blocks: 0 };
             let zoned = Zoned::over(base, shape)?;
             Ok(if is_empty { zoned.empty() } else { zoned })
@@ -66,8 +66,17 @@ impl Zoned {
     /// Cuts `base` into zones. Blocks behind the last whole zone belong to none, and cannot be used.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`](crate::bdev::Error::BadGeometry) if it has room for none, or more zones are to be open than active.
+    /// [`Error::BadGeometry`] if it has room for none, if more zones are to be open than active, or if protection information is within
+    /// the blocks: who appends does not know yet which they will be.
     pub fn over(base: Descriptor, shape: ZoneShape) -> Result<Self> {
+        if base.geometry().metadata_within().is_some_and(|metadata| metadata.protection.is_some()) {
+            let reason = format!(
+                "protection information within the blocks of {} cannot be made for an append, which learns its blocks later: take a \
+                 device where it is separate",
+                base.name()
+            );
+            return Err(Error::BadGeometry { reason });
+        }
         let zones = Arc::new(Zones::full(shape, base.geometry().block_count)?);
         Ok(Self { base, zones })
     }
@@ -95,6 +104,8 @@ impl Bdev for Zoned {
         geometry.max_io_blocks = 0;
         geometry.optimal_io_boundary = 0;
         geometry.max_segments = 1;
+        // What has a buffer of its own does not come along with an append, and is not what unwritten blocks would have.
+        geometry.metadata = geometry.metadata_within();
         geometry.block_count = self.zones.block_count();
         geometry.zones = Some(self.zones.shape());
         geometry

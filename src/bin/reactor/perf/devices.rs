@@ -202,6 +202,12 @@ fn must_fit(args: &Perf, name: &str, device: &Descriptor, cores: usize) -> Resul
             "--bs {bytes} does not fit {name}, whose blocks have {block_size} bytes: give a multiple of that"
         ));
     }
+    if geometry.metadata.is_some_and(|metadata| metadata.interleaved && metadata.protection.is_some()) {
+        return usage(format!(
+            "{name} has protection information within its blocks, which who writes them must make, and perf makes none: give it \
+             form=separate"
+        ));
+    }
     if units == 0 {
         let len = geometry.len_bytes();
         return usage(format!("--bs {bytes} does not fit {name}, which has {len} bytes: give less"));

@@ -1,4 +1,4 @@
-//! The RAM disk: memory that all cores share, zeroed at first and occupied only where written.
+//! The memory of a RAM disk, which all cores copy to and from.
 //!
 //! # Two cores on the same blocks
 //!
@@ -13,149 +13,36 @@
 //! make one core wait for another.
 #![expect(unsafe_code, reason = "copies to and from memory that other cores write at the same time")]
 
-use std::future::Future;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::Either;
-
-use super::spec::{Bases, Kind, Plan, size};
-use super::whole_blocks;
-use crate::bdev::{Access, Bdev, Done, Error, Geometry, Io, Op, Result, Submit};
+use crate::bdev::{Error, Result};
 use crate::sys::dma::Mapping;
-
-const BLOCK_SIZE: u32 = 512;
-
-pub(super) const KIND: Kind =
-    Kind::new("ram", "ram:64M", "memory, zeroed; gone with its last descriptor", Bases::None, |args| {
-        let size = args.bare().ok_or_else(|| args.missing("say how large, such as ram:64M"))?;
-        let bytes = size.size()?;
-        Ok(Plan::leaf(format_args!("ram:{bytes}"), move |_| Ram::new(bytes)))
-    });
-
-/// A disk in memory. Its content goes with it.
-///
-/// Unmapped blocks read as zeroes, and whole pages of them give their memory back.
-#[derive(Debug)]
-pub struct Ram {
-    geometry: Geometry,
-    store: Arc<Store>,
-}
-
-impl Ram {
-    /// A RAM disk of `bytes`, in blocks of 512.
-    ///
-    /// # Errors
-    /// [`Error::BadGeometry`] if that is not whole blocks; [`Error::Os`] if there is no address space for it.
-    pub fn new(bytes: u64) -> Result<Self> {
-        let geometry = Geometry::new(BLOCK_SIZE, whole_blocks(bytes, BLOCK_SIZE)?);
-        let refused = |source| Error::Os {
-            context: format!("the kernel refused {bytes} bytes for a RAM disk"),
-            source,
-        };
-        let len = usize::try_from(bytes).map_err(|e| refused(std::io::Error::other(e)))?;
-        let memory = Mapping::zeroed(len).map_err(refused)?;
-        // Random I/O over small pages waits for the TLB more than for the bytes.
-        memory.prefer_huge_pages();
-        Ok(Self { geometry, store: Arc::new(Store(memory)) })
-    }
-}
-
-/// A core's share in the memory.
-#[derive(Debug)]
-pub struct RamChannel {
-    store: Arc<Store>,
-}
-
-impl Bdev for Ram {
-    type Channel = RamChannel;
-
-    fn module(&self) -> &'static str {
-        "ram"
-    }
-
-    fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    fn supports(&self, op: Op) -> bool {
-        matches!(
-            op,
-            Op::Read
-                | Op::Write
-                | Op::Flush
-                | Op::WriteZeroes
-                | Op::Unmap
-                | Op::Reset
-                | Op::SeekData
-                | Op::SeekHole
-        )
-    }
-
-    fn spec(&self) -> Option<String> {
-        Some(format!("ram:{}", size(self.geometry.len_bytes())))
-    }
-
-    fn channel(&self, _access: Access) -> Result<RamChannel> {
-        Ok(RamChannel { store: self.store.clone() })
-    }
-}
-
-impl Submit for RamChannel {
-    #[inline]
-    fn submit(&self, io: Io) -> impl Future<Output = Done> {
-        // What never waits stays apart: a future that can wait costs more to make.
-        match io.op() {
-            Op::SeekData | Op::SeekHole => Either::Left(self.seek(io)),
-            _ => Either::Right(self.at_once(io)),
-        }
-    }
-}
-
-impl RamChannel {
-    #[inline]
-    async fn at_once(&self, mut io: Io) -> Done {
-        let at = (io.lba() * u64::from(BLOCK_SIZE)) as usize;
-        let len = (io.blocks() * u64::from(BLOCK_SIZE)) as usize;
-        match io.op() {
-            Op::Read => self.store.read(at, &mut io.read_buf()),
-            Op::Write => self.store.write(at, &io.take_data()),
-            Op::WriteZeroes => self.store.zero(at, len),
-            Op::Unmap => self.store.discard(at, len),
-            Op::Flush | Op::Reset => {}
-            _ => return io.unsupported(),
-        }
-        io.done(Ok(()))
-    }
-
-    /// Looks at the memory itself: a hole is a block of zeroes. Long searches let others have the core in between.
-    async fn seek(&self, mut io: Io) -> Done {
-        const AT_A_TIME: usize = 2048;
-        let is_data = io.op() == Op::SeekData;
-        let mut found = None;
-        for start in io.range().step_by(AT_A_TIME) {
-            let end = io.range().end.min(start + AT_A_TIME as u64);
-            found = (start..end).find(|block| {
-                self.store.is_zero((block * u64::from(BLOCK_SIZE)) as usize, BLOCK_SIZE as usize) != is_data
-            });
-            if found.is_some() {
-                break;
-            }
-            crate::reactor::yield_now().await;
-        }
-        io.set_found(found);
-        io.done(Ok(()))
-    }
-}
 
 /// The memory.
 ///
 /// # Invariants
 /// Only the methods below reach it, and they access it byte-wise relaxed atomic: see the head of this file.
 #[derive(Debug)]
-struct Store(Mapping);
+pub(super) struct Store(Mapping);
 
 impl Store {
+    /// Zeroes, `bytes` of them.
+    ///
+    /// # Errors
+    /// [`Error::Os`] if there is no address space for them.
+    pub(super) fn zeroed(bytes: u64) -> Result<Self> {
+        let refused = |source| Error::Os {
+            context: format!("the kernel refused {bytes} bytes for a RAM disk"),
+            source,
+        };
+        let len = usize::try_from(bytes).map_err(|e| refused(io::Error::other(e)))?;
+        let memory = Mapping::zeroed(len).map_err(refused)?;
+        // Random I/O over small pages waits for the TLB more than for the bytes.
+        memory.prefer_huge_pages();
+        Ok(Self(memory))
+    }
+
     /// The address of `len` bytes at `at`.
     ///
     /// # Panics
@@ -172,34 +59,34 @@ impl Store {
     }
 
     #[inline(always)]
-    fn read(&self, at: usize, to: &mut [u8]) {
+    pub(super) fn read(&self, at: usize, to: &mut [u8]) {
         let from = self.address(at, to.len());
         // SAFETY: `from` has that many bytes in the store, and `to`, which is borrowed mutably, lies elsewhere.
         unsafe { copy::from_shared(to.as_mut_ptr(), from, to.len()) }
     }
 
     #[inline(always)]
-    fn write(&self, at: usize, from: &[u8]) {
+    pub(super) fn write(&self, at: usize, from: &[u8]) {
         let to = self.address(at, from.len());
         // SAFETY: `to` has that many bytes in the store, and `from`, which is borrowed, lies elsewhere.
         unsafe { copy::to_shared(to, from.as_ptr(), from.len()) }
     }
 
-    fn zero(&self, at: usize, len: usize) {
+    pub(super) fn zero(&self, at: usize, len: usize) {
         let to = self.address(at, len);
         // SAFETY: `to` has that many bytes in the store.
         unsafe { copy::zero_shared(to, len) }
     }
 
     /// Whether so many bytes, whole words of 8, are zeroes.
-    fn is_zero(&self, at: usize, len: usize) -> bool {
+    pub(super) fn is_zero(&self, at: usize, len: usize) -> bool {
         let from = self.address(at, len).cast_const().cast::<AtomicU64>();
         // SAFETY: within the store, which begins with a page; blocks are whole words. The loads are relaxed atomic.
         (0..len / 8).all(|word| unsafe { (*from.add(word)).load(Ordering::Relaxed) } == 0)
     }
 
     /// Zeroes, by giving whole pages back to the kernel.
-    fn discard(&self, at: usize, len: usize) {
+    pub(super) fn discard(&self, at: usize, len: usize) {
         const PAGE: usize = 4096;
         let from = at.next_multiple_of(PAGE);
         let to = (at + len) / PAGE * PAGE;
@@ -302,38 +189,10 @@ mod copy {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::LocalExecutor;
-    use crate::bdev::{Descriptor, conformance, open_private};
-
-    #[test]
-    fn conforms() {
-        conformance::check_spec("ram:16M");
-    }
-
-    #[test]
-    fn two_cores_share_the_blocks_and_see_whole_bytes() {
-        let disk = open_private("two", Ram::new(1 << 20).unwrap(), Access::ReadWrite).unwrap();
-        let on_a_core = |disk: Descriptor, value: u8| {
-            LocalExecutor::new().unwrap().block_on(async move {
-                let channel = disk.channel().unwrap();
-                for _ in 0..500 {
-                    let mut data = channel.try_alloc(64 << 10).unwrap();
-                    data.fill(value);
-                    channel.write(0, data).await.unwrap();
-                    let seen = channel.read(0..128).await.unwrap();
-                    assert!(seen.iter().all(|b| [0x0f, 0xf0].contains(b)), "a byte that nobody wrote");
-                }
-            });
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| on_a_core(disk.clone(), 0x0f));
-            scope.spawn(|| on_a_core(disk.clone(), 0xf0));
-        });
-    }
 
     #[test]
     fn discarded_ranges_read_as_zeroes_and_no_more() {
-        let store = Store(Mapping::zeroed(1 << 20).unwrap());
+        let store = Store::zeroed(1 << 20).unwrap();
         for (at, len) in
             [(0, 512), (512, 4096), (4096, 4096), (1024, 100 * 1024), (0, 1 << 20), (4096 * 3, 512)]
         {
@@ -345,31 +204,6 @@ mod tests {
                 all.iter().enumerate().all(|(i, b)| *b == if i >= at && i < at + len { 0 } else { 7 }),
                 "{at}+{len}"
             );
-        }
-    }
-
-    #[test]
-    fn data_and_holes_are_found_beyond_what_is_looked_at_in_one_go() {
-        LocalExecutor::new().unwrap().block_on(async {
-            let disk = open_private("seek", Ram::new(4 << 20).unwrap(), Access::ReadWrite).unwrap();
-            let channel = disk.channel().unwrap();
-            assert_eq!(channel.seek_data(0).await.unwrap(), None);
-            assert_eq!(channel.seek_hole(17).await.unwrap(), Some(17));
-            let mut data = channel.try_alloc(1024).unwrap();
-            data.fill(0);
-            data[1023] = 1;
-            channel.write(5000, data).await.unwrap();
-            assert_eq!(channel.seek_data(3).await.unwrap(), Some(5001));
-            assert_eq!(channel.seek_hole(5001).await.unwrap(), Some(5002));
-            assert_eq!(channel.seek_data(5002).await.unwrap(), None);
-            assert_eq!(channel.seek_hole(8191).await.unwrap(), Some(8191));
-        });
-    }
-
-    #[test]
-    fn what_is_not_whole_blocks_is_refused() {
-        for bytes in [0, 1, 513] {
-            assert!(matches!(Ram::new(bytes), Err(Error::BadGeometry { .. })));
         }
     }
 }
