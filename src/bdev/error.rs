@@ -160,7 +160,7 @@ pub enum Error {
     /// another block. Linux says EILSEQ, and NVMe has a status for each tag.
     #[error("block {lba}: its {tag} should be {expected:#x} and is {found:#x}")]
     Protection {
-        /// The block, the first that is wrong.
+        /// The block, the first that is wrong, as the device that found it counts.
         lba: u64,
         /// What is wrong.
         tag: Tag,

@@ -72,6 +72,9 @@ async fn stays_with_its_block(channel: &Channel, bytes: u32) {
 const FROM: u64 = 17;
 const BLOCKS: u64 = 5;
 
+/// Makes one tag wrong.
+type Spoil = fn(&mut ProtectionTuple);
+
 /// A device that checks what is written, in whatever form.
 struct Protected<'c> {
     channel: &'c Channel,
@@ -146,7 +149,7 @@ impl Protected<'_> {
 
     async fn each_wrong_tag_is_refused_and_nothing_written(&self) {
         self.write(self.made(151)).await.expect("a write of blocks that are right");
-        let wrong: [(Tag, fn(&mut ProtectionTuple)); 3] = [
+        let wrong: [(Tag, Spoil); 3] = [
             (Tag::Guard, |tuple| tuple.guard ^= 1),
             (Tag::Application, |tuple| tuple.application ^= 1),
             (Tag::Reference, |tuple| tuple.reference = tuple.reference.wrapping_add(1)),

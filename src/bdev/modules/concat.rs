@@ -24,7 +24,7 @@ impl Concat {
     /// `members` in this order.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if there are none, if their blocks differ in size or metadata, or have reference tags within, or if they
+    /// [`Error::BadGeometry`] if there are none, if their blocks differ in size or metadata, or have protection information within, or if they
     /// are too many to count.
     pub fn new(members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
         let members = Members::renumbered("concat", members)?;

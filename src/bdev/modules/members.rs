@@ -42,15 +42,15 @@ impl Members {
     /// The same for a device whose blocks have other numbers than those of the members.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::BadGeometry`] if the numbers are within the blocks.
+    /// As [`new`](Self::new), and [`Error::BadGeometry`] if protection information, and so those numbers, are within the blocks.
     pub(super) fn renumbered(module: &str, members: impl IntoIterator<Item = Descriptor>) -> Result<Self> {
         let members = Self::new(module, members)?;
-        let protection = members.0[0].geometry().metadata_within().and_then(|metadata| metadata.protection);
-        if protection.is_some_and(|protection| protection.names_blocks()) {
+        let first = &members.0[0];
+        if first.geometry().metadata_within().is_some_and(|metadata| metadata.protection.is_some()) {
             let reason = format!(
-                "reference tags within the blocks of {} say which of its own they are, and a {module} counts them otherwise: give it \
-                 devices with separate metadata, or with protection information of type 3",
-                members.0[0].name()
+                "protection information within the blocks of {} goes by its own numbers of them, and a {module} counts otherwise: take \
+                 devices where it is separate",
+                first.name()
             );
             return Err(Error::BadGeometry { reason });
         }

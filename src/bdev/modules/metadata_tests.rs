@@ -28,8 +28,8 @@ fn metadata_is_handed_on_where_it_stays_right() {
             (format!("part:1..100({SEPARATE})"), separate(first)),
             (format!("part:1..100({WITHIN})"), within(first)),
             (format!("mirror({WITHIN},{WITHIN})"), within(first)),
-            (format!("concat({UNNAMED},{UNNAMED})"), within(third)),
-            (format!("stripe({UNNAMED},{UNNAMED})"), within(third)),
+            (format!("mirror({UNNAMED},{UNNAMED})"), within(third)),
+            (format!("concat({PLAIN},{PLAIN})"), within(None)),
             (format!("stripe({PLAIN},{PLAIN})"), within(None)),
             (format!("zoned:64K({PLAIN})"), within(None)),
             // Made and checked below.
@@ -48,8 +48,8 @@ fn metadata_is_handed_on_where_it_stays_right() {
 fn metadata_that_would_be_wrong_is_refused_with_what_to_do() {
     block_on(async {
         for (spec, reason) in [
-            (format!("concat({WITHIN},{WITHIN})"), "or with protection information of type 3"),
-            (format!("stripe({WITHIN},{WITHIN})"), "or with protection information of type 3"),
+            (format!("concat({WITHIN},{WITHIN})"), "take devices where it is separate"),
+            (format!("stripe({UNNAMED},{UNNAMED})"), "take devices where it is separate"),
             (format!("mirror({WITHIN},{PLAIN})"), "the same metadata within"),
             (format!("concat({UNNAMED},{PLAIN})"), "the same metadata within"),
             (format!("concat({UNNAMED},ram:1M)"), "one block size"),

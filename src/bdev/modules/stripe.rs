@@ -56,7 +56,7 @@ impl Stripe {
     /// A stripe over `members`, in chunks of `chunk_bytes`, which are a power of two.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if there are no members, if their blocks differ in size or metadata, or have reference tags within, if the
+    /// [`Error::BadGeometry`] if there are no members, if their blocks differ in size or metadata, or have protection information within, if the
     /// chunk is not whole blocks of data, or larger than a member.
     pub fn new(members: impl IntoIterator<Item = Descriptor>, chunk_bytes: u64) -> Result<Self> {
         let members = Members::renumbered("stripe", members)?;
