@@ -54,10 +54,10 @@ fn options(block: u32, metadata: Option<Metadata>) -> String {
     }
     if let Some(Metadata { bytes, interleaved, protection, .. }) = metadata {
         text += &format!(",md={bytes},form={}", if interleaved { "interleaved" } else { "separate" });
-        if let Some(Protection { kind, is_first, application, .. }) = protection {
+        if let Some(Protection { kind, is_first, application, application_mask, .. }) = protection {
             let number = TYPES.iter().find(|(_, it)| *it == kind).map_or("", |(number, _)| number);
             text += &format!(",pi={number},pi_first={is_first}");
-            if protection.is_some_and(|it| it.application_mask != 0) {
+            if application_mask != 0 {
                 text += &format!(",app={application}");
             }
         }

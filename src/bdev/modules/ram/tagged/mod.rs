@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::Either;
 
 use super::store::Store;
-use super::{can, check_block_size, whole_blocks};
-use crate::bdev::{Access, Bdev, Done, Error, Geometry, Io, Metadata, Op, Protector, Result, Submit};
+use super::{can, check_block_size, options, size, whole_blocks};
+use crate::bdev::{
+    Access, Bdev, Done, Error, Geometry, Io, Metadata, Op, Protection, Protector, Result, Submit,
+};
 
 /// What a lock is for: blocks next to each other.
 const BLOCKS_OF_A_LOCK: u64 = 8;
@@ -98,6 +100,20 @@ impl Bdev for TaggedRam {
 
     fn supports(&self, op: Op) -> bool {
         can(op)
+    }
+
+    /// None for checks that cannot be written down.
+    fn spec(&self) -> Option<String> {
+        let Memory { metadata, data_size, .. } = *self.memory;
+        let said = |it: Protection| {
+            let same = Protection::new(it.kind).with_first(it.is_first);
+            if it.application_mask == 0 { same } else { same.with_application(it.application, u16::MAX) }
+        };
+        if metadata.protection.is_some_and(|protection| protection != said(protection)) {
+            return None;
+        }
+        let bytes = self.geometry.block_count * data_size as u64;
+        Some(format!("ram:{}{}", size(bytes), options(data_size as u32, Some(metadata))))
     }
 
     fn channel(&self, _access: Access) -> Result<TaggedRamChannel> {

@@ -47,6 +47,20 @@ fn metadata_that_cannot_be_is_refused() {
     assert!(matches!(TaggedRam::new(1000, 512, Metadata::separate(8)), Err(Error::BadGeometry { .. })));
 }
 
+#[test]
+fn its_spec_makes_it_again() {
+    for spec in [
+        "ram:1M,md=16,form=separate",
+        "ram:1M,block=4K,md=8,form=interleaved,pi=3,pi_first=true",
+        "ram:1M,md=8,form=separate,pi=1,pi_first=false,app=7",
+    ] {
+        let disk = block_on(crate::bdev::open(spec, Access::ReadOnly)).unwrap();
+        assert_eq!(disk.spec_as_base().as_deref(), Some(spec));
+    }
+    let part = Protection::new(ProtectionType::Type1).with_checks(true, false);
+    assert_eq!(open(1 << 20, 512, Metadata::separate(8).with_protection(part)).spec_as_base(), None);
+}
+
 /// As NVMe has it of blocks that are deallocated or unwritten.
 #[test]
 fn blocks_never_written_or_given_up_are_zeroes_with_every_bit_of_their_tags_set() {
