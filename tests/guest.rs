@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::process::Command;
 
+#[path = "guest/host_loop.rs"]
+mod host_loop;
 #[path = "guest/polled_disk.rs"]
 mod polled_disk;
 mod support;

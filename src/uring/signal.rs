@@ -68,20 +68,27 @@ impl Signal {
         }
     }
 
+    /// Has the kernel forget the event; after a signal each time. Some kernels (seen on Debian's 6.12.117) put off a signal that comes
+    /// of a wake-up, a pipe's or a socket's, and put off no other one for as long as they know the event: the second sleep would not end.
+    fn forget(&mut self, uring: &IoUring) {
+        self.state = match uring.submitter().unregister_eventfd() {
+            Ok(()) => State::Off,
+            Err(_) => State::Resting { polls: 0 },
+        };
+    }
+
     fn rest(&mut self, uring: &mut IoUring) {
         match self.state {
             State::Armed => {
                 uring.completion().disable_eventfd();
                 // Takes the signal that may have come.
-                let _ = rustix::io::read(&self.event, &mut [0; 8]);
+                let has_come = rustix::io::read(&self.event, &mut [0; 8]).is_ok();
                 self.state = State::Resting { polls: 0 };
+                if has_come {
+                    self.forget(uring);
+                }
             }
-            State::Resting { polls: POLLS_AWAKE } => {
-                self.state = match uring.submitter().unregister_eventfd() {
-                    Ok(()) => State::Off,
-                    Err(_) => State::Resting { polls: 0 },
-                };
-            }
+            State::Resting { polls: POLLS_AWAKE } => self.forget(uring),
             State::Resting { ref mut polls } => *polls += 1,
             State::Off => {}
         }
