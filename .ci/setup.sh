@@ -23,15 +23,15 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 command -v jq >/dev/null || packages+=(jq)
 [ ${#packages[@]} -eq 0 ] || install "${packages[@]}"
 
-# What tests/guest/run takes: 20 MB, and a kernel of 34 MB on its first run.
+# What tests/guest/run takes (20 MB, and a kernel of 34 MB on its first run), and who else asks the examples that serve.
 packages=()
 command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 command -v busybox >/dev/null || packages+=(busybox-static)
 command -v depmod >/dev/null || packages+=(kmod)
 command -v xz >/dev/null || packages+=(xz-utils)
-for tool in cpio zstd; do command -v "$tool" >/dev/null || packages+=("$tool"); done
+for tool in cpio zstd curl wrk; do command -v "$tool" >/dev/null || packages+=("$tool"); done
 if [ ${#packages[@]} -gt 0 ]; then
-  install "${packages[@]}" || echo "the tests in tests/guest.rs will be skipped, for want of: ${packages[*]}"
+  install "${packages[@]}" || echo "tests/guest.rs and .ci/examples.sh will skip what takes: ${packages[*]}"
 fi
 
 for tool in rustfmt clippy; do
