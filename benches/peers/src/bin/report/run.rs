@@ -3,8 +3,9 @@
 //! The order keeps what is compared close together in time, so that a drift of the machine hits all runtimes alike.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub(crate) fn all(options: &Options, bins: &Path, path: &Path) -> Vec<Line> {
                 if !program.exists() || failed.contains(&(runtime, *workload)) {
                     continue;
                 }
-                eprint!("\r\x1b[Kpass {pass}/{}: {workload} on {runtime}", options.passes);
+                say(format_args!("pass {pass}/{}: {workload} on {runtime}", options.passes));
                 let start = || {
                     let mut command = child(options, &program, workload);
                     command.args(["--pass", &pass.to_string()]).args(flags);
@@ -60,8 +61,15 @@ pub(crate) fn all(options: &Options, bins: &Path, path: &Path) -> Vec<Line> {
             }
         }
     }
-    eprint!("\r\x1b[K");
+    say(format_args!(""));
     lines
+}
+
+/// Shows in one line of a terminal how far it has come. Into a file or a pipe it would write nothing but escapes.
+fn say(now: fmt::Arguments<'_>) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{now}");
+    }
 }
 
 /// A child process, before anything that belongs to everybody on the machine if the options ask for that.
