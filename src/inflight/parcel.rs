@@ -77,6 +77,12 @@ unsafe fn read<T: Payload<C>, C: 'static>(words: &Words) -> T {
 }
 
 impl<C: 'static> Parcel<C> {
+    /// Whether a `T` is held without an allocation.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) const fn fits<T: Payload<C>>() -> bool {
+        Of::<T, C>::FITS
+    }
+
     /// Wraps `value`; allocates only if it is larger than six words or oddly aligned.
     #[inline(always)]
     pub(crate) fn new<T: Payload<C>>(value: T) -> Self {

@@ -121,13 +121,25 @@ impl Ring {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::sys::dma::DmaPool;
+    use crate::inflight::Parcel;
+    use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
+    use crate::uring::Slice;
 
     fn opcodes<B: IoBufMut>(ring: &Rc<Ring>, buf: B) -> [u32; 2] {
         let fd = Fd::from(std::fs::File::open("/dev/null").unwrap());
         let (read, held) = Read(Transfer { buf, fd }, 0).prepare(ring);
         let (write, _) = Write(held, 0).prepare(ring);
         [read, write].map(|entry| entry.unwrap().get_opcode())
+    }
+
+    /// Whole buffers and parts of them alike. (Parts of parts are for who can wait.)
+    #[test]
+    fn what_is_read_and_written_is_kept_without_an_allocation() {
+        fn fits<B: IoBuf>() -> bool {
+            Parcel::<Completion>::fits::<Transfer<B>>() && Parcel::<Completion>::fits::<Transfer<Slice<B>>>()
+        }
+        assert!(fits::<Vec<u8>>() && fits::<Box<[u8]>>() && fits::<&'static [u8]>() && fits::<String>());
+        assert!(fits::<DmaBuf>() && fits::<DmaBytes>());
     }
 
     #[test]
