@@ -7,6 +7,7 @@
 
 use super::control;
 use super::envelope::Envelope;
+use super::vectored::BUFFERS_MAX;
 use crate::inflight::Payload;
 use crate::uring::op::{Op, Operation};
 use crate::uring::queues::Completion;
@@ -122,7 +123,7 @@ unsafe impl<B: IoBuf, P: Bufs<B>> Operation for SendMsg<P, B> {
         let flags = (self.flags | SendFlags::NOSIGNAL).bits();
         let entry = opcode::SendMsg::new(fd, header.cast()).flags(flags).build().flags(fixed);
         let held = Held { envelope, bufs: self.bufs, _fd: self.fd };
-        (Ok(entry), Posted { held, _fds: self.enclosed.fds })
+        (held.checked(entry), Posted { held, _fds: self.enclosed.fds })
     }
 
     fn finish(posted: Posted<P>, completion: Completion) -> Self::Output {
@@ -141,6 +142,11 @@ struct RecvMsg<P, B> {
 }
 
 impl<P> Held<P> {
+    /// Refuses what is too long with POSIX's word for it; kernels have several (6.12 says `EINVAL`).
+    fn checked(&self, entry: Entry) -> Result<Entry, Errno> {
+        if self.envelope.parts.len() <= BUFFERS_MAX { Ok(entry) } else { Err(Errno::MSGSIZE) }
+    }
+
     fn received(mut self, completion: Completion) -> (io::Result<Received>, P) {
         let result = completion.into_result().map(|len| {
             let flags = ReturnFlags::from_bits_retain(self.envelope.flags().bits());
@@ -183,7 +189,8 @@ unsafe impl<B: IoBufMut, P: Bufs<B>> Operation for RecvMsg<P, B> {
         let (fd, fixed) = self.fd.target(ring);
         let flags = (self.flags | RecvFlags::CMSG_CLOEXEC).bits();
         let entry = opcode::RecvMsg::new(fd, header.cast()).flags(flags).build().flags(fixed);
-        (Ok(entry), Held { envelope, bufs: self.bufs, _fd: self.fd })
+        let held = Held { envelope, bufs: self.bufs, _fd: self.fd };
+        (held.checked(entry), held)
     }
 
     fn finish(held: Held<P>, completion: Completion) -> Self::Output {
@@ -198,7 +205,7 @@ impl Ring {
     /// Dropping the future keeps the buffers until the kernel has answered; whether anything was sent is then unknown.
     ///
     /// # Errors
-    /// Those of `sendmsg(2)`, with their OS code and the buffers.
+    /// Those of `sendmsg(2)`, with their OS code and the buffers; `EMSGSIZE` for more than 1,024.
     pub fn send_msg<B: IoBuf, P: Bufs<B>>(
         self: &Rc<Self>,
         fd: &Fd,
@@ -216,7 +223,7 @@ impl Ring {
     /// are closed.
     ///
     /// # Errors
-    /// Those of `recvmsg(2)`, with their OS code and the buffers.
+    /// Those of `recvmsg(2)`, with their OS code and the buffers; `EMSGSIZE` for more than 1,024.
     pub fn recv_msg<B: IoBufMut, P: Bufs<B>>(
         self: &Rc<Self>,
         fd: &Fd,

@@ -16,7 +16,7 @@ use std::io;
 use std::rc::Rc;
 
 /// The kernel's own bound on one list (`UIO_MAXIOV`).
-const BUFFERS_MAX: usize = 1024;
+pub(super) const BUFFERS_MAX: usize = 1024;
 
 /// Lists of places kept for the next operations of this thread: more than are in flight at once of what has several buffers.
 const SPARES_MAX: usize = 64;
