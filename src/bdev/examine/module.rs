@@ -18,7 +18,7 @@ use crate::bdev::{Descriptor, Error, Removal, Result, registry};
 /// A module that only makes devices when told to needs none of this: [`Bdev`](crate::bdev::Bdev) and
 /// [`register`](crate::bdev::register) are enough.
 ///
-/// ```
+/// ```standalone_crate
 /// use reactor::bdev::{self, Access, Claim, Descriptor, Module, modules::{Passthru, Ram}};
 ///
 /// /// Makes a device of every disk that begins with its signature.

@@ -14,7 +14,7 @@ use crate::bdev::{Claim, Descriptor, DeviceRef, Error, Module, Names, Result, re
 /// [examined](crate::bdev::examine) again. A table that is damaged in both its copies, or a partition's name that is taken, leaves all
 /// partitions of that disk away, and [says so](crate::bdev::Info::examined).
 ///
-/// ```
+/// ```standalone_crate
 /// use reactor::bdev::{self, Access, modules::gpt::Gpt};
 ///
 /// # reactor::LocalExecutor::new().unwrap().block_on(async {
