@@ -19,7 +19,7 @@ use crate::bdev::{Descriptor, Error, Removal, Result, registry};
 /// [`register`](crate::bdev::register) are enough.
 ///
 /// ```standalone_crate
-/// use reactor::bdev::{self, Access, Claim, Descriptor, Module, modules::{Passthru, Ram}};
+/// use reactor::bdev::{self, Access, Claim, Descriptor, Module, modules::{Part, Ram}};
 ///
 /// /// Makes a device of every disk that begins with its signature.
 /// struct Stores;
@@ -34,7 +34,8 @@ use crate::bdev::{Descriptor, Error, Removal, Result, registry};
 ///         if head.starts_with(b"STORE") {
 ///             // From here on nobody else writes to it.
 ///             let disk = disk.claim(Claim::WriteOne, self.name())?;
-///             bdev::register(format!("{}-store", disk.name()), Passthru::new(disk))?;
+///             let (name, end) = (format!("{}-store", disk.name()), disk.geometry().block_count);
+///             bdev::register(name, Part::new(disk, 1..end)?)?;
 ///         }
 ///         Ok(())
 ///     }

@@ -71,7 +71,7 @@ fn write_device(device: &Arc<Device>, written: &mut BTreeSet<Arc<str>>, text: &m
 ///
 /// # reactor::LocalExecutor::new().unwrap().block_on(async {
 /// let text = "
-///     # two disks, and what is made of them
+///     ## two disks, and what is made of them
 ///     one1 = ram:1M
 ///     two1 = ram:1M
 ///     pair1 alias=fast uuid=67e55044-10b1-426f-9247-bb680e5fe0c9 = stripe:chunk=64K(one1,two1)
