@@ -33,6 +33,10 @@ mod mapping;
 mod pool;
 mod recall;
 mod reserve;
+#[cfg(all(test, not(loom)))]
+mod reserve_oracle;
+#[cfg(all(test, not(loom)))]
+mod reserve_tests;
 mod returns;
 mod shared;
 mod slot;
