@@ -26,6 +26,11 @@ fn reserve() -> DmaReserve {
     DmaPool::local().reserve().expect("an application has one")
 }
 
+/// On a thread of its own, whose pool has no past.
+fn on_fresh_thread<T: Send + 'static>(run: impl FnOnce() -> Result<T, Error> + Send + 'static) -> T {
+    std::thread::spawn(run).join().unwrap().unwrap()
+}
+
 async fn total() -> DmaStats {
     on_every_core(async || DmaPool::local().stats()).await.into_iter().map(Result::unwrap).sum()
 }
@@ -38,31 +43,33 @@ fn core(index: usize) -> Core {
 #[test]
 fn a_core_that_waits_is_served_with_what_another_has_idle() {
     for mode in [Mode::Poll, Mode::Adaptive, Mode::Interrupt] {
-        let run = cores_unpinned(2).mode(mode).buffers(config(0, 64 << 10)).run(async || {
-            // One stays out, so that it does not give its memory back when it goes to sleep.
-            let kept = call_on(core(1), async || {
+        let builder = cores_unpinned(2).mode(mode).buffers(config(0, 64 << 10));
+        on_fresh_thread(|| {
+            builder.run(async || {
+                // One stays out, so that it does not give its memory back when it goes to sleep.
+                let kept = call_on(core(1), async || {
+                    let pool = DmaPool::local();
+                    let mut all: Vec<_> = (0..16).map(|_| pool.try_alloc(PAGE).unwrap()).collect();
+                    all.pop().unwrap()
+                });
+                let kept = kept.await.unwrap();
                 let pool = DmaPool::local();
-                let mut all: Vec<_> = (0..16).map(|_| pool.try_alloc(PAGE).unwrap()).collect();
-                all.pop().unwrap()
-            });
-            let kept = kept.await.unwrap();
-            let pool = DmaPool::local();
-            let lent: Vec<DmaBuf> = {
-                let mut lent = Vec::new();
-                for _ in 0..15 {
-                    lent.push(pool.alloc(PAGE).await.unwrap());
-                }
-                lent
-            };
-            assert_eq!((pool.stats().borrowed, pool.stats().leased_bytes), (15, 0));
-            drop((lent, kept));
-            let whole = pool.alloc(64 << 10).await.unwrap();
-            assert_eq!((whole.len(), pool.stats().leased_bytes), (64 << 10, 64 << 10));
-            drop(whole);
-            assert_eq!(total().await.in_use, 0);
-            assert_eq!(reserve().stats().waiting, 0);
+                let lent: Vec<DmaBuf> = {
+                    let mut lent = Vec::new();
+                    for _ in 0..15 {
+                        lent.push(pool.alloc(PAGE).await.unwrap());
+                    }
+                    lent
+                };
+                assert_eq!((pool.stats().borrowed, pool.stats().leased_bytes), (15, 0));
+                drop((lent, kept));
+                let whole = pool.alloc(64 << 10).await.unwrap();
+                assert_eq!((whole.len(), pool.stats().leased_bytes), (64 << 10, 64 << 10));
+                drop(whole);
+                assert_eq!(total().await.in_use, 0);
+                assert_eq!(reserve().stats().waiting, 0);
+            })
         });
-        run.unwrap();
     }
 }
 
@@ -100,10 +107,10 @@ fn an_application_leaves_its_thread_the_pool_as_it_was() {
         .unwrap();
     assert!(pool.reserve().is_none());
     assert_eq!((pool.stats().limit_bytes, pool.stats().in_use), (before.limit_bytes, 1));
-    let (buf, reserve) = kept;
+    let (buf, left) = kept;
     drop(buf);
     drop(pool);
-    assert!(reserve.stats().leased_bytes > 0, "the thread's pool keeps the chunk, for itself");
+    assert!(left.stats().leased_bytes > 0, "the thread's pool keeps the chunk, for itself");
     std::thread::spawn(|| {
         let (buf, reserve) = cores_unpinned(1)
             .buffers(config(0, 1 << 20))
@@ -190,46 +197,45 @@ async fn lane(mut dice: Dice, steps: u64, cores: u64) {
 #[test]
 fn many_cores_wait_for_each_other_and_all_are_served() {
     const CORES: usize = 3;
-    let setting = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().unwrap());
+    let setting =
+        |name: &str, default: u64| std::env::var(name).map_or(default, |value| value.parse().unwrap());
     let (seed, steps) = (setting("REACTOR_STRESS_SEED", 1), setting("REACTOR_STRESS_STEPS", 150));
     for round in 0..4 {
         let own = [0, 16 * PAGE][round % 2];
         let run = cores_unpinned(CORES)
             .mode([Mode::Interrupt, Mode::Adaptive][round / 2])
             .buffers(config(own, 40 * PAGE));
-        let run = run.run(async move || {
-            let lanes = (0..CORES).map(|at| {
-                call_on(core(at), async move || {
-                    let dice = |lane| {
-                        Dice(
-                            (seed << 20 | (round as u64) << 16 | (at as u64) << 8 | lane)
-                                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                                | 1,
-                        )
-                    };
-                    let tasks: Vec<_> =
-                        (0..8).map(|n| spawn_local(lane(dice(n), steps, CORES as u64))).collect();
-                    for task in tasks {
-                        task.await.unwrap();
+        on_fresh_thread(move || {
+            run.run(async move || {
+                let lanes = (0..CORES).map(|at| {
+                    call_on(core(at), async move || {
+                        let seed = |lane: u64| seed << 20 | (round as u64) << 16 | (at as u64) << 8 | lane;
+                        let dice = |lane| Dice(seed(lane).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+                        let tasks: Vec<_> =
+                            (0..8).map(|n| spawn_local(lane(dice(n), steps, CORES as u64))).collect();
+                        for task in tasks {
+                            task.await.unwrap();
+                        }
+                    })
+                });
+                for lane in lanes.collect::<Vec<_>>() {
+                    lane.await.unwrap();
+                }
+                // What other threads have not dropped yet, and what a core that goes to sleep is just giving back.
+                let (all, reserve) = loop {
+                    let (all, reserve) = (total().await, reserve().stats());
+                    if all.in_use == 0 && all.leased_bytes == reserve.leased_bytes {
+                        break (all, reserve);
                     }
-                })
-            });
-            for lane in lanes.collect::<Vec<_>>() {
-                lane.await.unwrap();
-            }
-            // What other threads have not dropped yet.
-            while total().await.in_use > 0 {
-                yield_now().await;
-            }
-            let (all, reserve) = (total().await, reserve().stats());
-            assert_eq!((all.waiting, all.refused, reserve.waiting), (0, 0, 0));
-            assert!(
-                all.waited > 0 && all.taken > 0 && reserve.peak_bytes <= 40 * PAGE,
-                "{all:?} {reserve:?}"
-            );
-            assert_eq!(all.leased_bytes, reserve.leased_bytes);
-            assert_eq!((all.lent, all.taken), (reserve.lent, reserve.taken));
+                    yield_now().await;
+                };
+                assert_eq!((all.waiting, all.refused, reserve.waiting), (0, 0, 0));
+                assert!(
+                    all.waited > 0 && all.taken > 0 && reserve.peak_bytes <= 40 * PAGE,
+                    "{all:?} {reserve:?}"
+                );
+                assert_eq!((all.lent, all.taken), (reserve.lent, reserve.taken));
+            })
         });
-        run.unwrap();
     }
 }

@@ -12,7 +12,10 @@
 //!       └────────────── taken by the owner when a free list runs dry ◄──────┘
 //! ```
 //!
-//! A pool at its limit makes [`alloc`](DmaPool::alloc) wait, in order, until enough has come back.
+//! A pool at its limit takes from the [`DmaReserve`] that the cores of an application share. When that is dry as well,
+//! [`alloc`](DmaPool::alloc) waits, in order, until enough has come back: here, or on another core that can spare it.
+//! [`DmaConfig`] says how much a core has of its own and how much there is to share, [`DmaStats`], [`DmaClass`] and
+//! [`ReserveStats`] what became of it.
 //!
 //! The pool's memory stays mapped until its last handle and its last buffer are gone, wherever they went.
 //!
@@ -22,7 +25,7 @@
 //! initialised, never another process's data, but not cleared. Who hands buffers to somebody who must not see old
 //! bytes clears them first (`buf.fill(0)`).
 //!
-//! Memory is mapped in chunks by `mapping`, the one place that would ask for huge pages.
+//! Memory is mapped in chunks by `mapping`, in [`HugePages`] if they are asked for.
 
 mod bytes;
 mod config;
@@ -57,8 +60,8 @@ pub use bytes::{DmaBuf, DmaBytes};
 pub use config::{DmaConfig, HugePages, PageBytes};
 pub use error::AllocError;
 pub use pool::DmaPool;
-pub use reserve::{DmaReserve, ReserveStats};
-pub use stats::{DmaClass, DmaStats};
+pub use reserve::DmaReserve;
+pub use stats::{DmaClass, DmaStats, ReserveStats};
 pub use waiting::Alloc;
 
 pub(crate) use bytes::DmaAny;

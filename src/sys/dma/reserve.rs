@@ -24,6 +24,7 @@ use super::config::{DmaConfig, HugePages, PageBytes};
 use super::error::AllocError;
 use super::lease::{Lease, Memory};
 use super::mapping::{self, HUGE, Mapping, Pages};
+use super::stats::ReserveStats;
 use super::supply::CHUNK_MAX;
 use crate::sys::sync::{Arc, Mutex, MutexGuard};
 
@@ -45,32 +46,6 @@ struct Shared {
     limit: usize,
     wish: HugePages,
     state: Mutex<State>,
-}
-
-/// What a reserve holds and has done, from [`DmaReserve::stats`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReserveStats {
-    /// Bytes that cores may have from the reserve in all.
-    pub limit_bytes: usize,
-    /// Bytes that it has from the kernel, leased or idle.
-    pub mapped_bytes: usize,
-    /// The same by the kind of their pages.
-    pub pages: PageBytes,
-    /// Bytes that cores have.
-    pub leased_bytes: usize,
-    /// The most that `mapped_bytes` has been.
-    pub peak_bytes: usize,
-    /// Chunks, and buffers above 4 MiB, that cores have taken since the reserve was made.
-    pub taken: u64,
-    /// Those that they have given back.
-    pub given: u64,
-    /// Single buffers that one core has lent to another.
-    pub lent: u64,
-    /// Cores that wait at this moment.
-    pub waiting: usize,
-    /// How often a core had to.
-    pub waited: u64,
 }
 
 #[derive(Default)]

@@ -268,6 +268,40 @@ fn a_core_whose_waiter_gives_up_lets_the_next_one_through() {
     }
 }
 
+#[test]
+fn when_the_first_in_line_gives_up_what_it_kept_back_serves_others() {
+    let (_reserve, nodes) = nodes::<3>(0, 16 * PAGE);
+    let [lender, big, small] = &nodes;
+    let mut held = take(&lender.pool, 16, PAGE);
+    held.pop();
+    let (first, mut second) = (waits(big, 16 * PAGE), waits(small, PAGE));
+    settle(&nodes);
+    assert_eq!((first.wakes(), second.wakes()), (0, 0));
+    drop(first);
+    settle(&nodes);
+    assert_eq!((second.wakes(), lender.pool.stats().lent), (1, 1));
+    drop(get(&mut second));
+    // And its owner, when nobody is left.
+    let first = waits(big, 16 * PAGE);
+    settle(&nodes);
+    assert!(lender.pool.try_alloc(PAGE).unwrap_err().is_dry());
+    drop(first);
+    held.extend(take(&lender.pool, 1, PAGE));
+}
+
+#[test]
+fn when_the_first_in_line_gives_up_there_may_be_room_for_the_next() {
+    let (_reserve, nodes) = nodes::<3>(0, 12 << 20);
+    let _held = take(&nodes[0].pool, 1, 5 << 20);
+    let (first, mut second) = (waits(&nodes[1], 10 << 20), waits(&nodes[2], 5 << 20));
+    settle(&nodes);
+    assert_eq!(second.wakes(), 0);
+    drop(first);
+    settle(&nodes);
+    assert_eq!(second.wakes(), 1);
+    drop(get(&mut second));
+}
+
 /// Lent to one who has given up since, and too short for who is first now.
 #[test]
 fn a_buffer_lent_in_vain_goes_home() {

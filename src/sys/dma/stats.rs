@@ -1,4 +1,4 @@
-//! What a pool says of itself.
+//! What a pool says of itself, and the reserve.
 
 use std::iter::Sum;
 
@@ -52,6 +52,32 @@ pub struct DmaStats {
     pub lent: u64,
     /// single buffers of others that were got here.
     pub borrowed: u64,
+}
+
+/// What a reserve holds and has done, from [`DmaReserve::stats`](super::DmaReserve::stats).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReserveStats {
+    /// Bytes that cores may have from the reserve in all.
+    pub limit_bytes: usize,
+    /// Bytes that it has from the kernel, leased or idle.
+    pub mapped_bytes: usize,
+    /// The same by the kind of their pages.
+    pub pages: PageBytes,
+    /// Bytes that cores have.
+    pub leased_bytes: usize,
+    /// The most that `mapped_bytes` has been.
+    pub peak_bytes: usize,
+    /// Chunks, and buffers above 4 MiB, that cores have taken since the reserve was made.
+    pub taken: u64,
+    /// Those that they have given back.
+    pub given: u64,
+    /// Single buffers that one core has lent to another.
+    pub lent: u64,
+    /// Cores that wait at this moment.
+    pub waiting: usize,
+    /// How often a core had to.
+    pub waited: u64,
 }
 
 /// Buffers of one size in a pool, from [`DmaPool::classes`].

@@ -1,7 +1,7 @@
 //! The tables of buffers and files: what is entered of itself, what is not, and that it makes no difference to the data.
 
 use super::{block_on, open_direct, poll_once, ring_with, settle, turn};
-use crate::sys::dma::DmaPool;
+use crate::sys::dma::{DmaConfig, DmaPool, DmaReserve, HugePages};
 use crate::uring::{Config, Features, IoBuf, Ring};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::rc::Rc;
@@ -103,6 +103,49 @@ fn buffers_of_another_core_go_the_ordinary_way() {
     let (read, foreign) = block_on(&ring, ring.read_at(&fd, foreign, 4096));
     assert_eq!((read.unwrap(), foreign[17]), (4096, 1));
     assert_eq!(ring.buffer_table().chunks, 0);
+}
+
+/// Memory that the reserve has had meanwhile: registered where it is now, though the table before still knows its pages.
+#[test]
+fn memory_that_goes_from_core_to_core_is_registered_where_it_is() {
+    let config = DmaConfig::new().own(0).reserve(1 << 20).huge_pages(HugePages::Never);
+    let reserve = DmaReserve::new(&config, 2).unwrap();
+    let join = || DmaPool::local().join(&config, &reserve, std::task::Waker::noop().clone());
+    join();
+    let ring = ring_with(Config::default());
+    let rest = || {
+        DmaPool::rest_local();
+        assert_eq!(reserve.stats().leased_bytes, 0);
+    };
+    round_trips(&ring, &DmaPool::local());
+    assert_eq!((ring.buffer_table().chunks, ring.buffer_table().refused), (2, 0));
+    rest();
+    std::thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            join();
+            let ring = ring_with(Config::default());
+            round_trips(&ring, &DmaPool::local());
+            assert_eq!((ring.buffer_table().chunks, ring.buffer_table().refused), (2, 0));
+        });
+        // Joined, since the pool goes with the thread's locals.
+        there.join().unwrap();
+    });
+    assert_eq!(
+        (reserve.stats().mapped_bytes, reserve.stats().leased_bytes),
+        (512 << 10, 0),
+        "the same memory"
+    );
+    // Also when there have been more chunks than a table has entries.
+    let (_file, fd) = file();
+    for _ in 0..1100 {
+        let (read, buf) =
+            block_on(&ring, ring.read_at(&fd, DmaPool::local().try_alloc(4096).unwrap(), 7 * 4096));
+        assert_eq!((read.unwrap(), buf[0]), (4096, 7));
+        assert_eq!((ring.buffer_table().chunks, ring.buffer_table().refused), (1, 0));
+        drop(buf);
+        rest();
+    }
+    DmaPool::local().leave();
 }
 
 /// Two rings of one thread, one after the other and at the same time: each has a table of its own.
