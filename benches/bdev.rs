@@ -1,5 +1,6 @@
-//! The block layer's rows: 4 KiB random reads and writes on the null and the RAM device, what a second core adds, and that
-//! an I/O allocates nothing, not even where buffers are so few that it has to wait for one.
+//! The block layer's rows: 4 KiB random reads and writes on the null and the RAM device, what a second core adds, that an I/O
+//! allocates nothing, not even where buffers are so few that it has to wait for one, how devices scale with their members, and what
+//! memory a channel takes.
 //!
 //! `cargo bench --bench bdev -- [--quick] [--json] [PART OF A ROW'S ID]...`. The targets are what SPDK's `bdevperf` gives, 1.2
 //! times that for the RAM device.
@@ -8,26 +9,31 @@
 mod allocations;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
+#[path = "bdev/idle.rs"]
+mod idle;
 #[path = "harness/memory.rs"]
 mod memory;
+#[path = "bdev/scaling.rs"]
+mod scaling;
+#[path = "bdev/turns.rs"]
+mod turns;
 
-use allocations::{allocations, detour_allocations, vectored_allocations, zeroes_allocations};
+use allocations::{
+    allocations, detour_allocations, vectored_allocations, zeroes_allocations, zone_allocations,
+};
 use harness::{Bench, Measure, Target::*};
-use memory::allocations_by;
 use reactor::{
     LocalExecutor, Mode,
     app::Builder,
-    bdev::{self, Access, Channel},
+    bdev::{self, Access, Channel, Op},
     call_on, spawn_local,
-    sys::{cpu::CpuSet, dma::DmaPool},
+    sys::cpu::CpuSet,
     yield_now,
 };
 use std::{
-    future::poll_fn,
     hint::black_box,
     ops::Range,
     path::Path,
-    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -68,8 +74,39 @@ fn main() {
         ("pieces_allocations", "stripe, each I/O in two pieces", striped("2K", 2)),
         ("concat_allocations", "concat, every second I/O across its middle", CONCAT.to_owned()),
         ("delay_allocations", "delay, error and part without effect", MIXED.to_owned()),
+        ("delayed_allocations", "delay of a microsecond", "delay:avg=1us(null:1G)".to_owned()),
+        ("mirror_allocations", "mirror of two", "mirror(ram:8M,ram:8M)".to_owned()),
+        ("mirror_4_allocations", "mirror of four", format!("mirror({})", ["null:1G"; 4].join(","))),
+        ("verify_allocations", "verify", "verify(ram:8M)".to_owned()),
+        ("all_allocations", "all that can stand on each other", ALL.to_owned()),
     ] {
         bench.row(id, title, "", AtMost(0.0), |m| allocations(m, &device));
+    }
+    bench.row("zoned_allocations", "zoned: appends, reads, resets", "", AtMost(0.0), |m| {
+        zone_allocations(m, "zoned:zone=64K,empty=true(ram:8M)")
+    });
+    #[cfg(feature = "crypt")]
+    bench.row("crypt_allocations", "crypt", "", AtMost(0.0), |m| {
+        let key = tempfile::NamedTempFile::new().expect("there is room for a key");
+        std::fs::write(key.path(), (0..64).collect::<Vec<u8>>()).expect("there is room for a key");
+        allocations(m, &format!("crypt:key_file={}(ram:8M)", key.path().display()))
+    });
+
+    // In I/Os per time of one member for one I/O, which it serves one at a time.
+    bench.group("Members that serve one I/O at a time, depth 32, virtual time");
+    for (id, title, members, target) in [
+        ("scale_stripe_1", "reads of a stripe of one", 1, 1.0),
+        ("scale_stripe_2", "of two", 2, 1.9),
+        ("scale_stripe_4", "of four", 4, 3.6),
+    ] {
+        bench.row(id, title, "×", AtLeast(target), |m| scaling::stripe_reads(m, members));
+    }
+    for (id, title, members, op, target) in [
+        ("scale_mirror_2", "reads of a mirror of two", 2, Op::Read, 2.0),
+        ("scale_mirror_4", "of four", 4, Op::Read, 4.0),
+        ("scale_mirror_writes", "writes to a mirror of four", 4, Op::Write, 1.0),
+    ] {
+        bench.row(id, title, "×", AtLeast(target), |m| scaling::mirror(m, members, op));
     }
 
     bench.group("RAM device");
@@ -111,11 +148,25 @@ fn main() {
     });
 
     bench.group("Buffers");
-    bench.row("dry", "8 tasks take turns with one buffer, each", "ns", None, dry_turns);
-    bench.row("dry_allocations", "allocations per turn", "", AtMost(0.0), dry_allocations);
+    bench.row("dry", "8 tasks take turns with one buffer, each", "ns", None, turns::dry_turns);
+    bench.row("dry_allocations", "allocations per turn", "", AtMost(0.0), turns::dry_allocations);
 
     bench.group("Channels");
     bench.row("channel", "get + put a core's channel", "ns", AtMost(10.0), get_and_put);
+    for (id, title, used, device) in [
+        ("channel_bytes", "memory per idle channel, null", "used_channel_bytes", "null:1M"),
+        ("channel_bytes_ram", "ram", "used_channel_bytes_ram", "ram:1M"),
+        ("channel_bytes_stack", "passthru over null", "used_channel_bytes_stack", "passthru(null:1M)"),
+        ("channel_bytes_stripe", "stripe of two", "used_channel_bytes_stripe", "stripe(null:1M,null:1M)"),
+        ("channel_bytes_mirror", "mirror of two", "used_channel_bytes_mirror", "mirror(null:1M,null:1M)"),
+    ] {
+        bench.row(id, title, "bytes", None, |_| idle::bytes_per_channel(device));
+        bench.row(used, "that was used", "bytes", None, |_| idle::bytes_per_used_channel(device));
+    }
+    bench.row("channel_bytes_file", "file", "bytes", None, |_| {
+        let file = tmpfs_file();
+        idle::bytes_per_channel(&spec_of(&file))
+    });
     bench.print();
 }
 
@@ -137,6 +188,8 @@ fn striped(chunk: &str, members: usize) -> String {
 
 /// Two I/Os long, the border in the middle of the second.
 const CONCAT: &str = "concat(null:6K,null:2K)";
+const ALL: &str =
+    "verify(mirror(delay:0(stripe(ram:4M,ram:4M)),error(concat(ram:4M,part:blocks=0..8192(ram:8M)))))";
 const MIXED: &str = "delay:0(error(part:blocks=7..100000(null:1G)))";
 
 async fn open(device: &str) -> bdev::Descriptor {
@@ -309,52 +362,6 @@ async fn reads_within(disk: bdev::Descriptor, time: Duration) -> u64 {
         total += task.await.expect("it returns");
     }
     total
-}
-
-/// Takes turns with the one buffer of a pool: every turn but the first waits in line.
-async fn take_turns(pool: &DmaPool, count: u64) {
-    let task = || async {
-        for _ in 0..count {
-            let buf = pool.alloc(4096).await.expect("the pool has a buffer");
-            yield_now().await;
-            drop(buf);
-        }
-    };
-    let all = [task(), task(), task(), task(), task(), task(), task(), task()];
-    let mut all = all.map(Box::pin);
-    let mut left = all.len();
-    let mut is_over = [false; 8];
-    poll_fn(|cx| {
-        for (task, is_over) in all.iter_mut().zip(&mut is_over) {
-            if !*is_over && task.as_mut().poll(cx).is_ready() {
-                *is_over = true;
-                left -= 1;
-            }
-        }
-        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-fn dry_turns(measure: Measure) -> f64 {
-    on_core(async move {
-        let pool = DmaPool::with_limit(4096);
-        let ns = measure.ns(async |count| take_turns(&pool, count).await).await;
-        ns / 8.0
-    })
-}
-
-/// Asserted, and so a test as well.
-fn dry_allocations(measure: Measure) -> f64 {
-    let turns = if measure.quick { 1_000 } else { 100_000 };
-    let count = on_core(async move {
-        let pool = DmaPool::with_limit(4096);
-        take_turns(&pool, 100).await;
-        // The eight boxes of the tasks themselves.
-        allocations_by(async || take_turns(&pool, turns).await).await - 8
-    });
-    assert_eq!(count, 0, "waiting allocates in {turns} turns");
-    count as f64 / turns as f64
 }
 
 fn get_and_put(measure: Measure) -> f64 {

@@ -3,7 +3,7 @@
 use super::harness::Measure;
 use super::memory::allocations_by;
 use super::{IO_BYTES, Places, on_core, open};
-use reactor::bdev::Channel;
+use reactor::bdev::{Channel, ZoneAction};
 use reactor::sys::dma::DmaBuf;
 use std::cell::Cell;
 
@@ -40,6 +40,22 @@ pub fn vectored_allocations(measure: Measure, device: &str) -> f64 {
     let count = count - ios;
     assert_eq!(count, 0, "{device} allocates in {ios} vectored reads and writes");
     count as f64 / ios as f64
+}
+
+/// Appends, zone after zone: each is emptied when it is full.
+pub fn zone_allocations(measure: Measure, device: &str) -> f64 {
+    let written = Cell::new(0);
+    allocations_of(measure, device, "appends to zones and reads", async move |channel, places| {
+        let blocks = channel.geometry().zones.expect("it has zones").blocks;
+        let data = channel.try_alloc(IO_BYTES).expect("the pool has a buffer");
+        let first = channel.zone_append(0, data).await.expect("the zone has room");
+        let io = places.next();
+        written.set(first + (io.end - io.start));
+        channel.read(first..written.get()).await.expect("the device reads");
+        if written.get() == blocks {
+            channel.zone_manage(0, ZoneAction::Reset).await.expect("a zone can be emptied");
+        }
+    })
 }
 
 pub fn zeroes_allocations(measure: Measure, device: &str) -> f64 {
@@ -83,7 +99,8 @@ fn allocations_with(
         let disk = open(&name).await;
         let channel = disk.channel().expect("the core has a channel");
         let mut places = Places::new(&channel, 1);
-        for _ in 0..100 {
+        // More than a task's budget, so that some have waited.
+        for _ in 0..300 {
             io(&channel, &mut places).await;
         }
         allocations_by(async || {
