@@ -1,4 +1,4 @@
-//! What was tried for sockets: sending without a copy, and timeouts linked to operations in the kernel.
+//! What was tried for sockets: sending without a copy, timeouts linked to operations in the kernel, and accepting with one entry for all.
 //!
 //! `cargo bench --bench net -- [--quick] [--json] [PART OF A ROW'S ID]...`. What is sent goes to a thread of this process over the
 //! loopback; or, where `SINK` has an address, to whoever listens there and reads: in another network namespace, on another machine.
@@ -8,9 +8,12 @@
 //! the link 881 (medians of five passes), so that operations are not linked to timeouts here.
 #![expect(unsafe_code, reason = "hands entries to the kernel")]
 
+#[path = "net/accept.rs"]
+mod accept;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
 
+use accept::{Ask, Cost, accepts};
 use harness::{Bench, Measure, Target::*, median};
 use io_uring::{IoUring, opcode, squeue::Flags, types};
 use reactor::io::{IoBuf, ReadOwned, WriteOwned};
@@ -38,8 +41,20 @@ fn main() {
     bench.row("timeout_linked", "linked, by hand", "ns", None, |m| {
         above(m, |m| raw(m, true), |m| raw(m, false))
     });
+    bench.group("Connections that come one by one, or 64 together: the thread that accepts and closes them, per connection");
+    for (ask, batch, time, calls, title) in ACCEPTS {
+        bench.row(time, title, "µs", None, |m| accepts(m, ask, batch, Cost::Time));
+        bench.row(calls, "", "system calls", None, |m| accepts(m, ask, batch, Cost::Calls));
+    }
     bench.print();
 }
+
+const ACCEPTS: [(Ask, usize, &str, &str, &str); 4] = [
+    (Ask::Once, 1, "accept_once_1", "accept_once_1_calls", "1, asked once"),
+    (Ask::ForEach, 1, "accept_each_1", "accept_each_1_calls", "1, asked for each"),
+    (Ask::Once, 64, "accept_once_64", "accept_once_64_calls", "64, asked once"),
+    (Ask::ForEach, 64, "accept_each_64", "accept_each_64_calls", "64, asked for each"),
+];
 
 const SENDS: [(usize, [&str; 3], [&str; 3]); 5] = [
     (
