@@ -24,8 +24,8 @@ const SPECS: &[&str] = &[
     "passthru(mirror(goes,delay:1us(ram:1M)))",
 ];
 
-/// Kinds of which no spec can be made here, or only with a key.
-const OTHERS: &[&str] = &["crypt"];
+/// Kinds that want something beside a device: a key, for which see below, or a table on it, behind which there is a `part`.
+const OTHERS: &[&str] = &["crypt", "gpt"];
 
 #[test]
 fn whatever_stands_on_a_device_ends_its_io_when_that_goes() {

@@ -104,8 +104,8 @@ struct Member {
 }
 
 impl Mirror {
-    /// Mirrors `members`, which are taken to have the same content already, such as new devices have. The mirror is as large as the
-    /// smallest.
+    /// Mirrors `members`, which are taken to have the same content already, such as new devices have; so is what they have
+    /// more when they grow. The mirror is as large as the smallest.
     ///
     /// # Errors
     /// [`Error::BadGeometry`] if there are fewer than two or more than [`MEMBERS_MAX`], or if their block sizes differ.
