@@ -1,7 +1,6 @@
 //! Operations among cores: one step for all of them, and an answer on the core that asked.
 
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::{self, ThreadId};
 
@@ -70,46 +69,12 @@ fn compare_and_write_is_one_step_among_cores() {
     });
 }
 
-/// One core counts up by compare-and-write, another puts stamps beside the count by plain writes: no stamp that was written is
-/// undone.
-#[test]
-fn a_plain_write_is_not_undone_by_compare_and_write_on_another_core() {
-    const STAMPS: u64 = 200;
-    let disk = open_private("yields", Yields(ram(1 << 20)), Access::ReadWrite).unwrap();
-    let is_over = AtomicBool::new(false);
-    let words = |block: &[u8]| [0, 8].map(|at| u64::from_le_bytes(block[at..at + 8].try_into().unwrap()));
-    let count = async |disk: Descriptor| {
-        let channel = disk.channel().unwrap();
-        let mut counted = 0;
-        // At least once, however late this core comes.
-        while counted == 0 || !is_over.load(Ordering::SeqCst) {
-            let found = channel.read(5..6).await.unwrap().freeze();
-            let mut next = channel.alloc(512).await.unwrap();
-            next.copy_from_slice(&found);
-            next[8..16].copy_from_slice(&(words(&found)[1] + 1).to_le_bytes());
-            match channel.compare_and_write(5, found, next).await {
-                Ok(()) => counted += 1,
-                Err(Error::Miscompare { lba: 5 }) => {}
-                Err(e) => panic!("{e}"),
-            }
-        }
-    };
-    let stamp = async |disk: Descriptor| {
-        let channel = disk.channel().unwrap();
-        for stamp in 1..=STAMPS {
-            let mut block = channel.read(5..6).await.unwrap();
-            block[..8].copy_from_slice(&stamp.to_le_bytes());
-            channel.write(5, block).await.unwrap();
-            for _ in 0..stamp % 8 {
-                assert_eq!(words(&channel.read(5..6).await.unwrap())[0], stamp, "a write was undone");
-            }
-        }
-        is_over.store(true, Ordering::SeqCst);
-    };
-    thread::scope(|scope| {
-        scope.spawn(|| LocalExecutor::new().unwrap().block_on(count(disk.clone())));
-        scope.spawn(|| LocalExecutor::new().unwrap().block_on(stamp(disk.clone())));
-    });
+/// On `core`, or here.
+fn on<T>(core: Option<&LocalExecutor>, f: impl FnOnce() -> T) -> T {
+    match core {
+        Some(core) => core.enter_with(f),
+        None => f(),
+    }
 }
 
 /// Step by step: what began before is waited for, what begins after waits, and what changes nothing or lies elsewhere does neither.
@@ -125,18 +90,25 @@ fn compare_and_write_waits_for_who_changes_its_blocks_and_they_for_it() {
         };
         for is_only_core in [true, false] {
             let elsewhere = LocalExecutor::new().unwrap();
-            let _another = (!is_only_core).then(|| elsewhere.enter_with(|| disk.channel().unwrap()));
+            let core = (!is_only_core).then_some(&elsewhere);
+            let writer = on(core, || disk.channel().unwrap());
             channel.write(4, page(0)).await.unwrap();
             // A write that overlaps is on its way: the comparison sees what it wrote.
-            let mut before = Box::pin(channel.write(5, page(1)));
-            assert!(poll(&mut before).is_pending());
+            let mut before = Box::pin(writer.write(5, page(1)));
+            assert!(on(core, || poll(&mut before)).is_pending());
             let mut swap = Box::pin(channel.compare_and_write(4, page(0), page(2)));
             for _ in 0..5 {
                 assert!(poll(&mut swap).is_pending());
                 elsewhere.turn();
                 yield_now().await;
             }
-            before.await.unwrap();
+            let written = loop {
+                if let Poll::Ready(written) = on(core, || poll(&mut before)) {
+                    break written;
+                }
+                yield_now().await;
+            };
+            written.unwrap();
             let answer = loop {
                 elsewhere.turn();
                 yield_now().await;
