@@ -256,20 +256,15 @@ fn an_idle_runtime_sleeps() {
                 let before = on_every_core(now).await;
                 sleep(WATCHED).await;
                 let after = on_every_core(now).await;
-                before
-                    .into_iter()
-                    .zip(after)
-                    .map(|(before, after)| (before.unwrap(), after.unwrap()))
-                    .collect::<Vec<_>>()
+                let pairs = before.into_iter().zip(after);
+                pairs.map(|(before, after)| (before.unwrap(), after.unwrap())).collect::<Vec<_>>()
             })
             .unwrap();
-        for (core, (before, after)) in spent.into_iter().enumerate() {
-            let spent = after.0 - before.0;
+        for (core, ((before, was), (after, is))) in spent.into_iter().enumerate() {
+            let spent = after - before;
             assert!(
                 spent < WATCHED / 100,
-                "{mode:?}: core {core} took {spent:?} of {WATCHED:?}; before: {:?}, after: {:?}",
-                before.1,
-                after.1
+                "{mode:?}: core {core} took {spent:?}; before {was:?}, after {is:?}"
             );
         }
     }
