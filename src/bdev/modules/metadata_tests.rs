@@ -117,9 +117,11 @@ fn ciphertext_is_protected_below_and_never_within() {
 
     let key = || CryptKey::from_bytes(&std::array::from_fn::<u8, 32, _>(|i| i as u8)).unwrap();
     block_on(async {
-        let e = Crypt::over(open(WITHIN, Access::ReadWrite).await.unwrap(), key()).unwrap_err();
+        let e = Crypt::over(open(&WITHIN.replace("1M", "6M"), Access::ReadWrite).await.unwrap(), key())
+            .unwrap_err();
         assert!(matches!(e, Error::BadGeometry { .. }) && e.to_string().contains("separate"), "{e}");
-        let crypt = Crypt::over(open(SEPARATE, Access::ReadWrite).await.unwrap(), key()).unwrap();
+        let crypt = Crypt::over(open(&SEPARATE.replace("1M", "6M"), Access::ReadWrite).await.unwrap(), key())
+            .unwrap();
         conformance::check(&open_private("crypt", crypt, Access::ReadWrite).unwrap()).await;
     });
 }

@@ -372,7 +372,7 @@ mod tests {
     fn reference_tags_count_from_the_start_of_the_part() {
         LocalExecutor::new().unwrap().block_on(async {
             for form in ["interleaved", "separate"] {
-                let base = open(&format!("ram:1M,md=8,pi=1,form={form}"), Access::ReadWrite).await.unwrap();
+                let base = open(&format!("ram:5M,md=8,pi=1,form={form}"), Access::ReadWrite).await.unwrap();
                 let part = Part::new(base.clone(), 100..200).unwrap();
                 let disk = open_private("part", part, Access::ReadWrite).unwrap();
                 let (channel, below) = (disk.channel().unwrap(), base.channel().unwrap());
