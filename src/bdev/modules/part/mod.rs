@@ -1,12 +1,12 @@
 //! A range of another device as a device of its own.
 
+mod renumber;
+
 use std::ops::Range;
 
 use super::spec::{Bases, Kind, Plan, spec_over};
-use crate::bdev::{
-    Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Protector, Result, Submit, Tag,
-};
-use crate::sys::dma::{DmaBytes, DmaPool};
+use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Error, Geometry, Io, Op, Result, Submit};
+use renumber::Renumber;
 
 pub(super) const KIND: Kind =
     Kind::new("part", "part:blocks=0..2048(SPEC)", "a range of the blocks of another", Bases::One, |args| {
@@ -92,29 +92,12 @@ impl Part {
     }
 }
 
-/// Bytes of blocks that pass at a time where their tags are changed, and of the copies that one core has of them.
-const COPY_BYTES: usize = 128 << 10;
-const COPIES_BYTES: usize = 1 << 20;
-
 /// A core's way to the device below.
 #[derive(Debug)]
 pub struct PartChannel {
     base: Channel,
     start: u64,
     renumber: Option<Renumber>,
-}
-
-/// What changes tags between this device's numbers and those of the one below.
-#[derive(Debug)]
-struct Renumber {
-    protector: Protector,
-    /// Apart from the pool that callers draw from: a write that waits for its copy never waits for other writes' data.
-    copies: DmaPool,
-}
-
-/// What makes tags that name blocks, where there are any.
-fn renumbers(geometry: &Geometry) -> Option<Protector> {
-    geometry.protector().filter(Protector::names_blocks)
 }
 
 impl Bdev for Part {
@@ -138,13 +121,7 @@ impl Bdev for Part {
         {
             geometry.optimal_io_boundary = 0;
         }
-        if renumbers(&geometry).is_some() {
-            let most = (COPY_BYTES as u32 / geometry.block_size).max(1);
-            let max = geometry.max_io_blocks;
-            geometry =
-                geometry.with_max_segments(1).with_max_io_blocks(if max == 0 { most } else { max.min(most) });
-        }
-        geometry
+        if Renumber::is_wanted(&geometry) { Renumber::narrow(geometry) } else { geometry }
     }
 
     /// Not what could reach beyond the part.
@@ -164,7 +141,7 @@ impl Bdev for Part {
         let is_compared = matches!(op, Op::Compare | Op::CompareAndWrite);
         WITHIN.contains(&op)
             && self.base.supports(op)
-            && !(is_compared && renumbers(&self.base.geometry()).is_some())
+            && !(is_compared && Renumber::is_wanted(&self.base.geometry()))
     }
 
     fn bases(&self) -> Vec<Descriptor> {
@@ -187,10 +164,9 @@ impl Bdev for Part {
 
     fn channel(&self, _access: Access) -> Result<PartChannel> {
         let base = self.base.channel()?;
-        let room = COPIES_BYTES.max(8 * base.geometry().block_size as usize);
-        let renumber = renumbers(&base.geometry())
-            .map(|protector| Renumber { protector, copies: DmaPool::with_limit(room) });
-        Ok(PartChannel { base, start: self.blocks.start, renumber })
+        let start = self.blocks.start;
+        let renumber = Renumber::new(&base.geometry(), start);
+        Ok(PartChannel { base, start, renumber })
     }
 }
 
@@ -201,7 +177,7 @@ impl Submit for PartChannel {
             io.set_lba(io.lba() + self.start);
         }
         match (io.op(), &self.renumber) {
-            (Op::Read | Op::Write, Some(renumber)) => self.renumbered(io, renumber).await,
+            (Op::Read | Op::Write, Some(renumber)) => renumber.submit(io, &self.base).await,
             (Op::Copy, _) => self.copy(io).await,
             (Op::Compare | Op::CompareAndWrite, _) => self.compare(io).await,
             _ => self.base.submit(io).await,
@@ -210,63 +186,6 @@ impl Submit for PartChannel {
 }
 
 impl PartChannel {
-    /// Has tags count from the start of the device below on their way down, and from this part's on their way up.
-    async fn renumbered(&self, mut io: Io, renumber: &Renumber) -> Done {
-        let mut brought = None;
-        if io.op() == Op::Write {
-            brought = match self.renumber_write(&mut io, renumber).await {
-                Ok(brought) => brought,
-                Err(e) => return io.done(Err(e)),
-            };
-        }
-        let (result, mut io) = self.base.submit(io).await.into_io();
-        // Who tries again tries with what he gave.
-        match brought {
-            Some(data) if renumber.protector.is_interleaved() => io.put_data(data),
-            Some(metadata) => io.put_metadata(metadata),
-            None => {}
-        }
-        if io.op() == Op::Read && result.is_ok() {
-            let protector = &renumber.protector;
-            if protector.is_interleaved() {
-                protector.remap(self.start, 0, &mut io.read_buf());
-            } else if let Some(mut beside) = io.take_metadata_buf() {
-                protector.remap(self.start, 0, &mut beside);
-                io.put_metadata_buf(beside);
-            }
-        }
-        let own = |number: u64| u64::from((number as u32).wrapping_sub(self.start as u32));
-        io.done(result.map_err(|e| match e {
-            Error::Protection { lba, tag: Tag::Reference, expected, found } => Error::Protection {
-                lba: lba.saturating_sub(self.start),
-                tag: Tag::Reference,
-                expected: own(expected),
-                found: own(found),
-            },
-            Error::Protection { lba, tag, expected, found } => {
-                Error::Protection { lba: lba.saturating_sub(self.start), tag, expected, found }
-            }
-            other => other,
-        }))
-    }
-
-    /// What a write brings is the caller's, who may have kept a clone: tags are changed in a copy.
-    async fn renumber_write(&self, io: &mut Io, renumber: &Renumber) -> Result<Option<DmaBytes>> {
-        let Renumber { protector, copies } = renumber;
-        let brought = if protector.is_interleaved() { Some(io.take_data()) } else { io.take_metadata() };
-        // Without metadata the device below makes it.
-        let Some(brought) = brought else { return Ok(None) };
-        let mut copy = copies.alloc(brought.len()).await?;
-        copy.copy_from_slice(&brought);
-        protector.remap(0, self.start, &mut copy);
-        if protector.is_interleaved() {
-            io.put_data(copy.freeze());
-        } else {
-            io.put_metadata(copy.freeze());
-        }
-        Ok(Some(brought))
-    }
-
     /// Comes from this part as well.
     async fn copy(&self, mut io: Io) -> Done {
         let from = io.copy_from();
@@ -364,53 +283,6 @@ mod tests {
                 open("part:0..9(ram:4K)", Access::ReadOnly).await,
                 Err(Error::OutOfRange { .. })
             ));
-        });
-    }
-
-    /// Above and below, each by its own numbers; the caller's data stay as they are.
-    #[test]
-    fn reference_tags_count_from_the_start_of_the_part() {
-        LocalExecutor::new().unwrap().block_on(async {
-            for form in ["interleaved", "separate"] {
-                let base = open(&format!("ram:5M,md=8,pi=1,form={form}"), Access::ReadWrite).await.unwrap();
-                let part = Part::new(base.clone(), 100..200).unwrap();
-                let disk = open_private("part", part, Access::ReadWrite).unwrap();
-                let (channel, below) = (disk.channel().unwrap(), base.channel().unwrap());
-                let protector = disk.geometry().protector().unwrap();
-                let size = disk.geometry().block_size as usize;
-                let made = |lba| {
-                    let mut data = channel.try_alloc(2 * size).unwrap();
-                    data.fill(7);
-                    let mut beside = channel.try_alloc(16).unwrap();
-                    match form {
-                        "interleaved" => protector.generate(lba, &mut data),
-                        _ => protector.generate_beside(lba, &data, &mut beside),
-                    }
-                    (data.freeze(), beside.freeze())
-                };
-                let write = async |lba, (data, beside): (DmaBytes, DmaBytes)| match form {
-                    "interleaved" => channel.write(lba, data).await,
-                    _ => channel.write_with_metadata(lba, data, beside).await,
-                };
-                let read = async |channel: &Channel, lba: u64| match form {
-                    "interleaved" => channel.read(lba..lba + 1).await.unwrap()[512..].to_vec(),
-                    _ => channel.read_with_metadata(lba..lba + 1).await.unwrap().1.to_vec(),
-                };
-                let (data, beside) = made(5);
-                let kept = (data.to_vec(), beside.to_vec());
-                write(5, (data.clone(), beside.clone())).await.unwrap();
-                assert!((data.to_vec(), beside.to_vec()) == kept, "the caller's own was changed");
-                for lba in [5, 6] {
-                    assert_eq!(protector.tuple(&read(&channel, lba).await).reference, lba as u32);
-                    assert_eq!(protector.tuple(&read(&below, lba + 100).await).reference, lba as u32 + 100);
-                }
-                let e = write(8, (data, beside)).await.unwrap_err();
-                let is_named =
-                    matches!(e, Error::Protection { lba: 8, tag: Tag::Reference, expected: 8, found: 5 });
-                assert!(is_named, "{form}: {e}");
-                // Those that escape their checks do so below as well.
-                assert_eq!(read(&channel, 50).await, [0xff; 8]);
-            }
         });
     }
 }
