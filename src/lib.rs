@@ -41,6 +41,8 @@ mod inflight;
 pub mod io;
 pub mod metrics;
 pub mod net;
+#[cfg(feature = "nvme")]
+pub mod nvme;
 mod reactor;
 pub mod signal;
 pub mod sync;
