@@ -53,6 +53,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/inbox/event.rs", "closures stored inline, their type erased"),
     ("src/inbox/ring.rs", "slots claimed by sequence number"),
     ("src/inflight/parcel.rs", "values of an erased type in inline bytes"),
+    ("src/nvme/soft/memory.rs", "a device in software, which reads and writes where commands point"),
     ("src/reactor/context.rs", "the current core behind a thread-local pointer"),
     ("src/reactor/critical.rs", "a function pointer that went through an atomic one"),
     ("src/reactor/outbox.rs", "events point to counters that the runtime keeps"),

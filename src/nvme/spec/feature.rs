@@ -106,6 +106,6 @@ layout! {
 impl Timestamp {
     /// Milliseconds since 1970, or since the reset if nobody has set it.
     pub const fn milliseconds(self) -> u64 {
-        self.bits.get() & (1 << 48) - 1
+        self.bits.get() & ((1 << 48) - 1)
     }
 }

@@ -68,7 +68,10 @@ macro_rules! bits {
 
         const _: () = {
             $(assert!($bit < <$int>::BITS, concat!("place of ", stringify!($flag)));)*
-            $($(assert!($low + $width <= <$int>::BITS, concat!("place of ", stringify!($field)));)*)?
+            $($(
+                let (low, width): (u32, u32) = ($low, $width);
+                assert!(low + width <= <$int>::BITS, concat!("place of ", stringify!($field)));
+            )*)?
         };
 
         impl std::fmt::Debug for $name {

@@ -80,14 +80,14 @@ proptest! {
     #[test]
     fn any_entry_is_read(bytes: [u8; 64], word: u32) {
         let command: &Command = look(&bytes);
-        (command.block_count(), command.range_count(), command.log_page(), command.queue_size());
-        (command.identify_what().to_string(), command.feature().to_string(), command.sgl());
+        let _ = (command.block_count(), command.range_count(), command.log_page(), command.queue_size());
+        let _ = (command.identify_what().to_string(), command.feature().to_string(), command.sgl());
         let completion: &Completion = look(&bytes);
         let status = completion.status();
         prop_assert_eq!(completion.with_status(status, completion.phase()), *completion);
         prop_assert_eq!(status.is_retryable(), !status.is_success() && !status.dnr());
         prop_assert!(!status.to_string().is_empty());
-        (AsyncEvent::from_bits(word).event(), AsyncEvent::from_bits(word).log_page().to_string());
+        let _ = (AsyncEvent::from_bits(word).event(), AsyncEvent::from_bits(word).log_page().to_string());
         MemoryBufferSize::from_bits(word).unit_bytes();
         Capabilities::from_bits(u64::from_le_bytes(bytes[..8].try_into().unwrap())).queue_entries_max();
     }

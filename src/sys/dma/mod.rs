@@ -55,6 +55,8 @@ mod waiting_hostile;
 mod waiting_oracle;
 #[cfg(all(test, not(loom)))]
 mod waiting_tests;
+#[cfg(feature = "nvme")]
+mod words;
 
 pub use bytes::{DmaBuf, DmaBytes};
 pub use config::{DmaConfig, HugePages, PageBytes};
@@ -74,6 +76,8 @@ pub struct DmaChunk {
 }
 pub(crate) use mapping::Mapping;
 pub(crate) use table::ChunkNumber;
+#[cfg(feature = "nvme")]
+pub(crate) use words::DmaWords;
 
 /// Every [`DmaBuf`] starts on a multiple of this many bytes: what any device and any file system asks for O_DIRECT.
 pub const ALIGN: usize = 4096;

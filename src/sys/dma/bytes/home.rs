@@ -23,3 +23,14 @@ impl DmaBytes {
         self.0.chunk()
     }
 }
+
+// No controller but that of software is told of addresses as they are here.
+#[cfg(all(feature = "nvme", any(test, feature = "testing")))]
+impl super::DmaAny {
+    /// The addresses of its bytes, for a device that will be told of them.
+    #[inline(always)]
+    pub(crate) fn expose(&self) -> std::ops::Range<u64> {
+        let start = self.0.start().as_ptr().expose_provenance() as u64;
+        start..start + self.0.extent.len() as u64
+    }
+}

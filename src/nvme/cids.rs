@@ -1,0 +1,116 @@
+//! Command identifiers: what a completion calls its command, and whose that is.
+
+use crate::inflight::Id;
+
+/// Identifiers for `capacity` commands at a time: a slot in the low bits, and above it how often the slot was used, so that a
+/// completion that comes twice or far too late is nobody's.
+pub(super) struct Cids {
+    slots: Box<[Slot]>,
+    /// The one freed last is used next, as it is at hand in the cache.
+    free: Vec<u16>,
+    slot_bits: u32,
+}
+
+struct Slot {
+    /// The identifier of its command, or of the one that it had last.
+    cid: u16,
+    owner: Option<Id>,
+}
+
+/// The specification keeps it for "no command" (Base 2.0 §5.16.1.2).
+const NO_COMMAND: u16 = u16::MAX;
+
+impl Cids {
+    /// # Panics
+    /// If `capacity` is 0 or above 32,767: each slot has two identifiers at least.
+    pub(super) fn new(capacity: u16) -> Self {
+        assert!((1..1 << 15).contains(&capacity), "commands at a time: {capacity}");
+        let slots = (0..capacity).map(|index| Slot { cid: index, owner: None }).collect();
+        let slot_bits = u32::from(capacity).next_power_of_two().trailing_zeros();
+        Self { slots, free: (0..capacity).rev().collect(), slot_bits }
+    }
+
+    /// How many commands may be given one now.
+    #[inline(always)]
+    pub(super) fn left(&self) -> usize {
+        self.free.len()
+    }
+
+    /// How many commands have one.
+    #[inline(always)]
+    pub(super) fn used(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// An identifier for `owner`'s command, and its slot; none if all are in use.
+    #[inline(always)]
+    pub(super) fn take(&mut self, owner: Id) -> Option<(u16, usize)> {
+        let index = usize::from(self.free.pop()?);
+        let slot = &mut self.slots[index];
+        slot.cid = slot.cid.wrapping_add(1 << self.slot_bits);
+        if slot.cid == NO_COMMAND {
+            slot.cid = slot.cid.wrapping_add(1 << self.slot_bits);
+        }
+        slot.owner = Some(owner);
+        Some((slot.cid, index))
+    }
+
+    /// Whose command has this identifier; it has it no longer.
+    #[inline(always)]
+    pub(super) fn release(&mut self, cid: u16) -> Option<Id> {
+        let index = cid & ((1_u32 << self.slot_bits) - 1) as u16;
+        let slot = self.slots.get_mut(usize::from(index))?;
+        if slot.cid != cid {
+            return None;
+        }
+        let owner = slot.owner.take()?;
+        self.free.push(index);
+        Some(owner)
+    }
+
+    /// Takes one from a command that will not be answered; none if there is no such command.
+    pub(super) fn release_any(&mut self) -> Option<Id> {
+        let cid = self.slots.iter().find(|slot| slot.owner.is_some())?.cid;
+        self.release(cid)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_belongs_to_one_command_once() {
+        for capacity in [1, 2, 3, 31, 32, 1023, (1 << 15) - 1] {
+            let mut cids = Cids::new(capacity);
+            let id = Id::from_bits;
+            let taken: Vec<_> = (0..capacity).map(|n| cids.take(id(n.into())).unwrap()).collect();
+            assert!(cids.take(id(0)).is_none());
+            assert_eq!((cids.left(), cids.used()), (0, capacity.into()));
+            for (n, &(cid, slot)) in (0_u64..).zip(&taken) {
+                assert!(slot < capacity.into());
+                assert_eq!(cids.release(cid), Some(id(n)));
+                assert_eq!(cids.release(cid), None, "a second time");
+            }
+            let again = cids.take(id(7)).unwrap().0;
+            assert!(taken.iter().all(|&(cid, _)| cid != again), "the slot's next command has another");
+            let spent: Vec<_> = (0..=u16::MAX).filter(|&cid| cid != again).collect();
+            assert!(spent.into_iter().all(|cid| cids.release(cid).is_none()));
+            assert_eq!(cids.release_any(), Some(id(7)));
+        }
+    }
+
+    #[test]
+    fn no_command_is_called_what_means_none() {
+        let mut cids = Cids::new(2);
+        let ids: Vec<_> = (0..2).map(|_| cids.take(Id::from_bits(0)).unwrap().0).collect();
+        ids.into_iter().for_each(|cid| _ = cids.release(cid));
+        for _ in 0..1 << 17 {
+            let (one, _) = cids.take(Id::from_bits(1)).unwrap();
+            let (other, _) = cids.take(Id::from_bits(2)).unwrap();
+            assert!(one != NO_COMMAND && other != NO_COMMAND && one != other);
+            cids.release(one);
+            cids.release(other);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a controller is not there, or did not do what it was asked.
+
+use super::spec::Status;
+use std::{io, time::Duration};
+
+/// A command or a controller failed. The messages say what would help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The controller answered with an error.
+    #[error("the controller refused: {0}")]
+    Status(Status),
+    /// The blocks are not all within the namespace.
+    #[error("blocks {lba}..{} are not within the namespace's {size}", u128::from(*lba) + u128::from(*blocks))]
+    OutOfRange {
+        /// The first.
+        lba: u64,
+        /// How many.
+        blocks: u64,
+        /// How many the namespace has.
+        size: u64,
+    },
+    /// The buffer is no number of blocks, or empty.
+    #[error("a buffer of {len} bytes is no positive number of blocks of {block_size} bytes")]
+    WrongLength {
+        /// Its bytes.
+        len: usize,
+        /// Those of a block.
+        block_size: u32,
+    },
+    /// More than one command takes.
+    #[error("{len} bytes are more than the {max} that one command takes: split the transfer")]
+    TooLarge {
+        /// What was asked.
+        len: u64,
+        /// What can be.
+        max: u64,
+    },
+    /// The buffer begins where no device can.
+    #[error("a buffer that does not begin on a multiple of 4 bytes: take one as it comes from the pool")]
+    Misaligned,
+    /// It does not answer any more.
+    #[error("the controller is gone: its registers read as all ones (was it removed, or its power cut?)")]
+    Removed,
+    /// CSTS.CFS is set.
+    #[error("the controller reports a fatal error (CSTS.CFS): reset it, or replace it")]
+    Fatal,
+    /// CSTS.RDY did not follow CC.EN in time.
+    #[error("the controller did not become {} within {waited:?}, which is what it says it needs (CAP.TO)",
+        if *.ready { "ready" } else { "disabled" })]
+    NotReady {
+        /// What was waited for.
+        ready: bool,
+        /// How long.
+        waited: Duration,
+    },
+    /// An admin command was not answered in time.
+    #[error("the controller did not answer an admin command within {0:?}")]
+    AdminTimeout(Duration),
+    /// The controller is none that this driver knows to drive.
+    #[error("the controller cannot be driven: {0}")]
+    Unsupported(&'static str),
+    /// Somebody has attached it already.
+    #[error("the controller is attached already: use a clone of that `Controller`, or close it first")]
+    Busy,
+    /// The controller, or this namespace's queue pair, was closed.
+    #[error("the controller has been closed")]
+    Closed,
+    /// There is no such namespace.
+    #[error("there is no active namespace {0}")]
+    NoNamespace(u32),
+    /// No memory for queues.
+    #[error("no memory for queues")]
+    Memory(#[source] io::Error),
+    /// No buffer for what the controller answers.
+    #[error(transparent)]
+    Buffer(#[from] crate::sys::dma::AllocError),
+    /// No descriptor for the core to wait by.
+    #[error(transparent)]
+    EventFd(#[from] crate::sys::eventfd::Error),
+}
