@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A target folder of its own: another compiler would rebuild everything else.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/portable"
-library=(--lib --features hyper,tokio-io,crypt,gpt,testing)
+library=(--lib --features hyper,tokio-io,crypt,gpt,nvme,testing)
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 tools=1.88
 arm=aarch64-unknown-linux-gnu
