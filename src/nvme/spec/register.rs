@@ -96,7 +96,7 @@ bits! {
             dstrd / with_dstrd: 32, 4;
             /// CSS: the command sets that are there, a bit each.
             css / with_css: 37, 8;
-            /// CPS: what a power loss protects: the controller, a domain, or the subsystem.
+            /// CPS: what is powered as one: 1 the controller, 2 its domain, 3 the subsystem; 0 is not told.
             cps: 46, 2;
             /// MPSMIN: the smallest page is 4 KiB shifted left by this.
             mpsmin / with_mpsmin: 48, 4;
@@ -224,7 +224,7 @@ bits! {
         may_mix_queues: 3;
         /// CQPDS: queues in it need not be contiguous.
         may_scatter_queues: 4;
-        /// CDPLMS: pointer lists in it may be mixed with lists elsewhere.
+        /// CDPMLS: pointer lists in it may be mixed with lists elsewhere.
         may_mix_lists: 5;
         /// CDPCILS: data and its pointers may be in it together.
         may_mix_lists_and_data: 6;

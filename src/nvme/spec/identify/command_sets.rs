@@ -67,7 +67,7 @@ layout! {
         4 pub active_max: U32,
         /// MOR: zones that may be open, likewise.
         8 pub open_max: U32,
-        /// RRL, FRL, and what 1.1 added to them: recommended limits, in seconds.
+        /// RRL, FRL, then RRL1 to RRL3 and FRL1 to FRL3: recommended limits, in seconds.
         12 pub limits_s: [U32; 8],
         /// NUMZRWA: how many Zone Random Write Areas.
         44 pub random_write_areas: U32,

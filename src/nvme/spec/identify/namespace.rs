@@ -211,7 +211,7 @@ bits! {
 layout! {
     /// What is true of namespaces of every command set, CNS 08h (Base 2.0 §5.17.2.8, Figure 280).
     IdentifyNamespaceIndependent: 4096 {
-        /// NSFEAT.
+        /// NSFEAT: of its bits `has_unique_ids` alone means the same here; bit 4 says that the media rotates.
         0 pub features: NamespaceFeatures,
         /// NMIC: bit 0: several controllers may have it.
         1 pub sharing: u8,

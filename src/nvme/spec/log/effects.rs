@@ -39,7 +39,7 @@ bits! {
         /// CCC: it changes what the controller can do.
         changes_controller: 4;
         => fields {
-            /// CSE: 1: nothing else may be sent to the namespace, 2: to any, 3: nothing at all.
+            /// CSE: 1: nothing else may be sent to the namespace, 2: to any.
             exclusion: 16, 3;
         }
     }
