@@ -94,7 +94,7 @@ impl Command {
         Self::new(opcode.0, nsid, cdw)
     }
 
-    /// Its data is where these two PRP entries say (Base 2.0 §4.1.1).
+    /// Its data is where these two PRP entries say (Base 2.0, Physical Region Page Entry and List).
     #[must_use]
     #[inline(always)]
     pub const fn with_prp(mut self, prp1: u64, prp2: u64) -> Self {
@@ -102,7 +102,7 @@ impl Command {
         self
     }
 
-    /// Its data is where this descriptor says, its metadata in one piece at `metadata` (Base 2.0 §4.1.2).
+    /// Its data is where this descriptor says, its metadata in one piece at `metadata` (Base 2.0, Scatter Gather List).
     #[must_use]
     pub const fn with_sgl(mut self, sgl: SglDescriptor) -> Self {
         self.flags = self.flags.with_psdt(1);
@@ -124,7 +124,8 @@ impl Command {
         })
     }
 
-    /// The first (false) or second (true) of two commands that are done as one, such as compare and write (Base 2.0 §3.4.2).
+    /// The first (false) or second (true) of two commands that are done as one, such as compare and write (Base 2.0, Fused
+    /// Operations).
     #[must_use]
     pub const fn fused(mut self, is_second: bool) -> Self {
         self.flags = self.flags.with_fuse(1 + is_second as u8);
@@ -139,7 +140,7 @@ impl Command {
 }
 
 layout! {
-    /// An SGL descriptor (Base 2.0 §4.1.2.1).
+    /// An SGL descriptor (Base 2.0, Scatter Gather List).
     SglDescriptor: 16 {
         /// Where the data or the segment is.
         0 pub address: U64,
@@ -152,7 +153,7 @@ layout! {
 }
 
 impl SglDescriptor {
-    /// Type 0: data (Base 2.0 §4.1.2.1).
+    /// Type 0: data (Base 2.0, Scatter Gather List).
     pub const DATA_BLOCK: u8 = 0x00;
     /// Type 1: bytes to leave out of what is read.
     pub const BIT_BUCKET: u8 = 0x10;

@@ -3,7 +3,7 @@
 use super::LogPage;
 
 bits! {
-    /// The answer to an Asynchronous Event Request (Base 2.0 §5.2.1, Dword 0).
+    /// The answer to an Asynchronous Event Request (Base 2.0 §5.2, Completion Queue Entry Dword 0).
     AsyncEvent(u32) {
         => fields {
             /// Type: 0 error, 1 SMART / health, 2 notice, 3 immediate, 4 one-shot, 6 of the command set, 7 of the vendor.
@@ -16,7 +16,7 @@ bits! {
     }
 }
 
-/// What an [`AsyncEvent`] tells (Base 2.0 §5.2.1).
+/// What an [`AsyncEvent`] tells (Base 2.0 §5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum EventKind {

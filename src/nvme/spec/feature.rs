@@ -14,7 +14,7 @@ codes! {
         NUMBER_OF_QUEUES = 0x07, "Number of Queues", "Base 2.0 §5.27.1.5";
         INTERRUPT_COALESCING = 0x08, "Interrupt Coalescing", "Base 2.0 §5.27.1.6";
         INTERRUPT_VECTOR = 0x09, "Interrupt Vector Configuration", "Base 2.0 §5.27.1.7";
-        WRITE_ATOMICITY = 0x0a, "Write Atomicity Normal", "NVM Command Set 1.0 §4.1.3.3";
+        WRITE_ATOMICITY = 0x0a, "Write Atomicity Normal", "NVM Command Set 1.0 §4.1.3.5";
         ASYNC_EVENTS = 0x0b, "Asynchronous Event Configuration", "Base 2.0 §5.27.1.8";
         AUTONOMOUS_POWER = 0x0c, "Autonomous Power State Transition", "Base 2.0 §5.27.1.9";
         HOST_MEMORY_BUFFER = 0x0d, "Host Memory Buffer", "Base 2.0 §5.27.1.10";
@@ -25,11 +25,11 @@ codes! {
         HOST_BEHAVIOR = 0x16, "Host Behavior Support", "Base 2.0 §5.27.1.18";
         SANITIZE = 0x17, "Sanitize Config", "Base 2.0 §5.27.1.19";
         COMMAND_SET_PROFILE = 0x19, "I/O Command Set Profile", "Base 2.0 §5.27.1.21";
-        SOFTWARE_PROGRESS = 0x80, "Software Progress Marker", "Base 2.0 §5.27.1.23";
-        HOST_ID = 0x81, "Host Identifier", "Base 2.0 §5.27.1.24";
-        RESERVATION_MASK = 0x82, "Reservation Notification Mask", "Base 2.0 §5.27.1.25";
-        RESERVATION_PERSISTENCE = 0x83, "Reservation Persistence", "Base 2.0 §5.27.1.26";
-        WRITE_PROTECTION = 0x84, "Namespace Write Protection Config", "Base 2.0 §5.27.1.27";
+        SOFTWARE_PROGRESS = 0x80, "Software Progress Marker", "Base 2.0 §5.27.1.24";
+        HOST_ID = 0x81, "Host Identifier", "Base 2.0 §5.27.1.25";
+        RESERVATION_MASK = 0x82, "Reservation Notification Mask", "Base 2.0 §5.27.1.26";
+        RESERVATION_PERSISTENCE = 0x83, "Reservation Persistence", "Base 2.0 §5.27.1.27";
+        WRITE_PROTECTION = 0x84, "Namespace Write Protection Config", "Base 2.0 §5.27.1.28";
     }
 }
 
@@ -73,7 +73,7 @@ bits! {
         telemetry / with_telemetry: 10;
         /// Asymmetric Namespace Access Change Notices.
         ana_changed / with_ana_changed: 11;
-        /// Zone Descriptor Changed Notices (ZNS 1.1 §4.1.2).
+        /// Zone Descriptor Changed Notices (ZNS 1.1 §4.1.3).
         zone_changed / with_zone_changed: 27;
         => fields {
             /// SMART / Health Critical Warnings, a bit each.

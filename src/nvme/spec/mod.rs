@@ -1,7 +1,17 @@
 //! What the NVM Express specifications define: registers, commands, completions, and the data of both; the bytes and nothing else.
 //!
-//! Base Specification 2.0 (with what 2.1 added), NVM Command Set 1.0, Zoned Namespace Command Set 1.1, and for doorbells NVMe over
-//! PCIe Transport 1.0; section numbers are those of these editions. It imports nothing of the crate.
+//! It imports nothing of the crate.
+//!
+//! # Citations
+//!
+//! The numbers of sections and figures are those of the editions of 2021: Base Specification 2.0, NVM Command Set 1.0, Zoned
+//! Namespace Command Set 1.1 (ZNS), and for doorbells NVMe over PCIe Transport 1.0. Their corrections (2.0a, 2.0b, …) keep the
+//! numbers; Base 2.1 and its kin count anew, but keep the titles. Behind a comma stands a title, of a section, a figure or a field: it
+//! says where in the section to look (`Base 2.0 §8.1, ANA Change state`), or is to be searched for where no number could be
+//! checked (`Base 2.0, Fused Operations`). What came later is cited by the edition that has it (Base 2.1), or by its technical
+//! proposal: TP 4076 is Zoned Random Write Area.
+//!
+//! # Form
 //!
 //! Structures are plain little-endian bytes without alignment, checked against the tables at compile time. With the traits of
 //! [`zerocopy`] any bytes from a device can be looked at in place:

@@ -4,14 +4,14 @@ use super::{Command, IoOpcode};
 use zerocopy::little_endian::{U16, U32, U64};
 
 codes! {
-    /// What a reservation keeps others from (Base 2.0 §8.19).
+    /// RTYPE: what a reservation keeps others from (Base 2.0 §7.2).
     ReservationType(u8) {
-        WRITE_EXCLUSIVE = 1, "Write Exclusive", "Base 2.0 §8.19";
-        EXCLUSIVE_ACCESS = 2, "Exclusive Access", "Base 2.0 §8.19";
-        WRITE_EXCLUSIVE_REGISTRANTS = 3, "Write Exclusive - Registrants Only", "Base 2.0 §8.19";
-        EXCLUSIVE_ACCESS_REGISTRANTS = 4, "Exclusive Access - Registrants Only", "Base 2.0 §8.19";
-        WRITE_EXCLUSIVE_ALL = 5, "Write Exclusive - All Registrants", "Base 2.0 §8.19";
-        EXCLUSIVE_ACCESS_ALL = 6, "Exclusive Access - All Registrants", "Base 2.0 §8.19";
+        WRITE_EXCLUSIVE = 1, "Write Exclusive", "Base 2.0 §7.2";
+        EXCLUSIVE_ACCESS = 2, "Exclusive Access", "Base 2.0 §7.2";
+        WRITE_EXCLUSIVE_REGISTRANTS = 3, "Write Exclusive - Registrants Only", "Base 2.0 §7.2";
+        EXCLUSIVE_ACCESS_REGISTRANTS = 4, "Exclusive Access - Registrants Only", "Base 2.0 §7.2";
+        WRITE_EXCLUSIVE_ALL = 5, "Write Exclusive - All Registrants", "Base 2.0 §7.2";
+        EXCLUSIVE_ACCESS_ALL = 6, "Exclusive Access - All Registrants", "Base 2.0 §7.2";
     }
 }
 

@@ -56,7 +56,7 @@ impl Status {
         !self.is_success() && !self.dnr()
     }
 
-    /// Whether another path to the namespace may do what this one did not (Base 2.0 §3.3.3.2.1.5).
+    /// Whether another path to the namespace may do what this one did not (Base 2.0 §3.3.3.2.1, Path Related Status).
     pub const fn is_path_error(self) -> bool {
         matches!(self.kind(), StatusKind::Path)
     }

@@ -11,21 +11,21 @@ codes! {
         RESET = 0x04, "Reset Zone", "ZNS 1.1 §3.4.3.1.4";
         OFFLINE = 0x05, "Offline Zone", "ZNS 1.1 §3.4.3.1.5";
         SET_DESCRIPTOR_EXTENSION = 0x10, "Set Zone Descriptor Extension", "ZNS 1.1 §3.4.3.1.6";
-        COMMIT = 0x11, "Flush Explicit ZRWA Range", "ZNS 1.1 §3.4.3.1.7";
+        COMMIT = 0x11, "Flush Explicit ZRWA Range", "TP 4076";
     }
 }
 
 codes! {
     /// Which zones a report lists (ZNS 1.1 §3.4.2).
     ReportFilter(u8) {
-        ALL = 0x0, "all zones", "ZNS 1.1 §3.4.2.2.1";
-        EMPTY = 0x1, "empty", "ZNS 1.1 §3.4.2.2.1";
-        IMPLICITLY_OPEN = 0x2, "implicitly opened", "ZNS 1.1 §3.4.2.2.1";
-        EXPLICITLY_OPEN = 0x3, "explicitly opened", "ZNS 1.1 §3.4.2.2.1";
-        CLOSED = 0x4, "closed", "ZNS 1.1 §3.4.2.2.1";
-        FULL = 0x5, "full", "ZNS 1.1 §3.4.2.2.1";
-        READ_ONLY = 0x6, "read only", "ZNS 1.1 §3.4.2.2.1";
-        OFFLINE = 0x7, "offline", "ZNS 1.1 §3.4.2.2.1";
+        ALL = 0x0, "all zones", "ZNS 1.1 §3.4.2";
+        EMPTY = 0x1, "empty", "ZNS 1.1 §3.4.2";
+        IMPLICITLY_OPEN = 0x2, "implicitly opened", "ZNS 1.1 §3.4.2";
+        EXPLICITLY_OPEN = 0x3, "explicitly opened", "ZNS 1.1 §3.4.2";
+        CLOSED = 0x4, "closed", "ZNS 1.1 §3.4.2";
+        FULL = 0x5, "full", "ZNS 1.1 §3.4.2";
+        READ_ONLY = 0x6, "read only", "ZNS 1.1 §3.4.2";
+        OFFLINE = 0x7, "offline", "ZNS 1.1 §3.4.2";
     }
 }
 

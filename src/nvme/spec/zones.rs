@@ -33,15 +33,15 @@ impl ZoneDescriptor {
 }
 
 codes! {
-    /// ZS: the state of a zone (ZNS 1.1 §2.1.1.2).
+    /// ZS: the state of a zone (ZNS 1.1 §2.1.1.3).
     ZoneState(u8) {
-        EMPTY = 0x1, "empty", "ZNS 1.1 §2.1.1.2";
-        IMPLICITLY_OPEN = 0x2, "implicitly opened", "ZNS 1.1 §2.1.1.2";
-        EXPLICITLY_OPEN = 0x3, "explicitly opened", "ZNS 1.1 §2.1.1.2";
-        CLOSED = 0x4, "closed", "ZNS 1.1 §2.1.1.2";
-        READ_ONLY = 0xd, "read only", "ZNS 1.1 §2.1.1.2";
-        FULL = 0xe, "full", "ZNS 1.1 §2.1.1.2";
-        OFFLINE = 0xf, "offline", "ZNS 1.1 §2.1.1.2";
+        EMPTY = 0x1, "empty", "ZNS 1.1 §2.1.1.3.1";
+        IMPLICITLY_OPEN = 0x2, "implicitly opened", "ZNS 1.1 §2.1.1.3.2";
+        EXPLICITLY_OPEN = 0x3, "explicitly opened", "ZNS 1.1 §2.1.1.3.3";
+        CLOSED = 0x4, "closed", "ZNS 1.1 §2.1.1.3.4";
+        READ_ONLY = 0xd, "read only", "ZNS 1.1 §2.1.1.3.6";
+        FULL = 0xe, "full", "ZNS 1.1 §2.1.1.3.5";
+        OFFLINE = 0xf, "offline", "ZNS 1.1 §2.1.1.3.7";
     }
 }
 
@@ -54,7 +54,7 @@ bits! {
         should_finish: 1;
         /// RZR: the controller recommends to reset it.
         should_reset: 2;
-        /// ZRWAV: it has a Zone Random Write Area.
+        /// ZRWAV: it has a Zone Random Write Area (TP 4076).
         has_random_write_area: 3;
         /// ZDEV: its descriptor is extended.
         has_extension: 7;

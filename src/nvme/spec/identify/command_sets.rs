@@ -61,7 +61,7 @@ layout! {
     IdentifyZonedNamespace: 4096 {
         /// ZOC.
         0 pub capabilities: ZoneCapabilities,
-        /// OZCS: bit 0: reads may cross zones; bit 1: there is a Zone Random Write Area.
+        /// OZCS: bit 0: reads may cross zones; bit 1: there is a Zone Random Write Area (TP 4076).
         2 pub options: U16,
         /// MAR: zones that may be active, less one; all ones is no limit.
         4 pub active_max: U32,
@@ -69,7 +69,7 @@ layout! {
         8 pub open_max: U32,
         /// RRL, FRL, then RRL1 to RRL3 and FRL1 to FRL3: recommended limits, in seconds.
         12 pub limits_s: [U32; 8],
-        /// NUMZRWA: how many Zone Random Write Areas.
+        /// NUMZRWA: how many Zone Random Write Areas; this and the next three by TP 4076.
         44 pub random_write_areas: U32,
         /// ZRWAFG: their flush granularity, in blocks.
         48 pub random_write_granularity: U16,

@@ -58,7 +58,7 @@ impl ControllerList {
 }
 
 layout! {
-    /// Which combinations of command sets can be selected, CNS 1Ch (Base 2.0 §5.17.2.19).
+    /// Which combinations of command sets can be selected, CNS 1Ch (Base 2.0 §5.17.2.21).
     CommandSetVector: 4096 {
         /// Each a word of bits by CSI; zero is no combination.
         0 pub combinations: [U64; 512],

@@ -22,7 +22,7 @@ pub use support::{
 };
 
 codes! {
-    /// CNS: which structure an Identify asks for (Base 2.0 §5.17.1).
+    /// CNS: which structure an Identify asks for (Base 2.0 §5.17, CNS Values).
     IdentifyWhat(u8) {
         NAMESPACE = 0x00, "Identify Namespace", "NVM Command Set 1.0 §4.1.5.1";
         CONTROLLER = 0x01, "Identify Controller", "Base 2.0 §5.17.2.1";
@@ -40,7 +40,7 @@ codes! {
         PRIMARY_CAPABILITIES = 0x14, "Primary Controller Capabilities", "Base 2.0 §5.17.2.13";
         SECONDARY_CONTROLLERS = 0x15, "Secondary Controller list", "Base 2.0 §5.17.2.14";
         NAMESPACE_GRANULARITY = 0x16, "Namespace Granularity List", "NVM Command Set 1.0 §4.1.5.6";
-        UUIDS = 0x17, "UUID List", "Base 2.0 §5.17.2.15";
-        COMMAND_SETS = 0x1c, "I/O Command Set data structure", "Base 2.0 §5.17.2.19";
+        UUIDS = 0x17, "UUID List", "Base 2.0 §5.17.2.16";
+        COMMAND_SETS = 0x1c, "I/O Command Set data structure", "Base 2.0 §5.17.2.21";
     }
 }

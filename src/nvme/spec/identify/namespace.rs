@@ -95,7 +95,7 @@ impl IdentifyNamespace {
         if index > count || index >= 64 { None } else { Some(self.formats[index]) }
     }
 
-    /// Whether there is such a namespace: one that is not active is described by zeroes (Base 2.0 §5.17).
+    /// Whether there is such a namespace: one that is not active is described by zeroes (NVM Command Set 1.0 §4.1.5.1).
     pub const fn is_active(&self) -> bool {
         self.size.get() > 0
     }

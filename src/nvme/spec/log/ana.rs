@@ -26,13 +26,13 @@ layout! {
 }
 
 codes! {
-    /// How well a group can be reached (Base 2.0 §8.1.3).
+    /// How well a group can be reached (Base 2.0 §8.1).
     AnaState(u8) {
-        OPTIMIZED = 0x1, "optimized", "Base 2.0 §8.1.3.1";
-        NON_OPTIMIZED = 0x2, "non-optimized", "Base 2.0 §8.1.3.2";
-        INACCESSIBLE = 0x3, "inaccessible", "Base 2.0 §8.1.3.3";
-        PERSISTENT_LOSS = 0x4, "persistent loss", "Base 2.0 §8.1.3.4";
-        CHANGE = 0xf, "change", "Base 2.0 §8.1.3.5";
+        OPTIMIZED = 0x1, "optimized", "Base 2.0 §8.1, ANA Optimized state";
+        NON_OPTIMIZED = 0x2, "non-optimized", "Base 2.0 §8.1, ANA Non-Optimized state";
+        INACCESSIBLE = 0x3, "inaccessible", "Base 2.0 §8.1, ANA Inaccessible state";
+        PERSISTENT_LOSS = 0x4, "persistent loss", "Base 2.0 §8.1, ANA Persistent Loss state";
+        CHANGE = 0xf, "change", "Base 2.0 §8.1, ANA Change state";
     }
 }
 

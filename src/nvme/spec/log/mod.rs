@@ -30,7 +30,7 @@ codes! {
         ANA = 0x0c, "Asymmetric Namespace Access", "Base 2.0 §5.16.1.13";
         PERSISTENT_EVENTS = 0x0d, "Persistent Event", "Base 2.0 §5.16.1.14";
         LBA_STATUS = 0x0e, "LBA Status Information", "NVM Command Set 1.0 §4.1.4.5";
-        ENDURANCE_GROUP_EVENTS = 0x0f, "Endurance Group Event Aggregate", "Base 2.0 §5.16.1.16";
+        ENDURANCE_GROUP_EVENTS = 0x0f, "Endurance Group Event Aggregate", "Base 2.0 §5.16.1.15";
         RESERVATIONS = 0x80, "Reservation Notification", "Base 2.0 §5.16.1.24";
         SANITIZE = 0x81, "Sanitize Status", "Base 2.0 §5.16.1.25";
         CHANGED_ZONES = 0xbf, "Changed Zone List", "ZNS 1.1 §4.1.4.1";
