@@ -52,9 +52,9 @@ pub use completion::Completion;
 pub use event::{AsyncEvent, EventKind};
 pub use feature::{Arbitration, AsyncEventConfig, FeatureId, HostBehavior, NumberOfQueues, Timestamp};
 pub use identify::{
-    AdminSupport, AnaCapabilities, AsyncEventSupport, CommandSetVector, ControllerAttributes, ControllerList,
-    DataProtection, DeallocateFeatures, ExtendedFormat, FirmwareUpdates, FormatIndex, FusedSupport,
-    IdentifyController, IdentifyNamespace, IdentifyNamespaceIndependent, IdentifyNvmController,
+    AdminSupport, AnaCapabilities, AsyncEventSupport, CommandSetVector, CommonFeatures, ControllerAttributes,
+    ControllerList, DataProtection, DeallocateFeatures, ExtendedFormat, FirmwareUpdates, FormatIndex,
+    FusedSupport, IdentifyController, IdentifyNamespace, IdentifyNamespaceIndependent, IdentifyNvmController,
     IdentifyNvmNamespace, IdentifyWhat, IdentifyZonedController, IdentifyZonedNamespace, IoSupport,
     LbaFormat, LogSupport, MultiPath, NamespaceFeatures, NamespaceId, NamespaceIds, NamespaceList,
     NamespaceStatus, PowerState, QueueEntrySizes, ReservationSupport, SglSupport, VolatileWriteCache,

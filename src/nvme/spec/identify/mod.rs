@@ -13,8 +13,8 @@ pub use command_sets::{
 pub use controller::{IdentifyController, PowerState};
 pub use lists::{CommandSetVector, ControllerList, NamespaceId, NamespaceIds, NamespaceList};
 pub use namespace::{
-    DataProtection, DeallocateFeatures, FormatIndex, IdentifyNamespace, IdentifyNamespaceIndependent,
-    LbaFormat, NamespaceFeatures, NamespaceStatus, ReservationSupport,
+    CommonFeatures, DataProtection, DeallocateFeatures, FormatIndex, IdentifyNamespace,
+    IdentifyNamespaceIndependent, LbaFormat, NamespaceFeatures, NamespaceStatus, ReservationSupport,
 };
 pub use support::{
     AdminSupport, AnaCapabilities, AsyncEventSupport, ControllerAttributes, FirmwareUpdates, FusedSupport,

@@ -161,6 +161,16 @@ bits! {
 }
 
 bits! {
+    /// NSFEAT of namespaces of every command set (Base 2.0 §5.17.2.8, Figure 280).
+    CommonFeatures(u8) {
+        /// UIDREUSE: its names are never used again.
+        has_unique_ids: 3;
+        /// RMEDIA: its media rotates.
+        rotates: 4;
+    }
+}
+
+bits! {
     /// DPS: end-to-end protection (NVM Command Set 1.0 §4.1.5.1).
     DataProtection(u8) {
         /// It stands first in the metadata, not last.
@@ -211,8 +221,8 @@ bits! {
 layout! {
     /// What is true of namespaces of every command set, CNS 08h (Base 2.0 §5.17.2.8, Figure 280).
     IdentifyNamespaceIndependent: 4096 {
-        /// NSFEAT: of its bits `has_unique_ids` alone means the same here; bit 4 says that the media rotates.
-        0 pub features: NamespaceFeatures,
+        /// NSFEAT.
+        0 pub features: CommonFeatures,
         /// NMIC: bit 0: several controllers may have it.
         1 pub sharing: u8,
         /// RESCAP.
