@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use self::sums::{PIECE_BLOCKS, Sums};
 use super::spec::{Bases, Kind, Plan, spec_over};
-use crate::bdev::{Access, Bdev, Channel, Descriptor, Done, Geometry, Io, Op, Result, Submit};
+use crate::bdev::{
+    Access, Bdev, Channel, Descriptor, DeviceRef, Done, Event, Geometry, Io, Op, Result, Submit,
+};
 
 pub(super) const KIND: Kind = Kind::new(
     "verify",
@@ -43,7 +45,7 @@ pub(super) const KIND: Kind = Kind::new(
 ///
 /// It is kept in memory, in NVMe's format with 32-bit guards (CRC-32C), for a base of any kind: what it found is told by whose guard
 /// fits. Blocks of zeroes are taken for nobody's, and where nothing fits, as after the first write of a block, it is the guard that is
-/// wrong. Blocks not written since they were unmapped, or since it was opened, are not checked.
+/// wrong. Blocks not written since they were unmapped or cut off, or since it was opened, are not checked.
 ///
 /// ```
 /// use reactor::bdev::{self, Access, Error, Tag};
@@ -77,15 +79,13 @@ impl Verify {
     /// Watches `base`, which must not be written by anybody else meanwhile.
     #[must_use]
     pub fn over(base: Descriptor) -> Self {
-        let sums = Arc::new(Sums::unknown(base.geometry().block_count));
-        Self { base, sums }
+        Self { base, sums: Arc::new(Sums::unknown()) }
     }
 
     /// The same with protection information, which tells one kind of damage from another.
     #[must_use]
     pub fn with_protection(self) -> Self {
-        let sums = Arc::new(Sums::unknown(self.base.geometry().block_count).with_protection());
-        Self { sums, ..self }
+        Self { sums: Arc::new(Sums::unknown_with_protection()), ..self }
     }
 }
 
@@ -119,6 +119,19 @@ impl Bdev for Verify {
     fn spec(&self) -> Option<String> {
         let head = if self.sums.keep_protection() { "verify:pi=true" } else { "verify" };
         spec_over(head, [&self.base])
+    }
+
+    fn base_changed(&self, _base: usize, event: &Event, device: &DeviceRef) {
+        match event {
+            Event::Removed => drop(device.remove()),
+            Event::Resized(shape) => {
+                // What cannot be leaves the device as it was.
+                let _refused = device.resize(shape.block_count);
+                // By now nobody begins to write there. Should the base grow again, it has other blocks.
+                self.sums.forget_from(shape.block_count);
+            }
+            Event::MediaManaged(media) => device.media_managed(media.clone()),
+        }
     }
 
     fn channel(&self, _access: Access) -> Result<VerifyChannel> {
@@ -171,7 +184,7 @@ impl Submit for VerifyChannel {
 mod tests {
     use super::*;
     use crate::LocalExecutor;
-    use crate::bdev::modules::{Faulty, Injection, Ram};
+    use crate::bdev::modules::{Faulty, Injection, Ram, Uring};
     use crate::bdev::{Error, Tag, conformance, open, open_private};
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -312,6 +325,44 @@ mod tests {
             assert_eq!(found(&channel, 0..8).await, None, "zeroed");
             below.write(5, block(&below, 9)).await.unwrap();
             assert!(found(&channel, 0..8).await.is_some(), "zeroes are written, and so known");
+        });
+    }
+
+    #[test]
+    fn a_base_that_grows_and_shrinks_is_watched_as_far_as_it_reaches() {
+        block_on(async {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(1 << 20).unwrap();
+            let below = Uring::open(file.path(), Access::ReadWrite).unwrap();
+            let below = open_private("below", below, Access::ReadWrite).unwrap();
+            let resize = |bytes| {
+                file.as_file().set_len(bytes).unwrap();
+                below.module_as::<Uring>().unwrap().rescan().unwrap();
+            };
+            let verify = Verify::over(below.clone()).with_protection();
+            let channel = open_private("verify", verify, Access::ReadWrite).unwrap().channel().unwrap();
+            resize(256 << 20);
+            let last = channel.geometry().block_count - 1;
+            let size = channel.geometry().block_size as usize;
+            let filled = |byte| {
+                let mut buf = channel.try_alloc(size).unwrap();
+                buf.fill(byte);
+                buf
+            };
+            assert_eq!(found(&channel, last..last + 1).await, None, "never written");
+            channel.write(last, filled(7)).await.unwrap();
+            assert_eq!(found(&channel, last..last + 1).await, None);
+            resize(1 << 20);
+            assert!(matches!(channel.read(last..last + 1).await, Err(Error::OutOfRange { .. })));
+            resize(256 << 20);
+            assert_eq!(
+                found(&channel, last..last + 1).await,
+                None,
+                "zeroes in the place of what was cut off"
+            );
+            channel.write(last, filled(8)).await.unwrap();
+            below.channel().unwrap().write(last, filled(9)).await.unwrap();
+            assert!(found(&channel, last..last + 1).await.is_some(), "changed behind its back");
         });
     }
 }

@@ -38,36 +38,51 @@ const CHUNK: usize = 4096;
 
 type Chunk = [AtomicU64; CHUNK];
 
-/// A word per block, made when the first block of a chunk is written.
+/// Rows of chunks, each twice as long as the one before: as many as the largest device could want.
+const ROWS: usize = 52;
+
+type Row = Box<[OnceLock<Box<Chunk>>]>;
+
+/// A word per block, made when the first block of a chunk is written: for a device of any size, which may change.
 #[derive(Debug)]
-struct Words(Box<[OnceLock<Box<Chunk>>]>);
+struct Words([OnceLock<Row>; ROWS]);
 
 impl Words {
-    fn zeroed(blocks: u64) -> Self {
-        Self((0..blocks.div_ceil(CHUNK as u64)).map(|_| OnceLock::new()).collect())
+    const fn zeroed() -> Self {
+        Self([const { OnceLock::new() }; ROWS])
     }
 
-    fn place(lba: u64) -> (usize, usize) {
-        ((lba / CHUNK as u64) as usize, (lba % CHUNK as u64) as usize)
+    /// The row of a block, the chunk in it, and the word in that.
+    fn place(lba: u64) -> (usize, usize, usize) {
+        let number = lba / CHUNK as u64 + 1;
+        let row = number.ilog2();
+        (row as usize, (number - (1 << row)) as usize, (lba % CHUNK as u64) as usize)
+    }
+
+    /// The chunks that there are, each with its first block.
+    fn chunks(&self) -> impl Iterator<Item = (&Chunk, u64)> {
+        let rows =
+            self.0.iter().zip(0..).filter_map(|(row, number)| Some((row.get()?, (1_u64 << number) - 1)));
+        let chunks = rows.flat_map(|(row, first)| row.iter().zip(first..));
+        chunks.filter_map(|(chunk, number)| Some((&**chunk.get()?, number * CHUNK as u64)))
     }
 
     /// The word of a block that may never have been written.
     fn get(&self, lba: u64) -> u64 {
-        let (chunk, at) = Self::place(lba);
+        let (row, chunk, at) = Self::place(lba);
         // Acquire: pairs with the Release of the write that made the block known, whose data the device then had.
-        self.0[chunk].get().map_or(0, |words| words[at].load(Acquire))
+        self.0[row].get().and_then(|row| row[chunk].get()).map_or(0, |words| words[at].load(Acquire))
     }
 
     fn get_mut(&self, lba: u64) -> &AtomicU64 {
-        let (chunk, at) = Self::place(lba);
-        &self.0[chunk].get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK]))[at]
+        let (row, chunk, at) = Self::place(lba);
+        let row = self.0[row].get_or_init(|| (0..1_u64 << row).map(|_| OnceLock::new()).collect());
+        &row[chunk].get_or_init(|| Box::new([const { AtomicU64::new(0) }; CHUNK]))[at]
     }
 
     /// The first block of which `is_it` is true.
     fn find(&self, is_it: impl Fn(u64, u64) -> bool) -> Option<u64> {
-        let chunks =
-            self.0.iter().zip((0..).step_by(CHUNK)).filter_map(|(chunk, at)| Some((chunk.get()?, at)));
-        let mut words = chunks.flat_map(|(words, at)| words.iter().zip(at..));
+        let mut words = self.chunks().flat_map(|(words, first)| words.iter().zip(first..));
         words.find_map(|(word, lba)| is_it(lba, word.load(Acquire)).then_some(lba))
     }
 }
@@ -81,13 +96,20 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn unknown(blocks: u64) -> Self {
-        Self { words: Words::zeroed(blocks), before: None }
+    pub(super) const fn unknown() -> Self {
+        Self { words: Words::zeroed(), before: None }
     }
 
-    pub(super) fn with_protection(self) -> Self {
-        let blocks = (self.words.0.len() * CHUNK) as u64;
-        Self { before: Some(Words::zeroed(blocks)), ..self }
+    pub(super) const fn unknown_with_protection() -> Self {
+        Self { words: Words::zeroed(), before: Some(Words::zeroed()) }
+    }
+
+    /// Forgets the blocks from `end` on, which are no more. Who still writes them leaves them unknown.
+    pub(super) fn forget_from(&self, end: u64) {
+        let words = self.words.chunks().flat_map(|(words, first)| words.iter().zip(first..));
+        for (word, _) in words.filter(|(_, lba)| *lba >= end) {
+            let _was = word.fetch_update(AcqRel, Acquire, |was| Some(settled(was | IS_RACED)));
+        }
     }
 
     pub(super) fn keep_protection(&self) -> bool {
@@ -212,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_write_that_failed_or_was_given_up_leaves_its_blocks_unknown() {
-        let sums = Sums::unknown(8);
+        let sums = Sums::unknown();
         sums.begin(0..8).end(&[1; 8 * 512], 512);
         drop(sums.begin(2..4));
         let is_known: Vec<_> = (0..6).map(|lba| sums.word(lba) & IS_KNOWN != 0).collect();
@@ -221,7 +243,7 @@ mod tests {
 
     #[test]
     fn writers_that_overlap_leave_unknown_what_they_share() {
-        let sums = Sums::unknown(16);
+        let sums = Sums::unknown();
         let (first, second) = (sums.begin(0..4), sums.begin(2..6));
         first.end(&[1; 4 * 512], 512);
         second.end(&[2; 4 * 512], 512);
@@ -233,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_read_that_a_write_overtakes_is_not_held_to_it() {
-        let sums = Sums::unknown(8);
+        let sums = Sums::unknown();
         sums.begin(0..1).end(&[1; 512], 512);
         let before = sums.look(&(0..1));
         sums.begin(0..1).end(&[2; 512], 512);
