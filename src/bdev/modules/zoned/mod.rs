@@ -66,8 +66,8 @@ impl Zoned {
     /// Cuts `base` into zones. Blocks behind the last whole zone belong to none, and cannot be used.
     ///
     /// # Errors
-    /// [`Error::BadGeometry`] if it has room for none, if more zones are to be open than active, or if protection information is within
-    /// the blocks: who appends does not know yet which they will be.
+    /// [`Error::BadGeometry`] if it has room for none or for millions, if more zones are to be open than active, or if protection
+    /// information is within the blocks: who appends does not know yet which they will be.
     pub fn over(base: Descriptor, shape: ZoneShape) -> Result<Self> {
         if base.geometry().metadata_within().is_some_and(|metadata| metadata.protection.is_some()) {
             let reason = format!(

@@ -30,12 +30,21 @@ pub(super) struct Zones {
 
 use ZoneState::{Closed, Empty, ExplicitlyOpen, Full, ImplicitlyOpen, Offline};
 
+/// More zones than any disk has: each takes memory whether it is used or not.
+const ZONES_MOST: u64 = 1 << 22;
+
 impl Zones {
     pub(super) fn full(shape: ZoneShape, block_count: u64) -> Result<Self> {
         let wrong = |reason: String| Err(Error::BadGeometry { reason });
         let Some(count) = block_count.checked_div(shape.blocks).filter(|count| *count > 0) else {
             return wrong(format!("{block_count} blocks have no room for a zone of {}", shape.blocks));
         };
+        if count > ZONES_MOST {
+            return wrong(format!(
+                "zones of {} blocks would be {count}, more than {ZONES_MOST}: make them larger",
+                shape.blocks
+            ));
+        }
         if shape.max_active != 0 && (shape.max_open == 0 || shape.max_open > shape.max_active) {
             return wrong(format!(
                 "of at most {} active zones, {} cannot be open: give max_open from 1 to that",
@@ -287,5 +296,9 @@ mod tests {
             let shape = ZoneShape { blocks, max_open, max_active, max_append_blocks: 0 };
             assert!(matches!(Zones::full(shape, 45), Err(Error::BadGeometry { .. })), "{shape:?}");
         }
+        let shape = ZoneShape { blocks: 1, ..ZoneShape::default() };
+        assert!(
+            matches!(Zones::full(shape, 1 << 60), Err(Error::BadGeometry { reason }) if reason.contains("larger"))
+        );
     }
 }
