@@ -29,8 +29,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+/// Runs a test on a core, and holds it to leaving no buffer behind.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    LocalExecutor::new().unwrap().block_on(future)
+    let executor = LocalExecutor::new().unwrap();
+    let result = executor.block_on(future);
+    settle(&executor);
+    assert_eq!(executor.enter_with(in_use), 0, "a buffer is left");
+    result
 }
 
 /// Waits on this thread, which is no reactor.

@@ -7,7 +7,7 @@
 mod my_module;
 
 use my_module::Inverted;
-use reactor::bdev::{self, Access, conformance};
+use reactor::bdev::{self, Access, Bdev, Done, Geometry, Io, Op, Submit, conformance};
 
 /// One spec of each kind, and stacks that are higher. A kind without a line here fails the test below.
 const SPECS: &[&str] = &[
@@ -89,4 +89,35 @@ fn conformance_of_a_module_of_ones_own() {
     conformance::check_bdev(async || Inverted {
         base: bdev::open("ram:8M", Access::ReadWrite).await.expect("a RAM disk"),
     });
+}
+
+/// Answers everything, and keeps what was written for itself.
+struct Keeps;
+
+impl Bdev for Keeps {
+    type Channel = Self;
+    fn module(&self) -> &'static str {
+        "keeps"
+    }
+    fn geometry(&self) -> Geometry {
+        Geometry::new(512, 32 << 10).with_keeps_data(false)
+    }
+    fn channel(&self, _access: Access) -> bdev::Result<Self> {
+        Ok(Self)
+    }
+}
+
+impl Submit for Keeps {
+    async fn submit(&self, mut io: Io) -> Done {
+        if io.op() == Op::Write && io.lba() == 9 {
+            std::mem::forget(io.take_data());
+        }
+        io.done(Ok(()))
+    }
+}
+
+#[test]
+#[should_panic(expected = "buffers did not come back to the pool")]
+fn conformance_is_denied_to_a_module_that_keeps_buffers() {
+    conformance::check_bdev(async || Keeps);
 }

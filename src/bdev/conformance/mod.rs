@@ -11,10 +11,12 @@ mod zones;
 
 use std::future::Future;
 use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Access, Bdev, Channel, Descriptor, Error, Protector, open, open_private};
 use crate::LocalExecutor;
-use crate::sys::dma::DmaBuf;
+use crate::sys::dma::{DmaBuf, DmaPool};
 
 /// Runs every check on an open device of at least 256 blocks. Call it on a reactor.
 ///
@@ -52,10 +54,9 @@ pub async fn check(descriptor: &Descriptor) {
 /// Opens `spec` on a reactor of its own, and checks it, its claims included.
 ///
 /// # Panics
-/// As [`check`], and if it cannot be opened.
+/// As [`check`], if it cannot be opened, and if buffers are still in use some seconds after the device has gone.
 pub fn check_spec(spec: &str) {
-    let executor = LocalExecutor::new().expect("a reactor");
-    executor.block_on(async {
+    leaves_no_buffer(spec, async {
         let disk = open(spec, Access::ReadWrite).await.unwrap_or_else(|e| panic!("{spec}: {e}"));
         check(&disk).await;
         assert!(
@@ -78,15 +79,33 @@ pub fn check_spec(spec: &str) {
 /// ```
 ///
 /// # Panics
-/// As [`check`], and if it cannot be opened.
+/// As [`check_spec`].
 pub fn check_bdev<B: Bdev>(make: impl AsyncFnOnce() -> B) {
-    let executor = LocalExecutor::new().expect("a reactor");
-    executor.block_on(async {
+    leaves_no_buffer(std::any::type_name::<B>(), async {
         let bdev = make().await;
         let name = bdev.module();
         let disk = open_private(name, bdev, Access::ReadWrite).unwrap_or_else(|e| panic!("{name}: {e}"));
         check(&disk).await;
     });
+}
+
+/// Runs `checks` on a reactor of its own, whose pool has all of its buffers back in the end.
+fn leaves_no_buffer(what: &str, checks: impl Future<Output = ()>) {
+    /// How long a device may go on with what was given up.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let executor = LocalExecutor::new().expect("a reactor");
+    let in_use = || executor.enter_with(|| DmaPool::local().stats().in_use);
+    let before = in_use();
+    executor.block_on(checks);
+    let mut quiet_since = Instant::now();
+    while in_use() > before {
+        if executor.turn().is_busy() {
+            quiet_since = Instant::now();
+        }
+        let left = in_use().saturating_sub(before);
+        assert!(quiet_since.elapsed() < PATIENCE, "{what}: {left} buffers did not come back to the pool");
+        thread::yield_now();
+    }
 }
 
 /// Bytes that tell one block and one `seed` from the others, but for the protection information.
