@@ -12,7 +12,7 @@ mod report;
 use args::{CommandLine, Job};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use failure::Failure;
-use std::io::{self, Write, stdout};
+use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => refuse(name, message),
         Err(Failure::Run(message)) => {
-            eprintln!("error: {message}");
+            note(&format!("error: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -36,6 +36,11 @@ fn refuse(job: &str, message: String) -> ! {
     line.build();
     let job = line.find_subcommand_mut(job).expect("a subcommand by its name");
     job.error(ErrorKind::ValueValidation, message).exit()
+}
+
+/// Says something beside the report. Where nobody listens, nobody is told: `eprintln!` would panic.
+fn note(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// Prints a report.

@@ -41,7 +41,8 @@ pub(super) const KIND: Kind = Kind::new(
 /// A device in zones over one without.
 ///
 /// All zones are full at first, because what lies below can be read; [`empty`](Self::empty) or a reset makes room. What was not
-/// written since a reset reads as zeroes. The states of zones are kept in memory: they begin anew when the device is made again.
+/// written since a reset reads as zeroes. The states of zones are kept in memory: they begin anew when the device is made again. So
+/// does its size: one below that grows is not followed.
 ///
 /// ```
 /// use reactor::bdev::{self, Access, ZoneAction, modules::Zoned};

@@ -4,6 +4,7 @@ use super::pattern::Pass;
 use super::reads_what_was_there;
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
+use crate::note;
 use reactor::bdev::{self, Access, Descriptor};
 use rustix::fs::{OFlags, SeekFrom};
 use std::cell::Cell;
@@ -67,15 +68,15 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         if is_memory(name) {
             if let Err(e) = fill(device).await {
                 // Such as one that is made to err.
-                eprintln!(
+                note(&format!(
                     "note: {name} could not be filled before: {}. Reads of what was never written are faster than others",
                     chain(&e)
-                );
+                ));
             }
         } else if path_of(name).is_some_and(|path| has_holes(path).unwrap_or(false)) {
-            eprintln!(
+            note(&format!(
                 "note: {name} has parts that were never written, and reads of them do not reach the disk: write all of it first"
-            );
+            ));
         }
     }
     Ok(devices)
