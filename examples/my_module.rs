@@ -72,7 +72,8 @@ async fn main() -> reactor::Result<()> {
     channel.write(0, block).await?;
     assert!(channel.read(0..1).await?.iter().all(|byte| *byte == b'a'));
     assert!(base.channel()?.read(0..1).await?.iter().all(|byte| *byte == !b'a'));
-    println!("{} over {}: {:?}", disk.module(), base.module(), channel.stats());
+    let stats = channel.stats();
+    println!("{} over {}: {} reads, {} writes", disk.module(), base.module(), stats.reads, stats.writes);
     bdev::unregister("inverted0")?;
     Ok(())
 }

@@ -45,6 +45,11 @@ pub trait Runtime: Sized + 'static {
     /// Starts the runtime on this thread, which is already pinned, and runs `future` to its end.
     fn block_on<T: 'static>(idle: Idle, future: impl Future<Output = T> + 'static) -> T;
 
+    /// The same, sleeping when idle, where timers may wait so long for each other, if the runtime has a setting for that.
+    fn block_on_slack<T: 'static>(_slack: Option<Duration>, future: impl Future<Output = T> + 'static) -> T {
+        Self::block_on(Idle::Park, future)
+    }
+
     /// Starts a local task and gives what waits for its result.
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static;
 

@@ -32,20 +32,24 @@ pub(crate) fn create_cancel<R: Runtime>(measure: &Measure) {
     measure.print("timer", ns);
 }
 
+/// How long timers wait for each other where that is tried: a fifth of the tick that others go by.
+pub(crate) const SLACK: Duration = Duration::from_micros(200);
+
 #[derive(Default)]
 struct Progress {
     asleep: Countdown,
     late_us: RefCell<Vec<f64>>,
 }
 
-/// `tasks` tasks that each sleep once, for times spread evenly over 100 ms, in an order that is not that of their ends.
+/// `tasks` tasks that each sleep once, for times spread evenly over 100 ms, in an order that is not that of their ends; with `slack` where
+/// the runtime can be told.
 ///
 /// The CPU time is that of the thread, from before the first spawn until all have ended.
-pub(crate) fn sleeps<R: Runtime>(measure: &Measure, tasks: usize) {
+pub(crate) fn sleeps<R: Runtime>(measure: &Measure, tasks: usize, slack: Option<Duration>) {
     const SPREAD: Duration = Duration::from_millis(100);
     // Prime to both counts: every multiple names another task.
     const STRIDE: usize = 7919;
-    let (cpu, mut late_us) = R::block_on(Idle::Park, async move {
+    let (cpu, mut late_us) = R::block_on_slack(slack, async move {
         R::spawn(async move {
             let progress = Rc::new(Progress::default());
             progress.asleep.start(tasks);

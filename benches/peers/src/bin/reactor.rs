@@ -53,6 +53,15 @@ impl Runtime for Reactor {
         executor.block_on(future)
     }
 
+    fn block_on_slack<T: 'static>(slack: Option<Duration>, future: impl Future<Output = T> + 'static) -> T {
+        let executor = LocalExecutor::new().expect("the core starts");
+        executor.set_mode(mode(Idle::Park));
+        if let Some(slack) = slack {
+            executor.set_timer_slack(slack);
+        }
+        executor.block_on(future)
+    }
+
     fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
         let task = spawn_local(future);
         joined(task)
