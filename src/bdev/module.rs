@@ -232,7 +232,7 @@ struct Twin<S> {
 impl<S: Submit> AnySubmit for Twin<S> {
     #[inline]
     fn start<'s>(&'s self, io: Io, cx: &mut Context<'_>) -> Result<Done, Running<'s>> {
-        self.slots.run(self.submit.submit(io), cx)
+        self.slots.run(|| self.submit.submit(io), cx)
     }
 
     fn live(&self) -> usize {

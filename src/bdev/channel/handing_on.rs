@@ -54,7 +54,7 @@ impl<'c> HandingOn<'c> {
 
     #[cold]
     fn start_long_way(&mut self, io: Io, way: Way, cx: &mut Context<'_>) -> Poll<Done> {
-        match self.inner.long_way.run(go_long_way(self.inner, io, way), cx) {
+        match self.inner.long_way.run(|| go_long_way(self.inner, io, way), cx) {
             Ok(done) => Poll::Ready(done),
             Err(running) => {
                 self.stage = Stage::LongWay(running);

@@ -91,7 +91,7 @@ impl Inner {
     #[cold]
     pub(in crate::bdev) fn start_here(&self, io: Io, cx: &mut Context<'_>) -> Result<Done, Running<'_>> {
         let me = self.me.upgrade().expect("the caller has the channel");
-        self.here.run(emulate::carry_out(me, io), cx)
+        self.here.run(|| emulate::carry_out(me, io), cx)
     }
 
     #[inline(always)]
