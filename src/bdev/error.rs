@@ -339,16 +339,16 @@ impl std::fmt::Display for Place<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct ReadIntoError {
-    /// Why it failed.
+    /// Why it failed. Boxed, as callers copy the whole of a result before they look at it.
     #[source]
-    pub error: Error,
+    pub error: Box<Error>,
     /// The buffer, with undefined content; none if it is still with the device.
     pub buf: Option<DmaBuf>,
 }
 
 impl From<ReadIntoError> for Error {
     fn from(e: ReadIntoError) -> Self {
-        e.error
+        *e.error
     }
 }
 

@@ -60,7 +60,7 @@ fn an_io_that_the_module_drops_is_aborted() {
     block_on(async {
         let channel = made(|| DropsIt).channel().unwrap();
         let e = channel.read_into(0..1, channel.try_alloc(512).unwrap()).await.unwrap_err();
-        assert!(matches!(e.error, Error::Aborted));
+        assert!(matches!(*e.error, Error::Aborted));
         assert_eq!(e.buf.map(|buf| buf.len()), Some(512), "the buffer comes back");
         assert_eq!((channel.stats().errors, channel.stats().in_flight), (1, 0));
     });
@@ -283,7 +283,7 @@ fn large_io_reaches_the_module_in_pieces_and_counts_once() {
             channel.write(3, buf).await.unwrap();
             let buf = channel.try_alloc(1024 * 512).unwrap();
             let e = channel.read_into(0..1024, buf).await.unwrap_err();
-            assert!(matches!(e.error, Error::Media));
+            assert!(matches!(*e.error, Error::Media));
             assert_eq!(e.buf.map(|buf| buf.len()), Some(1024 * 512), "joined again after the error");
             // Dropped half way.
             let mut half = Box::pin(channel.read(0..500));

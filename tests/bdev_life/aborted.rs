@@ -29,7 +29,7 @@ fn one_io_is_given_up_and_the_others_are_left() {
         );
         assert!(channel.abort(list[1].id));
         let e = tasks.remove(1).await.unwrap().unwrap_err();
-        assert!(matches!(e.error, Error::Aborted));
+        assert!(matches!(*e.error, Error::Aborted));
         assert!(e.buf.is_some_and(|buf| buf.len() == 512));
         assert!(!channel.abort(list[1].id), "it is over");
         // Another in the same request is another I/O.
@@ -38,7 +38,7 @@ fn one_io_is_given_up_and_the_others_are_left() {
         assert!(!channel.abort(list[1].id));
         assert_eq!(channel.abort_all(), 3);
         for task in tasks {
-            assert!(matches!(task.await.unwrap().unwrap_err().error, Error::Aborted));
+            assert!(matches!(*task.await.unwrap().unwrap_err().error, Error::Aborted));
         }
         assert_eq!((channel.stats().errors, channel.stats().in_flight, in_use()), (4, 0, before));
     });

@@ -43,7 +43,7 @@ fn io_that_the_module_never_answers_ends_with_removed_and_its_buffer_if_that_is_
                 assert_eq!(channel.stats().in_flight, 2);
                 let removal = unregister("removal-never").unwrap();
                 let e = read.await.unwrap().unwrap_err();
-                assert!(matches!(e.error, Error::Removed), "{how:?} {layers}: {e}");
+                assert!(matches!(*e.error, Error::Removed), "{how:?} {layers}: {e}");
                 assert_eq!(e.buf.is_some(), how == How::Keeps, "{layers}");
                 assert!(matches!(flush.await.unwrap(), Err(Error::Removed)));
                 assert_eq!((channel.stats().in_flight, channel.stats().errors), (0, 2));

@@ -46,7 +46,7 @@ impl Channel {
         });
         let count = match checked {
             Ok(count) => count,
-            Err(error) => return Err(ReadIntoError { error, buf: Some(buf) }),
+            Err(e) => return Err(ReadIntoError { error: Box::new(e), buf: Some(buf) }),
         };
         let (address, buf) = (buf.as_ptr().addr(), Some(buf.into()));
         let (error, buffer) = if self.0.device.is_open() {
@@ -57,8 +57,8 @@ impl Channel {
         let buf = buffer.and_then(DmaAny::into_buf);
         match (error, buf) {
             (None, Some(buf)) => Ok(buf),
-            (None, None) => Err(ReadIntoError { error: self.0.lost_buffer(), buf: None }),
-            (Some(error), buf) => Err(ReadIntoError { error: *error, buf }),
+            (None, None) => Err(ReadIntoError { error: Box::new(self.0.lost_buffer()), buf: None }),
+            (Some(error), buf) => Err(ReadIntoError { error, buf }),
         }
     }
 

@@ -167,7 +167,7 @@ mod tests {
                 open("concat(ram:4K,error:all=media(ram:4K),ram:4K)", Access::ReadWrite).await.unwrap();
             let channel = disk.channel().unwrap();
             let e = channel.read_into(7..17, channel.try_alloc(10 * 512).unwrap()).await.unwrap_err();
-            assert!(matches!(e.error, Error::Media));
+            assert!(matches!(*e.error, Error::Media));
             assert_eq!(e.buf.map(|buf| buf.len()), Some(10 * 512));
             assert!(matches!(channel.flush().await, Err(Error::Media)));
             channel.read(0..8).await.unwrap();

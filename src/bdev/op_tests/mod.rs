@@ -204,7 +204,7 @@ fn blocks_of_any_size_are_zeroed_and_copied() {
                             io.put_read_buf(buf);
                             Ok(())
                         }
-                        Err(e) => Err(e.error),
+                        Err(e) => Err(e.into()),
                     },
                     Op::Write => self.0.write(blocks.start, io.take_data()).await,
                     _ => return io.unsupported(),

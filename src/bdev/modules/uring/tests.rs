@@ -287,7 +287,7 @@ fn a_file_cut_short_below_fails_the_read_and_returns_the_buffer() {
         file.as_file().set_len(256 << 10).unwrap();
         let blocks = channel.geometry().block_count;
         let e = channel.read_into(0..blocks, channel.try_alloc(1 << 20).unwrap()).await.unwrap_err();
-        assert!(matches!(&e.error, Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{e}");
+        assert!(matches!(&*e.error, Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof), "{e}");
         assert_eq!(e.buf.map(|buf| buf.len()), Some(1 << 20));
     });
 }
