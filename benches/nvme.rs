@@ -16,7 +16,7 @@ use harness::{Bench, Measure, Target::*, median};
 use memory::allocations_by;
 use reactor::{
     LocalExecutor, Poller,
-    nvme::{Config, Controller, Namespace, soft::SoftController},
+    nvme::{Channel, Config, Controller, QueuePair, soft::SoftController},
     spawn_local,
     sys::dma::DmaPool,
     time::Clock,
@@ -27,7 +27,7 @@ use std::{
     time::Instant,
 };
 
-type Disk = Rc<Namespace<SoftController>>;
+type Disk = Rc<Channel<QueuePair<SoftController>>>;
 
 /// Small, as the copy is the controller's work and not the driver's.
 const IO_BYTES: usize = 512;
@@ -89,7 +89,7 @@ async fn reader(disk: Disk, buffers: Rc<RefCell<Vec<reactor::sys::dma::DmaBuf>>>
     let mut lba = left.get();
     while left.get() > 0 {
         left.set(left.get() - 1);
-        lba = (lba + 7) % disk.size();
+        lba = (lba + 7) % disk.namespace().size();
         let (read, back) = disk.read(lba, buf).await;
         read.expect("the device reads");
         buf = back;
@@ -122,7 +122,8 @@ fn on_a_disk(of_device: Rc<Cell<u64>>, work: impl AsyncFnOnce(Disk) -> f64) -> f
         });
         let controller =
             Controller::attach(device, Config::default()).await.expect("the controller comes up");
-        let disk = controller.namespace(1).await.expect("it has a namespace");
-        work(Rc::new(disk)).await
+        let namespace = controller.namespace(1).await.expect("it has a namespace");
+        let queue = controller.queue_pair().await.expect("it has queues");
+        work(Rc::new(Channel::new(namespace, queue))).await
     })
 }

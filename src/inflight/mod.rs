@@ -270,6 +270,15 @@ impl<R, C: Copy> Inflight<R, C> {
         slot.resource.take().expect("it is kept until now")
     }
 
+    /// What an operation keeps that the device has not answered.
+    ///
+    /// # Panics
+    /// If there is no such operation.
+    pub(crate) fn resource(&self, id: Id) -> &R {
+        let slot = self.slots.get(id.key as usize).filter(|slot| slot.generation == id.generation);
+        slot.and_then(|slot| slot.resource.as_ref()).expect("an operation in flight")
+    }
+
     /// The operation, with its mark, if the device has been given it and has not answered. `id` names it unmarked.
     pub(crate) fn in_flight(&self, id: Id) -> Option<Id> {
         let slot = self.slots.get(id.key as usize)?;

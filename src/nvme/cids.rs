@@ -30,21 +30,21 @@ impl Cids {
         Self { slots, free: (0..capacity).rev().collect(), slot_bits }
     }
 
-    /// How many commands may be given one now.
-    #[inline(always)]
-    pub(super) fn left(&self) -> usize {
-        self.free.len()
-    }
-
     /// How many commands have one.
     #[inline(always)]
     pub(super) fn used(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// An identifier for `owner`'s command, and its slot; none if all are in use.
+    /// The slot of the identifier that is taken next; none if all are in use.
     #[inline(always)]
-    pub(super) fn take(&mut self, owner: Id) -> Option<(u16, usize)> {
+    pub(super) fn next(&self) -> Option<usize> {
+        self.free.last().copied().map(usize::from)
+    }
+
+    /// An identifier for `owner`'s command, that of the [next](Self::next) slot; none if all are in use.
+    #[inline(always)]
+    pub(super) fn take(&mut self, owner: Id) -> Option<u16> {
         let index = usize::from(self.free.pop()?);
         let slot = &mut self.slots[index];
         slot.cid = slot.cid.wrapping_add(1 << self.slot_bits);
@@ -52,7 +52,7 @@ impl Cids {
             slot.cid = slot.cid.wrapping_add(1 << self.slot_bits);
         }
         slot.owner = Some(owner);
-        Some((slot.cid, index))
+        Some(slot.cid)
     }
 
     /// Whose command has this identifier; it has it no longer.
@@ -84,16 +84,17 @@ mod tests {
         for capacity in [1, 2, 3, 31, 32, 1023, (1 << 15) - 1] {
             let mut cids = Cids::new(capacity);
             let id = Id::from_bits;
-            let taken: Vec<_> = (0..capacity).map(|n| cids.take(id(n.into())).unwrap()).collect();
-            assert!(cids.take(id(0)).is_none());
-            assert_eq!((cids.left(), cids.used()), (0, capacity.into()));
-            for (n, &(cid, slot)) in (0_u64..).zip(&taken) {
+            let mut take = |n| (cids.next().unwrap(), cids.take(id(n)).unwrap());
+            let taken: Vec<_> = (0..capacity).map(|n| take(n.into())).collect();
+            assert!(cids.next().is_none() && cids.take(id(0)).is_none());
+            assert_eq!(cids.used(), capacity.into());
+            for (n, &(slot, cid)) in (0_u64..).zip(&taken) {
                 assert!(slot < capacity.into());
                 assert_eq!(cids.release(cid), Some(id(n)));
                 assert_eq!(cids.release(cid), None, "a second time");
             }
-            let again = cids.take(id(7)).unwrap().0;
-            assert!(taken.iter().all(|&(cid, _)| cid != again), "the slot's next command has another");
+            let again = cids.take(id(7)).unwrap();
+            assert!(taken.iter().all(|&(_, cid)| cid != again), "the slot's next command has another");
             let spent: Vec<_> = (0..=u16::MAX).filter(|&cid| cid != again).collect();
             assert!(spent.into_iter().all(|cid| cids.release(cid).is_none()));
             assert_eq!(cids.release_any(), Some(id(7)));
@@ -103,11 +104,11 @@ mod tests {
     #[test]
     fn no_command_is_called_what_means_none() {
         let mut cids = Cids::new(2);
-        let ids: Vec<_> = (0..2).map(|_| cids.take(Id::from_bits(0)).unwrap().0).collect();
+        let ids: Vec<_> = (0..2).map(|_| cids.take(Id::from_bits(0)).unwrap()).collect();
         ids.into_iter().for_each(|cid| _ = cids.release(cid));
         for _ in 0..1 << 17 {
-            let (one, _) = cids.take(Id::from_bits(1)).unwrap();
-            let (other, _) = cids.take(Id::from_bits(2)).unwrap();
+            let one = cids.take(Id::from_bits(1)).unwrap();
+            let other = cids.take(Id::from_bits(2)).unwrap();
             assert!(one != NO_COMMAND && other != NO_COMMAND && one != other);
             cids.release(one);
             cids.release(other);

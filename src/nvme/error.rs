@@ -69,6 +69,12 @@ pub enum Error {
     /// There is no such namespace.
     #[error("there is no active namespace {0}")]
     NoNamespace(u32),
+    /// All of the controller's queue pairs are in use.
+    #[error("the controller allows {0} queue pairs, and other cores have them all: use it on fewer cores")]
+    NoQueue(u16),
+    /// The buffer is in memory that the controller cannot reach.
+    #[error("the controller cannot reach the buffer's memory: take one of a pool that was made known to it")]
+    Unseen,
     /// No memory for queues.
     #[error("no memory for queues")]
     Memory(#[source] io::Error),

@@ -1,12 +1,16 @@
-//! What all queue pairs of one controller share: its registers, and the memory that it may touch until it is disabled.
+//! What all cores share of one controller: its registers, where its home is, and the memory that it may touch.
 
 use super::device::Device;
+use super::seat::Seat;
 use super::spec::register::{CAP, CC, CSTS};
-use super::spec::{Capabilities, Configuration, ControllerStatus};
+use super::spec::{Capabilities, Configuration, ControllerStatus, IdentifyController};
 use super::{Config, Error};
+use crate::sync::PerCore;
 use crate::sys::dma::DmaWords;
 use crate::time::sleep;
-use std::cell::{Cell, RefCell};
+use crate::{Core, Handle};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a controller is asked whether it is ready.
@@ -16,17 +20,30 @@ pub(super) struct Link<D: Device> {
     device: D,
     capabilities: Capabilities,
     config: Config,
-    /// Queues and lists. Freed when the controller cannot touch them any more.
-    memory: RefCell<Vec<DmaWords>>,
+    /// The core that attached it, of this runtime.
+    home: (Handle, Core),
+    seats: PerCore<Seat<D>>,
+    identity: OnceLock<Box<IdentifyController>>,
+    /// Queues and lists, and whose they are. Freed when the controller cannot touch them any more.
+    memory: Mutex<Vec<(u16, DmaWords)>>,
+    queue_ids: Mutex<QueueIds>,
     /// The controller is claimed, as it may be enabled.
-    is_ours: Cell<bool>,
+    is_ours: AtomicBool,
     /// It would not be disabled: nobody waits for that a second time.
-    is_stuck: Cell<bool>,
+    is_stuck: AtomicBool,
+}
+
+/// Identifiers of I/O queue pairs: 1 to `max`.
+#[derive(Default)]
+struct QueueIds {
+    used: Vec<u16>,
+    max: u16,
 }
 
 impl<D: Device> Link<D> {
-    /// Claims the controller, in whatever state it is.
+    /// Claims the controller, in whatever state it is, for this core.
     pub(super) fn new(device: D, config: Config) -> Result<Self, Error> {
+        let home = (Handle::current(), Core::current());
         if !device.claim() {
             return Err(Error::Busy);
         }
@@ -35,9 +52,13 @@ impl<D: Device> Link<D> {
             device,
             capabilities,
             config,
-            memory: RefCell::default(),
-            is_ours: Cell::new(true),
-            is_stuck: Cell::new(false),
+            home,
+            seats: PerCore::new("an NVMe controller", |_core| Seat::default()),
+            identity: OnceLock::new(),
+            memory: Mutex::default(),
+            queue_ids: Mutex::default(),
+            is_ours: AtomicBool::new(true),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -54,12 +75,54 @@ impl<D: Device> Link<D> {
         &self.config
     }
 
-    /// Zeroed memory that the device sees, and where.
-    pub(super) fn allocate(&self, bytes: usize) -> Result<(DmaWords, u64), Error> {
+    pub(super) fn home(&self) -> (&Handle, Core) {
+        (&self.home.0, self.home.1)
+    }
+
+    pub(super) fn seats(&self) -> &PerCore<Seat<D>> {
+        &self.seats
+    }
+
+    pub(super) fn identity(&self) -> &OnceLock<Box<IdentifyController>> {
+        &self.identity
+    }
+
+    /// Zeroed memory that the device sees, and where: the queue pair's, until that is [freed](Self::free).
+    pub(super) fn allocate(&self, qid: u16, bytes: usize) -> Result<(DmaWords, u64), Error> {
         let memory = DmaWords::zeroed(bytes).map_err(Error::Memory)?;
-        let seen = self.device.map(&memory);
-        self.memory.borrow_mut().push(memory.clone());
+        let seen = self.device.map(&memory).map_err(Error::Memory)?;
+        lock(&self.memory).push((qid, memory.clone()));
         Ok((memory, seen))
+    }
+
+    /// Takes the memory of a queue pair, which the controller has no more, away from it.
+    pub(super) fn free(&self, qid: u16) {
+        lock(&self.memory).retain(|(of, memory)| {
+            let is_kept = *of != qid;
+            if !is_kept {
+                self.device.unmap(memory);
+            }
+            is_kept
+        });
+    }
+
+    /// The identifier of a new queue pair.
+    pub(super) fn take_queue_id(&self) -> Result<u16, Error> {
+        let mut ids = lock(&self.queue_ids);
+        let max = ids.max;
+        let id = (1..=max).find(|id| !ids.used.contains(id)).ok_or(Error::NoQueue(max))?;
+        ids.used.push(id);
+        Ok(id)
+    }
+
+    /// Its queues are no more.
+    pub(super) fn put_queue_id(&self, qid: u16) {
+        lock(&self.queue_ids).used.retain(|&id| id != qid);
+    }
+
+    /// How many queue pairs the controller allows.
+    pub(super) fn allow_queues(&self, max: u16) {
+        lock(&self.queue_ids).max = max;
     }
 
     pub(super) fn status(&self) -> ControllerStatus {
@@ -97,24 +160,27 @@ impl<D: Device> Link<D> {
         }
     }
 
-    /// Disables the controller and lets it go. What was its memory is the host's alone from then on.
+    /// Disables the controller, unless it was let go of. It touches nothing of the host's from then on.
     pub(super) async fn disable(&self) -> Result<(), Error> {
-        if !self.is_ours.get() {
+        if !self.is_ours() {
             return Ok(());
         }
         self.configure(self.configuration().with_enabled(false));
         match self.wait_ready(false).await {
-            Ok(()) | Err(Error::Removed) => {
-                self.let_go();
-                Ok(())
-            }
+            Ok(()) | Err(Error::Removed) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// It is disabled, or gone.
-    fn let_go(&self) {
-        if self.is_ours.replace(false) {
+    /// Whether the controller may be enabled.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours.load(Relaxed)
+    }
+
+    /// Lets others have it, which is disabled, or gone, and whose queue pairs write to no doorbell any more.
+    pub(super) fn let_go(&self) {
+        if self.is_ours.swap(false, Relaxed) {
+            lock(&self.memory).drain(..).for_each(|(_, memory)| self.device.unmap(&memory));
             self.device.release();
         }
     }
@@ -126,7 +192,7 @@ impl<D: Device> Link<D> {
     /// Disables the controller and waits for it on the spot: the end of a core, or of a controller that nobody closed. True if it is
     /// disabled, or gone.
     pub(super) fn disable_now(&self) -> bool {
-        if !self.is_ours.get() {
+        if !self.is_ours() {
             return true;
         }
         self.configure(self.configuration().with_enabled(false));
@@ -134,23 +200,59 @@ impl<D: Device> Link<D> {
         loop {
             let status = self.status();
             if status.is_gone() || !status.is_ready() {
-                self.let_go();
                 return true;
             }
-            if self.is_stuck.get() || since.elapsed() >= self.ready_limit() {
-                self.is_stuck.set(true);
+            if self.is_stuck.load(Relaxed) || since.elapsed() >= self.ready_limit() {
+                self.is_stuck.store(true, Relaxed);
                 return false;
             }
             std::hint::spin_loop();
         }
     }
+
+    /// Has the queue pairs of all cores end what is on its way, of a controller that is disabled.
+    pub(super) fn abort_everywhere(&self) {
+        for core in self.home.0.cores() {
+            let seats = self.seats.clone();
+            let abort = move || {
+                if let Ok(seat) = seats.get() {
+                    seat.abort_all();
+                }
+            };
+            // A core that has ended has no queue pair.
+            let _ended = self.home.0.post(core, abort);
+        }
+    }
 }
 
 impl<D: Device> Drop for Link<D> {
-    /// Memory that the controller may still touch is lost rather than freed.
+    /// Nobody has a queue pair any more. Memory that the controller may still touch is lost rather than freed.
     fn drop(&mut self) {
-        if !self.disable_now() {
-            std::mem::forget(self.memory.take());
+        if self.disable_now() {
+            self.let_go();
+        } else {
+            std::mem::forget(std::mem::take(&mut *lock(&self.memory)));
         }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One user of a controller, which is closed after the last of them.
+pub(super) struct Attached<D: Device>(pub(super) Arc<Link<D>>);
+
+impl<D: Device> Drop for Attached<D> {
+    fn drop(&mut self) {
+        if !self.0.is_ours() {
+            return;
+        }
+        let link = self.0.clone();
+        let (handle, core) = self.0.home();
+        // If home has ended, so has the controller.
+        let _ended = handle.post(core, move || {
+            drop(crate::spawn_local(async move { link.close_here().await }));
+        });
     }
 }

@@ -1,28 +1,39 @@
 //! NVMe controllers driven from user space: queue pairs of our own, polled from the reactor.
 //!
-//! [`spec`] is what the specifications define. A [`Controller`] is brought up over its registers, its [`Namespace`]s are read and
-//! written by the queue pair of the core, whose completions wake the tasks that wait. The controllers that there are so far are made
-//! of software, for tests: `soft`, with the feature `testing`.
+//! [`spec`] is what the specifications define. A [`Controller`] is brought up over its registers, and is any core's; each core has a
+//! [`QueuePair`] of its own, whose completions wake the tasks that wait. A [`Namespace`] says what there is to read and write, and a
+//! [`Channel`] does so over a [`Queue`]. The controllers that there are so far are made of software, for tests: `soft`, with the
+//! feature `testing`.
 
+mod channel;
 mod cids;
 mod config;
 mod controller;
 mod device;
 mod error;
+mod home;
 mod link;
 mod namespace;
 mod op;
+mod pair;
+mod payload;
 mod prp;
-mod qpair;
 mod queue;
+mod queue_pair;
+mod rings;
+mod seat;
 #[cfg(any(test, feature = "testing"))]
 pub mod soft;
 pub mod spec;
 
+pub use channel::Channel;
 pub use config::{Config, Counters};
 pub use controller::Controller;
 pub use error::Error;
 pub use namespace::Namespace;
+pub use payload::{Buffer, Payload};
+pub use queue::{Answer, Limits, Queue};
+pub use queue_pair::QueuePair;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -116,13 +116,22 @@ pub(crate) fn singleton<T: 'static, E>(init: impl FnOnce() -> Result<Rc<T>, E>) 
     Ok(made)
 }
 
-/// Has the current core's turn poll and flush `driver` from now on, until the core ends.
+/// Has the current core's turn poll and flush `driver` from now on, until the core ends or it is [removed](remove_driver).
 ///
 /// # Panics
 /// With [`NotOnReactor`] outside of a reactor.
 #[track_caller]
 pub(crate) fn add_driver(driver: Rc<dyn Driver>) {
     with("a driver", |core| core.add_driver(driver));
+}
+
+/// Ends what [`add_driver`] began, from within the driver's own calls if need be. It has nothing in flight.
+///
+/// # Panics
+/// With [`NotOnReactor`] outside of a reactor.
+#[track_caller]
+pub(crate) fn remove_driver(driver: &dyn Driver) {
+    with("a driver", |core| core.remove_driver(driver));
 }
 
 /// Ends a call that would block the reactor that it was made on, naming `what` was called.

@@ -298,6 +298,15 @@ impl Inner {
         self.drivers.replace(drivers);
     }
 
+    /// The turn that polls or flushes it goes on with the list as it was.
+    pub(super) fn remove_driver(&self, driver: &dyn Driver) {
+        let is_other = |other: &&Rc<dyn Driver>| !std::ptr::addr_eq(Rc::as_ptr(other), driver);
+        let drivers: Rc<[_]> = self.drivers.borrow().iter().filter(is_other).cloned().collect();
+        if drivers.len() < self.drivers.replace(drivers.clone()).len() {
+            self.parker.remove(driver.fd());
+        }
+    }
+
     /// Runs `f` as if from a task of a light thread of this core, which is being turned.
     #[inline]
     pub(crate) fn in_group<R>(&self, group: u16, f: impl FnOnce() -> R) -> R {

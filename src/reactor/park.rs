@@ -110,6 +110,15 @@ impl Parker {
         Ok(())
     }
 
+    /// Takes back what [`add`](Self::add) did.
+    pub(super) fn remove(&self, source: BorrowedFd<'_>) {
+        if let Some(sources) = self.sources.get() {
+            if epoll::delete(sources, source).is_ok() {
+                self.sources_len.set(self.sources_len.get() - 1);
+            }
+        }
+    }
+
     pub(super) fn may_sleep(&self) -> bool {
         !self.is_blind.get()
     }

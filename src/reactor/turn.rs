@@ -107,11 +107,10 @@ impl Inner {
 
     #[inline]
     fn poll_drivers(&self) -> usize {
-        let drivers = self.drivers.borrow();
-        if drivers.is_empty() {
+        if self.drivers.borrow().is_empty() {
             return 0;
         }
-        let drivers = (*drivers).clone();
+        let drivers = self.drivers.borrow().clone();
         // Wakers may be a stranger's, and so may the buffers that nobody awaits. What is behind one that panics is for the next turn.
         drivers.iter().map(|driver| contained(|| driver.poll()).unwrap_or(1)).sum()
     }

@@ -15,6 +15,8 @@ impl State {
             AdminOpcode::IDENTIFY => self.identify(command).map(|()| 0),
             AdminOpcode::CREATE_CQ => self.create_cq(command).map(|()| 0),
             AdminOpcode::CREATE_SQ => self.create_sq(command).map(|()| 0),
+            AdminOpcode::DELETE_SQ => self.queues.delete_sq(command.queue_size().qid() as usize).map(|()| 0),
+            AdminOpcode::DELETE_CQ => self.queues.delete_cq(command.queue_size().qid() as usize).map(|()| 0),
             AdminOpcode::SET_FEATURES if command.feature() == FeatureId::NUMBER_OF_QUEUES => {
                 let most = QUEUES_MAX as u32 - 2;
                 Ok(NumberOfQueues::default().with_submission(most).with_completion(most).bits())

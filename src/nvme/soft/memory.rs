@@ -40,6 +40,10 @@ impl Memory {
         self.0.push(memory);
     }
 
+    pub(super) fn remove(&mut self, memory: &DmaWords) {
+        self.0.retain(|mapped| mapped.address() != memory.address());
+    }
+
     /// What was mapped at `at`, if it is so long, in whole words.
     pub(super) fn find(&self, at: u64, bytes: u64) -> Option<Region> {
         self.0.iter().find_map(|memory| {

@@ -4,12 +4,12 @@
 //! hand, so that tests say what happens when. [`Fault`]s make it do what controllers should not.
 //!
 //! ```
-//! use reactor::{Poller, nvme::{Config, Controller, soft::SoftController}, sys::dma::DmaPool};
+//! use reactor::{Poller, nvme::{Channel, Config, Controller, soft::SoftController}, sys::dma::DmaPool};
 //! # reactor::LocalExecutor::new()?.block_on(async {
 //! let device = SoftController::default();
 //! let _works = Poller::register("nvme", { let device = device.clone(); move || device.step() });
 //! let controller = Controller::attach(device, Config::default()).await?;
-//! let disk = controller.namespace(1).await?;
+//! let disk = Channel::new(controller.namespace(1).await?, controller.queue_pair().await?);
 //! let mut block = DmaPool::local().alloc(512).await?;
 //! block.fill(7);
 //! disk.write(3, block.freeze()).await?;
@@ -40,10 +40,10 @@ use disk::Disk;
 use fault::Faults;
 use memory::Memory;
 use queues::Queues;
-use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a software controller is like.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +65,9 @@ impl Default for SoftConfig {
     }
 }
 
-/// A controller made of software. Clones are the same.
+/// A controller made of software, stepped from any core. Clones are the same.
 #[derive(Clone)]
-pub struct SoftController(Rc<RefCell<State>>);
+pub struct SoftController(Arc<Mutex<State>>);
 
 struct State {
     config: SoftConfig,
@@ -98,7 +98,7 @@ impl SoftController {
     pub fn new(config: SoftConfig) -> Self {
         assert!((9..=16).contains(&config.block_shift) && config.blocks > 0, "{config:?}");
         assert!((2..=1 << 16).contains(&config.queue_entries), "{config:?}");
-        Self(Rc::new(RefCell::new(State {
+        Self(Arc::new(Mutex::new(State {
             config,
             is_claimed: false,
             configuration: Configuration::default(),
@@ -112,39 +112,48 @@ impl SoftController {
         })))
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Becomes ready if it is to, and does the commands that its doorbells tell of. Returns how many it looked at.
     pub fn step(&self) -> usize {
-        self.0.borrow_mut().step()
+        self.lock().step()
     }
 
     /// Has a later I/O command go wrong: faults are used up in the order in which they were given, one for each command.
     pub fn inject(&self, fault: Fault) {
-        self.0.borrow_mut().faults.add(fault);
+        self.lock().faults.add(fault);
     }
 
     /// Whether it never becomes ready from now on, or never disabled if it is ready.
     pub fn set_stuck(&self, is_stuck: bool) {
-        self.0.borrow_mut().faults.is_stuck = is_stuck;
+        self.lock().faults.is_stuck = is_stuck;
     }
 
     /// Whether it takes no commands from now on, and answers none.
     pub fn set_silent(&self, is_silent: bool) {
-        self.0.borrow_mut().faults.is_silent = is_silent;
+        self.lock().faults.is_silent = is_silent;
     }
 
     /// Forgets the faults that were not used up.
     pub fn clear_faults(&self) {
-        self.0.borrow_mut().faults.clear();
+        self.lock().faults.clear();
     }
 
     /// Takes it out of its slot: its registers read as all ones, and it touches nothing any more.
     pub fn remove(&self) {
-        self.0.borrow_mut().faults.is_removed = true;
+        self.lock().faults.is_removed = true;
+    }
+
+    /// How many pairs of queues it has, the admin queues included.
+    pub fn queue_pairs(&self) -> usize {
+        self.lock().queues.pairs()
     }
 
     /// How often a doorbell was rung.
     pub fn bells(&self) -> u64 {
-        self.0.borrow().queues.bells
+        self.lock().queues.bells
     }
 }
 
@@ -249,15 +258,15 @@ impl State {
 #[expect(private_interfaces, reason = "nobody outside can name the trait")]
 impl Device for SoftController {
     fn claim(&self) -> bool {
-        !std::mem::replace(&mut self.0.borrow_mut().is_claimed, true)
+        !std::mem::replace(&mut self.lock().is_claimed, true)
     }
 
     fn release(&self) {
-        self.0.borrow_mut().is_claimed = false;
+        self.lock().is_claimed = false;
     }
 
     fn read32(&self, at: usize) -> u32 {
-        let state = self.0.borrow();
+        let state = self.lock();
         match at {
             _ if state.faults.is_removed => u32::MAX,
             VS => Version::new(1, 4, 0).bits(),
@@ -269,7 +278,7 @@ impl Device for SoftController {
     }
 
     fn read64(&self, at: usize) -> u64 {
-        let state = self.0.borrow();
+        let state = self.lock();
         match at {
             _ if state.faults.is_removed => u64::MAX,
             CAP => state.capabilities().bits(),
@@ -281,7 +290,7 @@ impl Device for SoftController {
 
     #[inline]
     fn write32(&self, at: usize, value: u32) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         match at {
             _ if state.faults.is_removed => {}
             DOORBELLS.. => state.queues.ring((at - DOORBELLS) / 4, value),
@@ -292,7 +301,7 @@ impl Device for SoftController {
     }
 
     fn write64(&self, at: usize, value: u64) {
-        let mut state = self.0.borrow_mut();
+        let mut state = self.lock();
         match at {
             ASQ => state.admin_queues[0] = value,
             ACQ => state.admin_queues[1] = value,
@@ -300,20 +309,24 @@ impl Device for SoftController {
         }
     }
 
-    fn map(&self, memory: &DmaWords) -> u64 {
-        self.0.borrow_mut().memory.add(memory.clone());
-        memory.address()
+    fn map(&self, memory: &DmaWords) -> io::Result<u64> {
+        self.lock().memory.add(memory.clone());
+        Ok(memory.address())
+    }
+
+    fn unmap(&self, memory: &DmaWords) {
+        self.lock().memory.remove(memory);
     }
 
     #[inline(always)]
-    fn see(&self, buffer: &DmaAny) -> Range<u64> {
-        buffer.expose()
+    fn see(&self, buffer: &DmaAny) -> Option<Range<u64>> {
+        Some(buffer.expose())
     }
 }
 
 impl fmt::Debug for SoftController {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.borrow();
+        let state = self.lock();
         f.debug_struct("SoftController")
             .field("config", &state.config)
             .field("status", &state.status)

@@ -1,6 +1,6 @@
 //! The queues as the software controller sees them: submission queues that it takes from, completion queues that it adds to.
 
-use super::super::spec::{Command, Completion};
+use super::super::spec::{Command, Completion, StatusCode};
 use super::memory::Region;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -36,6 +36,10 @@ impl Queues {
         self.sqs.len()
     }
 
+    pub(super) fn pairs(&self) -> usize {
+        self.sqs.iter().flatten().count().max(self.cqs.iter().flatten().count())
+    }
+
     pub(super) fn clear(&mut self) {
         self.sqs.clear();
         self.cqs.clear();
@@ -57,6 +61,19 @@ impl Queues {
     pub(super) fn make_cq(&mut self, id: usize, region: Region, entries: u32) {
         let made = Cq { region, entries, head: 0, tail: 0, phase: true };
         put(&mut self.cqs, id, made);
+    }
+
+    pub(super) fn delete_sq(&mut self, id: usize) -> Result<(), StatusCode> {
+        let queue = if id == 0 { None } else { self.sqs.get_mut(id).and_then(Option::take) };
+        queue.map(drop).ok_or(StatusCode::INVALID_QID)
+    }
+
+    /// Refused while a submission queue uses it (Base 2.0 §5.6).
+    pub(super) fn delete_cq(&mut self, id: usize) -> Result<(), StatusCode> {
+        if self.sqs.iter().flatten().any(|sq| sq.cq == id) {
+            return Err(StatusCode::INVALID_QUEUE_DELETION);
+        }
+        self.cqs.get_mut(id).and_then(Option::take).map(drop).ok_or(StatusCode::INVALID_QID)
     }
 
     /// Somebody rang the doorbell of this number: submission queues have the even ones, completion queues the odd.

@@ -12,8 +12,16 @@ fn a_controller_is_brought_up_and_says_what_it_is() {
         assert_eq!(controller.identity().model(), "software controller");
         assert_eq!(controller.version().to_string(), "1.4.0");
         assert_eq!(controller.namespaces().await.unwrap(), [1]);
-        let disk = controller.namespace(1).await.unwrap();
-        assert_eq!((disk.id(), disk.size(), disk.block_size(), disk.transfer_max()), (1, 2048, 512, 2 << 20));
+        let disk = disk_of(&controller).await;
+        assert_eq!(
+            (
+                disk.namespace().id(),
+                disk.namespace().size(),
+                disk.namespace().block_size(),
+                disk.transfer_max()
+            ),
+            (1, 2048, 512, 2 << 20)
+        );
         assert!(matches!(controller.namespace(2).await, Err(Error::NoNamespace(2))));
         let refused = controller.namespace(0).await.unwrap_err();
         assert_eq!(
@@ -71,7 +79,7 @@ fn a_controller_that_will_not_be_disabled_keeps_what_it_may_touch() {
     let worker = device.clone();
     in_virtual_time(&device, async move {
         let controller = Controller::attach(worker.clone(), entries(8)).await.unwrap();
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         worker.inject(Fault::Delay(10_000));
         let reading = spawn_local(async move { disk.read(0, buffer(512, 0)).await.0 });
         turns().await;

@@ -85,13 +85,13 @@ proptest! {
     #[test]
     fn a_namespace_keeps_what_is_written(steps in steps()) {
         on_a_core(SoftConfig::default(), entries(8), async |_, controller, _works| {
-            let disk = controller.namespace(1).await.unwrap();
+            let disk = disk_of(&controller).await;
             let mut model = vec![0; 2048 * 512];
             for step in steps {
                 take(&disk, step, &mut model).await;
             }
             disk.flush().await.unwrap();
-            assert_eq!(controller.counters().strays, 0);
+            assert_eq!(disk.queue().counters().strays, 0);
         });
     }
 }
@@ -100,7 +100,7 @@ proptest! {
 fn what_cannot_be_asked_is_refused_with_the_buffer() {
     let soft = SoftConfig { transfer_max: 1, ..SoftConfig::default() };
     on_a_core(soft, Config::default(), async |device, controller, _works| {
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         let bells = device.bells();
         let mut odd = buffer(514, 0);
         drop(odd.split_to(2));
@@ -137,7 +137,7 @@ fn what_cannot_be_asked_is_refused_with_the_buffer() {
 #[test]
 fn a_batch_rings_each_doorbell_once() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, works| {
-        let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+        let disk = std::rc::Rc::new(disk_of(&controller).await);
         turns().await;
         drop(works);
         let bells = device.bells();
@@ -161,7 +161,7 @@ fn a_batch_rings_each_doorbell_once() {
 #[test]
 fn a_full_queue_makes_commands_wait_in_order() {
     on_a_core(SoftConfig::default(), entries(4), async |_, controller, _works| {
-        let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+        let disk = std::rc::Rc::new(disk_of(&controller).await);
         let done = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
         let tasks: Vec<_> = (0..100_u64)
             .map(|n| {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 #[test]
 fn a_dropped_read_keeps_its_buffer_until_the_answer() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, works| {
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         drop(works);
         let pool = DmaPool::local();
         let before = pool.stats().in_use;
@@ -30,14 +30,14 @@ fn a_dropped_read_keeps_its_buffer_until_the_answer() {
         }
         turns().await;
         assert_eq!(pool.stats().in_use, before);
-        assert_eq!(controller.counters().strays, 0);
+        assert_eq!(disk.queue().counters().strays, 0);
     });
 }
 
 #[test]
 fn forgotten_futures_lose_their_buffers_and_nothing_else() {
     on_a_core(SoftConfig::default(), entries(4), async |_, controller, _works| {
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         for _ in 0..20 {
             let mut read = Box::pin(disk.read(0, buffer(512, 0)));
             std::future::poll_fn(|cx| {
@@ -55,7 +55,7 @@ fn forgotten_futures_lose_their_buffers_and_nothing_else() {
 #[test]
 fn answers_out_of_order_reach_those_who_asked() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, _works| {
-        let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+        let disk = std::rc::Rc::new(disk_of(&controller).await);
         for lba in 0..16 {
             write(&disk, lba, lba as u8 + 1).await;
         }
@@ -71,27 +71,27 @@ fn answers_out_of_order_reach_those_who_asked() {
                 task.await.unwrap();
             }
         }
-        assert_eq!(controller.counters().strays, 0);
+        assert_eq!(disk.queue().counters().strays, 0);
     });
 }
 
 #[test]
 fn a_second_answer_is_nobodys() {
     on_a_core(SoftConfig::default(), entries(4), async |device, controller, _works| {
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         for n in 0..100 {
             device.inject(Fault::Repeat);
             write(&disk, 5, n).await;
             assert_eq!(reads(&disk, 5).await, n);
         }
-        assert_eq!(controller.counters().strays, 100);
+        assert_eq!(disk.queue().counters().strays, 100);
     });
 }
 
 #[test]
 fn an_error_is_told_as_the_controller_tells_it() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, _works| {
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         device.inject(Fault::Fail(StatusCode::UNRECOVERED_READ));
         let (read, _buf) = disk.read(0, buffer(512, 0)).await;
         let Err(Error::Status(status)) = read else { panic!("{read:?}") };
@@ -105,7 +105,7 @@ fn an_error_is_told_as_the_controller_tells_it() {
 fn closing_ends_what_is_never_answered() {
     for fault in [Fault::Lose, Fault::WrongPhase, Fault::Delay(u32::MAX)] {
         on_a_core(SoftConfig::default(), entries(64), async |device, controller, _works| {
-            let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+            let disk = std::rc::Rc::new(disk_of(&controller).await);
             let before = DmaPool::local().stats().in_use;
             (0..128).for_each(|_| device.inject(fault));
             let tasks: Vec<_> = (0..128)
@@ -126,7 +126,7 @@ fn closing_ends_what_is_never_answered() {
             // It can be had again.
             let controller = Controller::attach(device.clone(), Config::default()).await.unwrap();
             device.clear_faults();
-            assert_eq!(reads(&controller.namespace(1).await.unwrap(), 0).await, 0);
+            assert_eq!(reads(&disk_of(&controller).await, 0).await, 0);
         });
     }
 }
@@ -134,7 +134,7 @@ fn closing_ends_what_is_never_answered() {
 #[test]
 fn a_removed_controller_ends_its_commands_when_closed() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, works| {
-        let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+        let disk = std::rc::Rc::new(disk_of(&controller).await);
         drop(works);
         let reading = disk.clone();
         let task = spawn_local(async move { reading.read(0, buffer(512, 0)).await.0 });
@@ -155,7 +155,7 @@ fn a_core_ends_though_a_command_is_lost() {
     executor.block_on(async {
         let _works = works(&device);
         let controller = Controller::attach(device.clone(), entries(8)).await.unwrap();
-        let disk = controller.namespace(1).await.unwrap();
+        let disk = disk_of(&controller).await;
         device.inject(Fault::Lose);
         drop(spawn_local(async move { disk.read(0, buffer(512, 0)).await.0 }));
         turns().await;
@@ -185,7 +185,7 @@ proptest! {
         queue_entries in 2..40_u16,
     ) {
         on_a_core(SoftConfig::default(), entries(queue_entries), async |device, controller, _works| {
-            let disk = std::rc::Rc::new(controller.namespace(1).await.unwrap());
+            let disk = std::rc::Rc::new(disk_of(&controller).await);
             for lba in 0..64 {
                 write(&disk, lba, lba as u8 + 1).await;
             }

@@ -2,15 +2,16 @@
 
 mod attach;
 mod blocks;
+mod cores;
 mod faults;
 
 use super::soft::{SoftConfig, SoftController};
-use super::{Config, Controller, Namespace};
+use super::{Channel, Config, Controller, QueuePair};
 use crate::sys::dma::{DmaBuf, DmaPool};
 use crate::{LocalExecutor, Poller, yield_now};
 use std::time::Duration;
 
-type Disk = Namespace<SoftController>;
+type Disk = Channel<QueuePair<SoftController>>;
 
 /// Attaches a controller, and runs `test` on its core. The device works by itself until its poller is dropped.
 fn on_a_core(
@@ -29,6 +30,10 @@ fn on_a_core(
 fn works(device: &SoftController) -> Poller {
     let device = device.clone();
     Poller::register("a device", move || device.step())
+}
+
+async fn disk_of(controller: &Controller<SoftController>) -> Disk {
+    Channel::new(controller.namespace(1).await.unwrap(), controller.queue_pair().await.unwrap())
 }
 
 fn entries(queue_entries: u16) -> Config {

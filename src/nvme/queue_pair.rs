@@ -1,0 +1,115 @@
+//! A core's queue pair, as its users have it: made for the first of them, deleted after the last.
+
+use super::device::Device;
+use super::link::{Attached, Link};
+use super::op::Op;
+use super::pair::Pair;
+use super::prp::{BYTES_MAX, PAGE};
+use super::queue::{Limits, Queue, sealed::Sealed};
+use super::spec::Command;
+use super::{Counters, Error, Payload};
+use crate::reactor::context;
+use crate::{spawn_local, sync::PerCoreRef};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::seat::Seat;
+
+/// This core's queues of a controller, from [`Controller::queue_pair`](super::Controller::queue_pair). Clones are the same, and keep
+/// the controller attached.
+///
+/// Commands are handed over when the core's turn ends, and wait in order while the queue is full.
+pub struct QueuePair<D: Device> {
+    pair: Rc<Pair<D>>,
+    attached: Arc<Attached<D>>,
+}
+
+impl<D: Device> QueuePair<D> {
+    fn new(pair: Rc<Pair<D>>, attached: Arc<Attached<D>>) -> Self {
+        pair.add_user();
+        Self { pair, attached }
+    }
+
+    /// This core's, made if it has none.
+    pub(super) async fn of(attached: &Arc<Attached<D>>) -> Result<Self, Error> {
+        let link = &attached.0;
+        let seat = link.seats().get().map_err(|_closed| Error::Closed)?;
+        if let Some(pair) = seat.io() {
+            return Ok(Self::new(pair, attached.clone()));
+        }
+        // In a task of its own: what has begun is not left half done. A pair that nobody waits for any more is dropped as it comes.
+        let making = spawn_local(Self::make(attached.clone(), seat));
+        making.await.map_err(|_cancelled| Error::Closed)?
+    }
+
+    async fn make(attached: Arc<Attached<D>>, seat: PerCoreRef<Seat<D>>) -> Result<Self, Error> {
+        let _making = seat.making.lock().await;
+        if let Some(pair) = seat.io() {
+            return Ok(Self::new(pair, attached));
+        }
+        let link = &attached.0;
+        let limit = link.capabilities().queue_entries_max();
+        let entries = u32::from(link.config().queue_entries).min(limit);
+        let qid = link.take_queue_id()?;
+        let made = Self::create(link, &seat, qid, entries).await;
+        if !matches!(made, Ok(_) | Err(Error::AdminTimeout(_))) {
+            link.free(qid);
+            link.put_queue_id(qid);
+        }
+        let pair = made?;
+        context::add_driver(pair.clone());
+        seat.set_io(&pair);
+        Ok(Self::new(pair, attached.clone()))
+    }
+
+    async fn create(
+        link: &Arc<Link<D>>,
+        seat: &PerCoreRef<Seat<D>>,
+        qid: u16,
+        entries: u32,
+    ) -> Result<Rc<Pair<D>>, Error> {
+        let (pair, places) = Pair::new(link, seat.clone(), qid, entries as u16)?;
+        link.create_queues(qid, entries, places).await?;
+        Ok(pair)
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> Counters {
+        self.pair.queues().counters()
+    }
+}
+
+impl<D: Device> Sealed for QueuePair<D> {}
+
+impl<D: Device> Queue for QueuePair<D> {
+    type Sent<'a> = Op<'a, D>;
+
+    #[inline(always)]
+    fn send(&self, command: Command, payload: Payload) -> Op<'_, D> {
+        Op::new(&self.pair, command, payload)
+    }
+
+    fn limits(&self) -> Limits {
+        let identity = self.pair.link().identity().get().expect("it is attached");
+        Limits { bytes: identity.transfer_bytes_max(PAGE).unwrap_or(BYTES_MAX).min(BYTES_MAX) }
+    }
+}
+
+impl<D: Device> Clone for QueuePair<D> {
+    fn clone(&self) -> Self {
+        Self::new(self.pair.clone(), self.attached.clone())
+    }
+}
+
+impl<D: Device> Drop for QueuePair<D> {
+    fn drop(&mut self) {
+        self.pair.drop_user();
+    }
+}
+
+impl<D: Device> fmt::Debug for QueuePair<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuePair").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! The two rings of a queue pair, in memory that the controller reads and writes too.
+//!
+//! Nothing here knows what commands mean or whose they are; `qpair` does.
+
+use super::spec::{Command, Completion};
+use crate::sys::dma::DmaWords;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+const COMMAND_WORDS: usize = size_of::<Command>() / 8;
+const COMPLETION_WORDS: usize = size_of::<Completion>() / 8;
+
+/// Where commands are put. Its user sees to it that there is room: never more than `entries - 1` that are not answered.
+pub(super) struct SubmissionQueue {
+    memory: DmaWords,
+    entries: u16,
+    tail: u16,
+    /// What the controller was told.
+    rung: u16,
+}
+
+impl SubmissionQueue {
+    /// An empty one.
+    pub(super) fn new(memory: DmaWords, entries: u16) -> Self {
+        assert!(entries >= 2 && memory.words().len() >= usize::from(entries) * COMMAND_WORDS);
+        Self { memory, entries, tail: 0, rung: 0 }
+    }
+
+    /// Bytes that so many entries take.
+    pub(super) fn bytes(entries: u16) -> usize {
+        usize::from(entries) * size_of::<Command>()
+    }
+
+    /// Puts a command behind the others. The controller is told by the [bell](Self::bell).
+    #[inline(always)]
+    pub(super) fn push(&mut self, command: Command) {
+        let words: [u64; COMMAND_WORDS] = zerocopy::transmute!(command);
+        let at = usize::from(self.tail) * COMMAND_WORDS;
+        // Relaxed: the write of the doorbell publishes them.
+        let slot = &self.memory.words()[at..at + COMMAND_WORDS];
+        slot.iter().zip(words).for_each(|(slot, word)| slot.store(word, Relaxed));
+        self.tail = next(self.tail, self.entries);
+    }
+
+    /// What to write to the doorbell, if there is anything new.
+    #[inline(always)]
+    pub(super) fn bell(&mut self) -> Option<u32> {
+        (self.rung != self.tail).then(|| {
+            self.rung = self.tail;
+            u32::from(self.tail)
+        })
+    }
+}
+
+/// Where answers come. The controller's phase bit tells new from old: it changes in each pass (Base 2.0 §3.3.3.2).
+pub(super) struct CompletionQueue {
+    memory: DmaWords,
+    entries: u16,
+    head: u16,
+    phase: bool,
+    rung: u16,
+}
+
+impl CompletionQueue {
+    /// An empty one, whose memory is zero.
+    pub(super) fn new(memory: DmaWords, entries: u16) -> Self {
+        assert!(entries >= 2 && memory.words().len() >= usize::from(entries) * COMPLETION_WORDS);
+        Self { memory, entries, head: 0, phase: true, rung: 0 }
+    }
+
+    /// Bytes that so many entries take.
+    pub(super) fn bytes(entries: u16) -> usize {
+        usize::from(entries) * size_of::<Completion>()
+    }
+
+    /// The oldest answer that has not been taken.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<Completion> {
+        let at = usize::from(self.head) * COMPLETION_WORDS;
+        let slot = &self.memory.words()[at..at + COMPLETION_WORDS];
+        // Acquire: the word with the phase is written last, and what the device wrote before it, data included, is read after.
+        let last = u64::from_le(slot[1].load(Acquire));
+        if (last >> 48 & 1 == 1) != self.phase {
+            return None;
+        }
+        let first = slot[0].load(Relaxed);
+        self.head = next(self.head, self.entries);
+        self.phase ^= self.head == 0;
+        Some(zerocopy::transmute!([first, last.to_le()]))
+    }
+
+    /// What to write to the doorbell, if anything was taken.
+    #[inline(always)]
+    pub(super) fn bell(&mut self) -> Option<u32> {
+        (self.rung != self.head).then(|| {
+            self.rung = self.head;
+            u32::from(self.head)
+        })
+    }
+}
+
+#[inline(always)]
+fn next(index: u16, entries: u16) -> u16 {
+    if index + 1 == entries { 0 } else { index + 1 }
+}
