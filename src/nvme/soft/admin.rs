@@ -1,37 +1,58 @@
 //! The admin commands of the software controller: what the driver asks to get to I/O.
 
 use super::super::spec::{
-    AdminOpcode, Command, FeatureId, IdentifyController, IdentifyNamespace, IdentifyWhat, IoSupport,
-    NamespaceList, NumberOfQueues, QueueEntrySizes, StatusCode, SubmissionQueueFlags, Version,
+    AdminOpcode, Command, IdentifyController, IdentifyNamespace, IdentifyWhat, IoSupport, LogSupport,
+    NamespaceList, QueueEntrySizes, StatusCode, SubmissionQueueFlags, Version,
 };
-use super::memory::{Data, Region};
+use super::event::REQUESTS_MAX;
+use super::log::ERRORS_MAX;
+use super::memory::Region;
 use super::queues::QUEUES_MAX;
 use super::{Done, State};
 use zerocopy::IntoBytes;
 
 impl State {
-    pub(super) fn perform_admin(&mut self, command: &Command) -> Done {
-        match AdminOpcode(command.opcode) {
+    /// None if the answer comes later.
+    pub(super) fn perform_admin(&mut self, command: &Command) -> Option<Done> {
+        self.hear_from_host();
+        Some(match AdminOpcode(command.opcode) {
             AdminOpcode::IDENTIFY => self.identify(command).map(|()| 0),
             AdminOpcode::CREATE_CQ => self.create_cq(command).map(|()| 0),
             AdminOpcode::CREATE_SQ => self.create_sq(command).map(|()| 0),
-            AdminOpcode::DELETE_SQ => self.queues.delete_sq(command.queue_size().qid() as usize).map(|()| 0),
-            AdminOpcode::DELETE_CQ => self.queues.delete_cq(command.queue_size().qid() as usize).map(|()| 0),
-            AdminOpcode::SET_FEATURES if command.feature() == FeatureId::NUMBER_OF_QUEUES => {
-                let most = QUEUES_MAX as u32 - 2;
-                Ok(NumberOfQueues::default().with_submission(most).with_completion(most).bits())
-            }
-            AdminOpcode::SET_FEATURES => Err(StatusCode::INVALID_FIELD),
+            AdminOpcode::DELETE_SQ => self.delete_sq(command).map(|()| 0),
+            AdminOpcode::DELETE_CQ => self.delete_cq(command).map(|()| 0),
+            AdminOpcode::SET_FEATURES => self.set_features(command),
+            AdminOpcode::GET_FEATURES => self.get_features(command),
+            AdminOpcode::GET_LOG_PAGE => self.get_log_page(command).map(|()| 0),
+            AdminOpcode::ASYNC_EVENT => return self.request_event(command),
+            AdminOpcode::ABORT => Ok(self.abort(command)),
+            AdminOpcode::KEEP_ALIVE => Ok(0),
             _ => Err(StatusCode::INVALID_OPCODE),
-        }
+        })
     }
 
-    fn identify(&self, command: &Command) -> Result<(), StatusCode> {
-        let answer = |bytes: &[u8]| self.memory.transfer(command, Data::ToHost(bytes));
+    /// Bit 0 of the answer says that the command was not aborted (Base 2.0 §5.1).
+    fn abort(&mut self, command: &Command) -> u64 {
+        let (queue, cid) = (command.cdw10.get() as u16, (command.cdw10.get() >> 16) as u16);
+        if self.faults.keeps_commands {
+            return 1;
+        }
+        let found = match queue {
+            0 => self.events.take_request(cid),
+            _ => self.faults.give_up(queue.into(), Some(cid)),
+        };
+        let Some(found) = found else { return 1 };
+        self.post(queue.into(), &found, Err(StatusCode::ABORT_REQUESTED));
+        0
+    }
+
+    fn identify(&mut self, command: &Command) -> Result<(), StatusCode> {
+        let (controller, namespace) = (self.controller(), self.namespace());
+        let mut answer = |bytes: &[u8]| self.memory.put(command, bytes);
         match command.identify_what() {
-            IdentifyWhat::CONTROLLER => answer(self.controller().as_bytes()),
+            IdentifyWhat::CONTROLLER => answer(controller.as_bytes()),
             IdentifyWhat::NAMESPACE => match command.nsid.get() {
-                1 => answer(self.namespace().as_bytes()),
+                1 => answer(namespace.as_bytes()),
                 0 => Err(StatusCode::INVALID_NAMESPACE),
                 _ => answer(IdentifyNamespace::default().as_bytes()),
             },
@@ -55,6 +76,11 @@ impl State {
         it.controller_type = 1;
         it.submission_entries = QueueEntrySizes::default().with_required(6).with_max(6);
         it.completion_entries = QueueEntrySizes::default().with_required(4).with_max(4);
+        it.aborts_max = 3;
+        it.async_events_max = REQUESTS_MAX as u8 - 1;
+        it.error_entries = ERRORS_MAX as u8 - 1;
+        it.keep_alive.set(1);
+        it.logs = LogSupport::default().with_command_effects(true).with_offsets(true);
         it.namespaces.set(1);
         it.io = IoSupport::default().with_dataset_management(true).with_write_zeroes(true);
         it
@@ -89,6 +115,31 @@ impl State {
             return Err(StatusCode::INVALID_CQ);
         }
         self.queues.make_sq(id, region, entries, cq);
+        Ok(())
+    }
+
+    /// What it has not answered of the queue is answered first.
+    fn delete_sq(&mut self, command: &Command) -> Result<(), StatusCode> {
+        let id = command.queue_size().qid() as usize;
+        if id == 0 || !self.queues.has_sq(id) {
+            return Err(StatusCode::INVALID_QID);
+        }
+        while let Some(held) = self.faults.give_up(id, None) {
+            self.post(id, &held, Err(StatusCode::ABORTED_SQ_DELETION));
+        }
+        self.queues.delete_sq(id);
+        Ok(())
+    }
+
+    fn delete_cq(&mut self, command: &Command) -> Result<(), StatusCode> {
+        let id = command.queue_size().qid() as usize;
+        if id == 0 || !self.queues.has_cq(id) {
+            return Err(StatusCode::INVALID_QID);
+        }
+        if self.queues.is_cq_in_use(id) {
+            return Err(StatusCode::INVALID_QUEUE_DELETION);
+        }
+        self.queues.delete_cq(id);
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! The namespace: blocks in memory, and the commands on them.
 
 use super::super::spec::{Command, DatasetRange, IoOpcode, StatusCode};
-use super::memory::{Data, Memory};
-use std::cell::Cell;
+use super::memory::Memory;
 use std::ops::Range;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -17,18 +16,18 @@ impl Disk {
     }
 
     #[inline]
-    pub(super) fn perform(&mut self, memory: &Memory, command: &Command) -> Result<(), StatusCode> {
+    pub(super) fn perform(&mut self, memory: &mut Memory, command: &Command) -> Result<(), StatusCode> {
         if command.nsid.get() != 1 {
             return Err(StatusCode::INVALID_NAMESPACE);
         }
         match IoOpcode(command.opcode) {
             IoOpcode::READ => {
                 let range = self.range(command.start_lba(), command.block_count())?;
-                memory.transfer(command, Data::ToHost(&self.bytes[range]))
+                memory.put(command, &self.bytes[range])
             }
             IoOpcode::WRITE => {
                 let range = self.range(command.start_lba(), command.block_count())?;
-                memory.transfer(command, Data::FromHost(Cell::from_mut(&mut self.bytes[range])))
+                memory.get(command, &mut self.bytes[range])
             }
             IoOpcode::WRITE_ZEROES => {
                 let range = self.range(command.start_lba(), command.block_count())?;
@@ -41,9 +40,9 @@ impl Disk {
         }
     }
 
-    fn deallocate(&mut self, memory: &Memory, command: &Command) -> Result<(), StatusCode> {
+    fn deallocate(&mut self, memory: &mut Memory, command: &Command) -> Result<(), StatusCode> {
         let mut ranges = vec![DatasetRange::new_zeroed(); command.range_count() as usize];
-        memory.transfer(command, Data::FromHost(Cell::from_mut(ranges.as_mut_slice().as_mut_bytes())))?;
+        memory.get(command, ranges.as_mut_slice().as_mut_bytes())?;
         for range in ranges {
             let range = self.range(range.lba.get(), range.blocks.get())?;
             self.bytes[range].fill(0);

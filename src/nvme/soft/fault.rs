@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It is never done, and never answered.
+    /// It is never done, and not answered unless it is aborted.
     Lose,
     /// It is done, and answered, so many steps later: behind those that came after it.
     Delay(u32),
@@ -24,9 +24,18 @@ pub(super) struct Faults {
     pub(super) is_stuck: bool,
     pub(super) is_removed: bool,
     pub(super) is_silent: bool,
+    /// Commands are not given up when the host asks.
+    pub(super) keeps_commands: bool,
     to_come: VecDeque<Fault>,
-    /// Steps left, queue, command.
-    put_off: Vec<(u32, usize, Command)>,
+    /// Commands that were taken and are not answered.
+    held: Vec<Held>,
+}
+
+struct Held {
+    /// Steps until it is done; none if it is lost.
+    steps: Option<u32>,
+    queue: usize,
+    command: Command,
 }
 
 impl Faults {
@@ -43,25 +52,39 @@ impl Faults {
         if self.to_come.is_empty() { None } else { self.to_come.pop_front() }
     }
 
-    pub(super) fn put_off(&mut self, steps: u32, queue: usize, command: Command) {
-        self.put_off.push((steps, queue, command));
+    /// Keeps a command for so many steps, or for good.
+    pub(super) fn hold(&mut self, steps: Option<u32>, queue: usize, command: Command) {
+        self.held.push(Held { steps, queue, command });
+    }
+
+    /// Whether such a command was taken and not answered.
+    #[inline]
+    pub(super) fn holds(&self, queue: usize, cid: u16) -> bool {
+        self.held.iter().any(|held| held.queue == queue && held.command.cid.get() == cid)
     }
 
     /// A command whose time has come; none once in each step, when all others are a step nearer.
     #[inline]
     pub(super) fn due(&mut self) -> Option<(usize, Command)> {
-        if self.put_off.is_empty() {
+        if self.held.is_empty() {
             return None;
         }
-        if let Some(at) = self.put_off.iter().position(|&(steps, ..)| steps <= 1) {
-            let (_, queue, command) = self.put_off.remove(at);
-            return Some((queue, command));
+        if let Some(at) = self.held.iter().position(|held| held.steps.is_some_and(|steps| steps <= 1)) {
+            let held = self.held.remove(at);
+            return Some((held.queue, held.command));
         }
-        self.put_off.iter_mut().for_each(|(steps, ..)| *steps -= 1);
+        self.held.iter_mut().filter_map(|held| held.steps.as_mut()).for_each(|steps| *steps -= 1);
         None
     }
 
+    /// A command that is given up, by its identifier or any of its queue.
+    pub(super) fn give_up(&mut self, queue: usize, cid: Option<u16>) -> Option<Command> {
+        let is_it = |held: &Held| held.queue == queue && cid.is_none_or(|cid| held.command.cid.get() == cid);
+        let at = self.held.iter().position(is_it)?;
+        Some(self.held.remove(at).command)
+    }
+
     pub(super) fn forget_commands(&mut self) {
-        self.put_off.clear();
+        self.held.clear();
     }
 }

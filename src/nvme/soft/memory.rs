@@ -1,16 +1,24 @@
-//! The host's memory as the software controller sees it: what drivers have mapped for it, and where commands point.
+//! The host's memory as the software controller sees it: what drivers have mapped for it, and copies to and from there.
 #![expect(unsafe_code, reason = "reads and writes where commands point, as devices do")]
 
 use super::super::spec::{Command, StatusCode};
+use super::pointers::Piece;
 use crate::sys::dma::DmaWords;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const PAGE: u64 = 4096;
-
-/// Queues and lists by their addresses.
+/// Queues and lists by their addresses, and where buffers are.
 #[derive(Default)]
-pub(super) struct Memory(Vec<DmaWords>);
+pub(super) struct Memory {
+    words: Vec<DmaWords>,
+    /// Ends of buffers by their starts, if that is to be checked; neighbours are one.
+    seen: BTreeMap<u64, u64>,
+    is_strict: bool,
+    /// Kept for the next command.
+    pieces: Vec<Piece>,
+}
 
 /// A part of what was mapped, kept for as long as the controller may use it.
 #[derive(Clone)]
@@ -25,28 +33,50 @@ impl Region {
     pub(super) fn words(&self) -> &[AtomicU64] {
         &self.memory.words()[self.first..][..self.count]
     }
-}
 
-/// Which way data goes.
-#[derive(Clone, Copy)]
-pub(super) enum Data<'a> {
-    ToHost(&'a [u8]),
-    /// Cells, as both ways go through the same walk.
-    FromHost(&'a std::cell::Cell<[u8]>),
+    /// One of its words.
+    #[inline]
+    pub(super) fn word(&self, index: usize) -> u64 {
+        u64::from_le(self.words()[index].load(Relaxed))
+    }
 }
 
 impl Memory {
+    pub(super) fn new(is_strict: bool) -> Self {
+        Self { is_strict, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, memory: DmaWords) {
-        self.0.push(memory);
+        self.words.push(memory);
     }
 
     pub(super) fn remove(&mut self, memory: &DmaWords) {
-        self.0.retain(|mapped| mapped.address() != memory.address());
+        self.words.retain(|mapped| mapped.address() != memory.address());
+    }
+
+    /// The driver has let go of the controller: nothing is mapped any more.
+    pub(super) fn clear(&mut self) {
+        self.words.clear();
+        self.seen.clear();
+    }
+
+    /// A buffer that commands may point to.
+    pub(super) fn see(&mut self, buffer: Range<u64>) {
+        let mut range = buffer;
+        // Whatever touches it becomes one with it: there is at most one before, as they are apart from each other.
+        while let Some((&start, &end)) = self.seen.range(..=range.end).next_back() {
+            if end < range.start {
+                break;
+            }
+            self.seen.remove(&start);
+            range = range.start.min(start)..range.end.max(end);
+        }
+        self.seen.insert(range.start, range.end);
     }
 
     /// What was mapped at `at`, if it is so long, in whole words.
     pub(super) fn find(&self, at: u64, bytes: u64) -> Option<Region> {
-        self.0.iter().find_map(|memory| {
+        self.words.iter().rev().find_map(|memory| {
             let offset = at.checked_sub(memory.address())?;
             let fits = offset % 8 == 0 && offset.checked_add(bytes)? <= memory.words().len() as u64 * 8;
             let count = bytes.div_ceil(8) as usize;
@@ -54,62 +84,91 @@ impl Memory {
         })
     }
 
-    /// Copies `data` to or from where the command's PRP entries lead.
-    #[inline]
-    pub(super) fn transfer(&self, command: &Command, data: Data<'_>) -> Result<(), StatusCode> {
-        let len = match data {
-            Data::ToHost(bytes) => bytes.len(),
-            Data::FromHost(cells) => cells.as_slice_of_cells().len(),
-        } as u64;
-        let [prp1, prp2] = command.data.map(|entry| entry.get());
-        if prp1 == 0 || prp1 % 4 != 0 {
-            return Err(StatusCode::INVALID_PRP_OFFSET);
-        }
-        let first = len.min(PAGE - prp1 % PAGE);
-        copy(prp1, data, 0, first);
-        let rest = len - first;
-        if rest == 0 {
-            return Ok(());
-        }
-        if rest <= PAGE {
-            return copy_page(prp2, data, first, rest);
-        }
-        let entries = self.find(prp2, rest.div_ceil(PAGE) * 8).ok_or(StatusCode::DATA_TRANSFER_ERROR)?;
-        for (n, entry) in (0..).zip(entries.words()) {
-            let at = first + n * PAGE;
-            copy_page(u64::from_le(entry.load(Relaxed)), data, at, PAGE.min(len - at))?;
-        }
+    /// A list that a command leads to.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(super) fn list(&self, at: u64, bytes: u64) -> Region {
+        let list = self.find(at, bytes);
+        list.unwrap_or_else(|| panic!("a list of {bytes} bytes at {at:#x}, where the driver has mapped none"))
+    }
+
+    /// Copies `bytes` to where the command's data is.
+    pub(super) fn put(&mut self, command: &Command, bytes: &[u8]) -> Result<(), StatusCode> {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let found = self.data(command, bytes.len() as u64, &mut pieces);
+        let done = found.map(|()| self.write(&pieces, bytes));
+        self.pieces = pieces;
+        done
+    }
+
+    /// Fills `bytes` with the command's data.
+    pub(super) fn get(&mut self, command: &Command, bytes: &mut [u8]) -> Result<(), StatusCode> {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let found = self.data(command, bytes.len() as u64, &mut pieces);
+        let done = found.map(|()| self.read(&pieces, bytes));
+        self.pieces = pieces;
+        done
+    }
+
+    /// The same with its metadata.
+    pub(super) fn put_metadata(&mut self, command: &Command, bytes: &[u8]) -> Result<(), StatusCode> {
+        let mut pieces = Vec::new();
+        self.metadata(command, bytes.len() as u64, &mut pieces)?;
+        self.write(&pieces, bytes);
         Ok(())
     }
-}
 
-fn copy_page(page: u64, data: Data<'_>, at: u64, len: u64) -> Result<(), StatusCode> {
-    if page == 0 || page % PAGE != 0 {
-        return Err(StatusCode::INVALID_PRP_OFFSET);
+    /// The same with its metadata.
+    pub(super) fn get_metadata(&mut self, command: &Command, bytes: &mut [u8]) -> Result<(), StatusCode> {
+        let mut pieces = Vec::new();
+        self.metadata(command, bytes.len() as u64, &mut pieces)?;
+        self.read(&pieces, bytes);
+        Ok(())
     }
-    copy(page, data, at, len);
-    Ok(())
-}
 
-/// Copies the `len` bytes from `at` on of `data` to or from the host's memory.
-#[inline]
-fn copy(host: u64, data: Data<'_>, at: u64, len: u64) {
-    let (at, len) = (at as usize, len as usize);
-    match data {
-        Data::ToHost(bytes) => {
-            let from = &bytes[at..at + len];
-            let to = ptr::with_exposed_provenance_mut::<u8>(host as usize);
+    #[inline]
+    fn check(&self, at: u64, bytes: u64) {
+        if !self.is_strict || bytes == 0 {
+            return;
+        }
+        let end = self.seen.range(..=at).next_back().map_or(0, |(_, &end)| end);
+        assert!(
+            at + bytes <= end,
+            "a command points to {bytes} bytes at {at:#x}, where the driver has shown no buffer"
+        );
+    }
+
+    #[inline]
+    fn write(&self, pieces: &[Piece], mut bytes: &[u8]) {
+        for piece in pieces {
+            let (from, rest) = bytes.split_at((piece.bytes as usize).min(bytes.len()));
+            bytes = rest;
+            let Some(at) = piece.at else { continue };
+            self.check(at, from.len() as u64);
+            let to = ptr::with_exposed_provenance_mut::<u8>(at as usize);
             // SAFETY: only drivers of this crate write to the registers, and thereby have commands done. Theirs point to a buffer
             // that the command's slot owns until the answer, which comes after this; the driver has exposed it, it is as long as the
             // command says, and nobody else touches it meanwhile. `from` is the controller's own.
-            unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) }
+            unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
         }
-        Data::FromHost(cells) => {
-            let to = &cells.as_slice_of_cells()[at..at + len];
-            let from = ptr::with_exposed_provenance::<u8>(host as usize);
-            // SAFETY: as above, and frozen bytes have no writer. Cells may be written through a shared reference, and `to` is the
-            // controller's own.
-            unsafe { ptr::copy_nonoverlapping(from, to.as_ptr().cast::<u8>().cast_mut(), len) }
+    }
+
+    #[inline]
+    fn read(&self, pieces: &[Piece], mut bytes: &mut [u8]) {
+        for piece in pieces {
+            let len = (piece.bytes as usize).min(bytes.len());
+            let (to, rest) = bytes.split_at_mut(len);
+            bytes = rest;
+            // What the host writes has no buckets (Base 2.0, Scatter Gather List): it is taken as zeroes.
+            let Some(at) = piece.at else {
+                to.fill(0);
+                continue;
+            };
+            self.check(at, len as u64);
+            let from = ptr::with_exposed_provenance::<u8>(at as usize);
+            // SAFETY: as above, and frozen bytes have no writer. `to` is the controller's own.
+            unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), len) }
         }
     }
 }

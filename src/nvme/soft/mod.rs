@@ -23,8 +23,12 @@
 
 mod admin;
 mod disk;
+mod event;
 mod fault;
+mod feature;
+mod log;
 mod memory;
+mod pointers;
 mod queues;
 
 pub use fault::Fault;
@@ -32,18 +36,22 @@ pub use fault::Fault;
 use super::device::Device;
 use super::spec::register::{ACQ, AQA, ASQ, CAP, CC, CSTS, DOORBELLS, VS};
 use super::spec::{
-    AdminQueueAttributes, Capabilities, Command, Completion, Configuration, ControllerStatus, Status,
-    StatusCode, Version,
+    AdminQueueAttributes, AsyncEventConfig, Capabilities, Command, Completion, Configuration,
+    ControllerStatus, CriticalWarning, FeatureId, IoOpcode, LogPage, Status, StatusCode, Version,
 };
 use crate::sys::dma::{DmaAny, DmaWords};
 use disk::Disk;
+use event::Events;
 use fault::Faults;
+use feature::Features;
+use log::{Logs, add};
 use memory::Memory;
 use queues::Queues;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a software controller is like.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +90,11 @@ struct State {
     memory: Memory,
     disk: Disk,
     faults: Faults,
+    events: Events,
+    features: Features,
+    logs: Logs,
+    /// Since the host was last heard.
+    unheard: Duration,
 }
 
 impl Default for SoftController {
@@ -106,9 +119,13 @@ impl SoftController {
             admin_entries: AdminQueueAttributes::default(),
             admin_queues: [0; 2],
             queues: Queues::default(),
-            memory: Memory::default(),
+            memory: Memory::new(cfg!(debug_assertions)),
             disk: Disk::new(config.blocks, config.block_shift),
             faults: Faults::default(),
+            events: Events::default(),
+            features: Features::default(),
+            logs: Logs::default(),
+            unheard: Duration::ZERO,
         })))
     }
 
@@ -134,6 +151,47 @@ impl SoftController {
     /// Whether it takes no commands from now on, and answers none.
     pub fn set_silent(&self, is_silent: bool) {
         self.lock().faults.is_silent = is_silent;
+    }
+
+    /// Whether commands that the host wants aborted are not given up from now on: then only a reset ends them.
+    pub fn set_keeps_commands(&self, keeps_commands: bool) {
+        self.lock().faults.keeps_commands = keeps_commands;
+    }
+
+    /// Reports a fatal error (CSTS.CFS) and takes no commands until it is reset.
+    pub fn fail(&self) {
+        let mut state = self.lock();
+        state.status = state.status.with_fatal(true);
+    }
+
+    /// Tells the host that a namespace has changed, as its log of changed namespaces says from now on.
+    pub fn tell_namespace_changed(&self, id: u32) {
+        let mut state = self.lock();
+        state.logs.changed_namespaces.insert(id);
+        state.notice(AsyncEventConfig::namespace_changed, 0, LogPage::CHANGED_NAMESPACES);
+    }
+
+    /// Tells the host that its health has got worse, if it wants to hear of that warning.
+    pub fn tell_health(&self, warning: CriticalWarning) {
+        let mut state = self.lock();
+        let all = CriticalWarning::from_bits(state.logs.smart.critical.bits() | warning.bits());
+        state.logs.smart.critical = all;
+        if state.features.async_events() & u32::from(warning.bits()) == 0 {
+            return;
+        }
+        // 0 reliability, 1 temperature, 2 spare (Base 2.0 §5.2, SMART / Health status).
+        let info = if warning.temperature() { 1 } else { u32::from(warning.spare_low()) * 2 };
+        state.events.raise(event::event(1, info, LogPage::SMART));
+    }
+
+    /// Tells the host of an error that belongs to no command: 3 is a persistent internal error (Base 2.0 §5.2, Error status).
+    pub fn tell_error(&self, info: u8) {
+        self.lock().events.raise(event::event(0, info.into(), LogPage::ERROR));
+    }
+
+    /// Lets its time go on, of which it has no other. If the host set a keep-alive timer and was not heard of for as long, it fails.
+    pub fn pass(&self, time: Duration) {
+        self.lock().pass(time);
     }
 
     /// Forgets the faults that were not used up.
@@ -165,10 +223,11 @@ impl State {
         if self.configuration.is_enabled() && !self.status.is_ready() && !self.faults.is_stuck {
             self.enable();
         }
-        if !self.status.is_ready() || self.faults.is_silent {
+        if !self.status.is_ready() || self.status.is_fatal() || self.faults.is_silent {
             return 0;
         }
-        let mut done = 0;
+        self.queues.post_waiting();
+        let mut done = self.tell_events();
         while let Some((queue, command)) = self.faults.due() {
             self.answer(queue, command);
             done += 1;
@@ -176,6 +235,7 @@ impl State {
         for queue in 0..self.queues.count() {
             while let Some(command) = self.queues.fetch(queue) {
                 done += 1;
+                self.check(queue, &command);
                 match if queue == 0 { None } else { self.faults.next() } {
                     None => self.answer(queue, command),
                     Some(fault) => self.go_wrong(fault, queue, command),
@@ -187,36 +247,95 @@ impl State {
 
     #[inline]
     fn answer(&mut self, queue: usize, command: Command) {
-        let completion = self.perform(queue, &command);
-        self.queues.post(queue, &command, completion);
+        if let Some(done) = self.perform(queue, &command) {
+            self.post(queue, &command, done);
+        }
     }
 
-    fn perform(&mut self, queue: usize, command: &Command) -> Completion {
-        let done = match queue {
+    /// None if it is answered later.
+    #[inline]
+    fn perform(&mut self, queue: usize, command: &Command) -> Option<Done> {
+        match queue {
             0 => self.perform_admin(command),
-            _ => self.disk.perform(&self.memory, command).map(|()| 0),
-        };
+            _ => {
+                self.count(command);
+                Some(self.disk.perform(&mut self.memory, command).map(|()| 0))
+            }
+        }
+    }
+
+    #[inline]
+    fn post(&mut self, queue: usize, command: &Command, done: Done) {
+        let completion = self.completion(queue, command, done);
+        self.queues.post(queue, completion);
+    }
+
+    #[inline]
+    fn completion(&mut self, queue: usize, command: &Command, done: Done) -> Completion {
+        let mut completion = Completion { cid: command.cid, ..Completion::default() };
         match done {
-            Ok(result) => Completion { result: result.into(), ..Completion::default() },
-            Err(code) => Completion::default().with_status(Status::of(code).with_dnr(true), false),
+            Ok(result) => {
+                completion.result.set(result as u32);
+                completion.result_high.set((result >> 32) as u32);
+                completion
+            }
+            Err(code) => {
+                let status = Status::of(code).with_dnr(code != StatusCode::ABORT_REQUESTED);
+                self.logs.error(queue, command, status);
+                completion.with_status(status, false)
+            }
+        }
+    }
+
+    /// What its SMART log tells of I/O.
+    #[inline]
+    fn count(&mut self, command: &Command) {
+        let smart = &mut self.logs.smart;
+        match IoOpcode(command.opcode) {
+            IoOpcode::READ => add(&mut smart.reads, 1),
+            IoOpcode::WRITE => add(&mut smart.writes, 1),
+            _ => {}
+        }
+    }
+
+    /// No two commands of a queue may have one identifier (Base 2.0 §3.3.3.1, CID).
+    fn check(&self, queue: usize, command: &Command) {
+        let cid = command.cid.get();
+        let is_used = self.faults.holds(queue, cid) || queue == 0 && self.events.has_request(cid);
+        assert!(
+            !is_used,
+            "command identifier {cid:#x} is given twice in submission queue {queue}: {command:?}"
+        );
+    }
+
+    fn hear_from_host(&mut self) {
+        self.unheard = Duration::ZERO;
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.unheard += time;
+        let limit = self.features.current(FeatureId::KEEP_ALIVE);
+        if self.status.is_ready() && limit > 0 && self.unheard > Duration::from_millis(limit.into()) {
+            self.status = self.status.with_fatal(true);
         }
     }
 
     fn go_wrong(&mut self, fault: Fault, queue: usize, command: Command) {
         match fault {
-            Fault::Lose => {}
-            Fault::Delay(steps) => self.faults.put_off(steps, queue, command),
+            Fault::Lose => self.faults.hold(None, queue, command),
+            Fault::Delay(steps) => self.faults.hold(Some(steps), queue, command),
             Fault::Repeat => {
                 self.answer(queue, command);
-                self.queues.post(queue, &command, Completion::default());
+                self.queues.post(queue, Completion { cid: command.cid, ..Completion::default() });
             }
             Fault::WrongPhase => {
-                let completion = self.perform(queue, &command);
-                self.queues.post_in_wrong_phase(queue, &command, completion);
+                let Some(done) = self.perform(queue, &command) else { return };
+                let completion = self.completion(queue, &command, done);
+                self.queues.post_in_wrong_phase(queue, completion);
             }
             Fault::Fail(code) => {
-                let completion = Completion::default().with_status(Status::of(code), false);
-                self.queues.post(queue, &command, completion);
+                let completion = Completion { cid: command.cid, ..Completion::default() };
+                self.queues.post(queue, completion.with_status(Status::of(code), false));
             }
         }
     }
@@ -242,6 +361,9 @@ impl State {
         if was_enabled && !configuration.is_enabled() && !self.faults.is_stuck {
             self.queues.clear();
             self.faults.forget_commands();
+            self.events = Events::default();
+            self.features.reset();
+            self.unheard = Duration::ZERO;
             self.status = ControllerStatus::default();
         }
     }
@@ -262,7 +384,9 @@ impl Device for SoftController {
     }
 
     fn release(&self) {
-        self.lock().is_claimed = false;
+        let mut state = self.lock();
+        state.is_claimed = false;
+        state.memory.clear();
     }
 
     fn read32(&self, at: usize) -> u32 {
@@ -293,6 +417,8 @@ impl Device for SoftController {
         let mut state = self.lock();
         match at {
             _ if state.faults.is_removed => {}
+            // Those that a disabled controller hears are nobody's fault: cores that did not know yet.
+            DOORBELLS.. if !state.status.is_ready() => {}
             DOORBELLS.. => state.queues.ring((at - DOORBELLS) / 4, value),
             CC => state.configure(Configuration::from_bits(value)),
             AQA => state.admin_entries = AdminQueueAttributes::from_bits(value),
@@ -320,7 +446,11 @@ impl Device for SoftController {
 
     #[inline(always)]
     fn see(&self, buffer: &DmaAny) -> Option<Range<u64>> {
-        Some(buffer.expose())
+        let seen = buffer.expose();
+        if cfg!(debug_assertions) {
+            self.lock().memory.see(seen.clone());
+        }
+        Some(seen)
     }
 }
 
@@ -334,5 +464,5 @@ impl fmt::Debug for SoftController {
     }
 }
 
-/// What a command came to: a doubleword, or why not.
-type Done = Result<u32, StatusCode>;
+/// What a command came to: its two doublewords, or why not.
+type Done = Result<u64, StatusCode>;

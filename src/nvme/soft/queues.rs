@@ -1,7 +1,8 @@
 //! The queues as the software controller sees them: submission queues that it takes from, completion queues that it adds to.
 
-use super::super::spec::{Command, Completion, StatusCode};
+use super::super::spec::{Command, Completion};
 use super::memory::Region;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 #[derive(Default)]
@@ -26,6 +27,16 @@ struct Cq {
     head: u32,
     tail: u32,
     phase: bool,
+    /// Answers that found no room, with the submission queues that they are for.
+    waiting: VecDeque<(usize, Completion)>,
+}
+
+impl Cq {
+    /// How many more answers it takes: one place stays free, as a full ring would look empty.
+    #[inline]
+    fn room(&self) -> u32 {
+        self.entries - 1 - distance(self.head, self.tail, self.entries)
+    }
 }
 
 /// The most queues of either kind, admin queues included.
@@ -53,40 +64,75 @@ impl Queues {
         self.cqs.get(id).is_some_and(Option::is_some)
     }
 
+    /// Whether there are queues besides those of admin commands.
+    pub(super) fn has_io(&self) -> bool {
+        self.sqs.iter().skip(1).any(Option::is_some) || self.cqs.iter().skip(1).any(Option::is_some)
+    }
+
+    /// Whether a submission queue is answered in this completion queue.
+    pub(super) fn is_cq_in_use(&self, id: usize) -> bool {
+        self.sqs.iter().flatten().any(|sq| sq.cq == id)
+    }
+
+    pub(super) fn delete_sq(&mut self, id: usize) {
+        self.sqs[id] = None;
+    }
+
+    pub(super) fn delete_cq(&mut self, id: usize) {
+        self.cqs[id] = None;
+    }
+
     pub(super) fn make_sq(&mut self, id: usize, region: Region, entries: u32, cq: usize) {
         let made = Sq { region, entries, head: 0, tail: 0, cq };
         put(&mut self.sqs, id, made);
     }
 
     pub(super) fn make_cq(&mut self, id: usize, region: Region, entries: u32) {
-        let made = Cq { region, entries, head: 0, tail: 0, phase: true };
+        let made = Cq { region, entries, head: 0, tail: 0, phase: true, waiting: VecDeque::new() };
         put(&mut self.cqs, id, made);
     }
 
-    pub(super) fn delete_sq(&mut self, id: usize) -> Result<(), StatusCode> {
-        let queue = if id == 0 { None } else { self.sqs.get_mut(id).and_then(Option::take) };
-        queue.map(drop).ok_or(StatusCode::INVALID_QID)
-    }
-
-    /// Refused while a submission queue uses it (Base 2.0 §5.6).
-    pub(super) fn delete_cq(&mut self, id: usize) -> Result<(), StatusCode> {
-        if self.sqs.iter().flatten().any(|sq| sq.cq == id) {
-            return Err(StatusCode::INVALID_QUEUE_DELETION);
-        }
-        self.cqs.get_mut(id).and_then(Option::take).map(drop).ok_or(StatusCode::INVALID_QID)
-    }
-
     /// Somebody rang the doorbell of this number: submission queues have the even ones, completion queues the odd.
+    ///
+    /// # Panics
+    /// If no driver that knows its queues would have: there is no such queue, or the queue has not so many entries.
     #[inline]
     pub(super) fn ring(&mut self, doorbell: usize, value: u32) {
         self.bells += 1;
         let (id, is_head) = (doorbell / 2, doorbell % 2 == 1);
         if is_head {
-            if let Some(cq) = self.cqs.get_mut(id).and_then(Option::as_mut) {
-                cq.head = value % cq.entries;
-            }
-        } else if let Some(sq) = self.sqs.get_mut(id).and_then(Option::as_mut) {
-            sq.tail = value % sq.entries;
+            let cq = self.cqs.get_mut(id).and_then(Option::as_mut);
+            let cq = cq.unwrap_or_else(|| {
+                panic!("the head doorbell of completion queue {id}, which is not there, was rung")
+            });
+            assert!(
+                value < cq.entries,
+                "head {value} of completion queue {id}, which has {} entries",
+                cq.entries
+            );
+            let (taken, there) =
+                (distance(cq.head, value, cq.entries), distance(cq.head, cq.tail, cq.entries));
+            assert!(
+                taken <= there,
+                "{taken} answers were taken from completion queue {id}, which had {there}"
+            );
+            cq.head = value;
+        } else {
+            let sq = self.sqs.get_mut(id).and_then(Option::as_mut);
+            let sq = sq.unwrap_or_else(|| {
+                panic!("the tail doorbell of submission queue {id}, which is not there, was rung")
+            });
+            assert!(
+                value < sq.entries,
+                "tail {value} of submission queue {id}, which has {} entries",
+                sq.entries
+            );
+            let (new, left) = (distance(sq.tail, value, sq.entries), distance(sq.head, sq.tail, sq.entries));
+            assert!(
+                new + left < sq.entries,
+                "{new} commands were put into submission queue {id}, which has {left} already"
+            );
+            sq.tail = value;
         }
     }
 
@@ -99,7 +145,7 @@ impl Queues {
         }
         let cq = self.cqs[sq.cq].as_ref()?;
         // Two: a command may be answered twice.
-        if (cq.head + cq.entries - cq.tail - 1) % cq.entries < 2.min(cq.entries - 1) {
+        if !cq.waiting.is_empty() || cq.room() < 2.min(cq.entries - 1) {
             return None;
         }
         let slot = &sq.region.words()[sq.head as usize * 8..][..8];
@@ -110,25 +156,37 @@ impl Queues {
         Some(zerocopy::transmute!(words))
     }
 
-    /// Adds an answer to the completion queue of this submission queue.
+    /// Adds an answer to the completion queue of this submission queue, now or when there is room.
     #[inline]
-    pub(super) fn post(&mut self, id: usize, command: &Command, completion: Completion) {
-        self.put(id, command, completion, false);
+    pub(super) fn post(&mut self, id: usize, completion: Completion) {
+        self.put(id, completion, false);
     }
 
     /// The same, unseen.
-    pub(super) fn post_in_wrong_phase(&mut self, id: usize, command: &Command, completion: Completion) {
-        self.put(id, command, completion, true);
+    pub(super) fn post_in_wrong_phase(&mut self, id: usize, completion: Completion) {
+        self.put(id, completion, true);
+    }
+
+    /// Adds the answers that have found room since.
+    pub(super) fn post_waiting(&mut self) {
+        for id in 0..self.cqs.len() {
+            while let Some(cq) = self.cqs[id].as_mut().filter(|cq| cq.room() > 0) {
+                let Some((sq, completion)) = cq.waiting.pop_front() else { break };
+                self.put(sq, completion, false);
+            }
+        }
     }
 
     #[inline]
-    fn put(&mut self, id: usize, command: &Command, completion: Completion, is_wrong: bool) {
+    fn put(&mut self, id: usize, mut completion: Completion, is_wrong: bool) {
         let Some(sq) = &self.sqs[id] else { return };
         let Some(cq) = &mut self.cqs[sq.cq] else { return };
-        let mut completion = completion.with_status(completion.status(), cq.phase != is_wrong);
+        if cq.room() == 0 {
+            return cq.waiting.push_back((id, completion));
+        }
+        completion = completion.with_status(completion.status(), cq.phase != is_wrong);
         completion.sq_head.set(sq.head as u16);
         completion.sq_id.set(id as u16);
-        completion.cid = command.cid;
         let [first, last]: [u64; 2] = zerocopy::transmute!(completion);
         let slot = &cq.region.words()[cq.tail as usize * 2..][..2];
         slot[0].store(first, Relaxed);
@@ -137,6 +195,11 @@ impl Queues {
         cq.tail = (cq.tail + 1) % cq.entries;
         cq.phase ^= cq.tail == 0;
     }
+}
+
+/// Steps from one place of a ring to another.
+fn distance(from: u32, to: u32, entries: u32) -> u32 {
+    (to + entries - from) % entries
 }
 
 fn put<T>(list: &mut Vec<Option<T>>, id: usize, made: T) {
