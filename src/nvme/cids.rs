@@ -30,6 +30,16 @@ impl Cids {
         Self { slots, free: (0..capacity).rev().collect(), slot_bits }
     }
 
+    /// How many commands may have one at a time.
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether two are left.
+    pub(super) fn has_two(&self) -> bool {
+        self.free.len() >= 2
+    }
+
     /// How many commands have one.
     #[inline(always)]
     pub(super) fn used(&self) -> usize {

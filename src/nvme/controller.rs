@@ -12,10 +12,9 @@
 
 use super::device::Device;
 use super::link::{Attached, Link};
-use super::prp::{BYTES_MAX, PAGE};
 use super::queue_pair::QueuePair;
 use super::spec::register::VS;
-use super::spec::{Command, IdentifyController, IdentifyNamespace, IdentifyWhat, NamespaceList, Version};
+use super::spec::{Command, IdentifyController, IdentifyWhat, NamespaceList, Version};
 use super::{Answer, Config, Error, Namespace, Payload};
 use std::fmt;
 use std::sync::Arc;
@@ -134,14 +133,7 @@ impl<D: Device> Controller<D> {
     /// # Errors
     /// [`Error::NoNamespace`] if it is not active; [`Error::Unsupported`] if its format is none for this driver.
     pub async fn namespace(&self, id: u32) -> Result<Namespace, Error> {
-        let answer = self.link().identify(IdentifyWhat::NAMESPACE, id).await?;
-        let identity = IdentifyNamespace::ref_from_bytes(&answer).expect("it is a page");
-        let namespace = Namespace::new(id, identity)?;
-        let transfer_max = self.identity().transfer_bytes_max(PAGE).unwrap_or(BYTES_MAX);
-        if u64::from(namespace.block_size()) > transfer_max {
-            return Err(Error::Unsupported("one of its blocks is more than it transfers (MDTS)"));
-        }
-        Ok(namespace)
+        Namespace::read(id, self.identity(), async |command| self.link().identify_by(command).await).await
     }
 
     /// Disables the controller. What is on its way ends with [`Error::Status`], what comes later with [`Error::Closed`].

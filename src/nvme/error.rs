@@ -39,6 +39,50 @@ pub enum Error {
     /// The buffer begins where no device can.
     #[error("a buffer that does not begin on a multiple of 4 bytes: take one as it comes from the pool")]
     Misaligned,
+    /// The blocks' metadata has another length.
+    #[error(
+        "{len} bytes of metadata where the blocks have {needed}: bring a buffer of that length, or have the controller make it (PRACT)"
+    )]
+    Metadata {
+        /// Its bytes.
+        len: u64,
+        /// Those of the blocks.
+        needed: u64,
+    },
+    /// Several buffers do not meet where one command can go on.
+    #[error(
+        "the controller takes no SGLs, and its buffers meet neither on whole pages of memory nor on whole blocks: copy them into one"
+    )]
+    Scattered,
+    /// A payload is more than a command can point to.
+    #[error("the buffers are longer, or more, than one command can point to: split them")]
+    TooLong,
+    /// The controller would write to bytes that are shared.
+    #[error("the controller would write to frozen bytes: bring a `DmaBuf`")]
+    Frozen,
+    /// A raw command moves more than its payload has.
+    #[error("the command moves {} bytes of data and {} of metadata, and its payload has {} and {}",
+        needed.0, needed.1, has.0, has.1)]
+    Payload {
+        /// Bytes of data and of metadata that there are.
+        has: (u64, u64),
+        /// Those that the command moves.
+        needed: (u64, u64),
+    },
+    /// A copy would read what it writes.
+    #[error("blocks would be read that are written by the same copy: copy in steps that do not overlap")]
+    Overlap,
+    /// No zone starts there.
+    #[error("no zone starts at block {lba}: they start at multiples of {blocks}")]
+    NoZone {
+        /// Where it was to start.
+        lba: u64,
+        /// Blocks of a zone.
+        blocks: u64,
+    },
+    /// The namespace was detached, or formatted.
+    #[error("the namespace was detached or formatted since: ask the controller for it anew")]
+    NamespaceGone,
     /// It does not answer any more.
     #[error("the controller is gone: its registers read as all ones (was it removed, or its power cut?)")]
     Removed,

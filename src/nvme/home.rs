@@ -51,9 +51,14 @@ impl<D: Device> Link<D> {
 
     /// A page of what the controller says.
     pub(super) async fn identify(self: &Arc<Self>, what: IdentifyWhat, nsid: u32) -> Result<DmaBuf, Error> {
+        self.identify_by(Command::identify(what, nsid)).await
+    }
+
+    /// The same, by the command itself.
+    pub(super) async fn identify_by(self: &Arc<Self>, command: Command) -> Result<DmaBuf, Error> {
         let mut page = DmaPool::local().alloc(PAGE as usize).await?;
         page.fill(0);
-        let (answer, payload) = self.admin(Command::identify(what, nsid), page.into()).await;
+        let (answer, payload) = self.admin(command, page.into()).await;
         answer?.ok()?;
         Ok(payload.into_buf().expect("an answered command's payload comes back"))
     }

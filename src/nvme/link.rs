@@ -87,6 +87,11 @@ impl<D: Device> Link<D> {
         &self.identity
     }
 
+    /// Whether commands of this queue may have SGLs: those of the admin queue have none (Base 2.0 §4.1.2).
+    pub(super) fn takes_sgls(&self, qid: u16) -> bool {
+        qid != 0 && self.identity.get().is_some_and(|identity| identity.sgl.data() != 0)
+    }
+
     /// Zeroed memory that the device sees, and where: the queue pair's, until that is [freed](Self::free).
     pub(super) fn allocate(&self, qid: u16, bytes: usize) -> Result<(DmaWords, u64), Error> {
         let memory = DmaWords::zeroed(bytes).map_err(Error::Memory)?;

@@ -22,16 +22,17 @@ mod queue;
 mod queue_pair;
 mod rings;
 mod seat;
+mod sgl;
 #[cfg(any(test, feature = "testing"))]
 pub mod soft;
 pub mod spec;
 
-pub use channel::Channel;
+pub use channel::{Channel, IoOptions, Registrant, Reservations};
 pub use config::{Config, Counters};
 pub use controller::Controller;
 pub use error::Error;
-pub use namespace::Namespace;
-pub use payload::{Buffer, Payload};
+pub use namespace::{Format, Guard, Names, Namespace, NamespaceLimits, ProtectionFormat, Zones};
+pub use payload::{Buffer, Payload, Pieces};
 pub use queue::{Answer, Limits, Queue};
 pub use queue_pair::QueuePair;
 

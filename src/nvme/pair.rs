@@ -45,6 +45,12 @@ pub(super) enum Lost {
     Closed,
     /// The controller cannot see the payload.
     Unseen,
+    /// It does not begin or end where a device can.
+    Misaligned,
+    /// Its buffers do not meet on pages, and the controller takes no SGLs.
+    Scattered,
+    /// It is longer, or in more pieces, than a list of pointers has room for.
+    TooLong,
 }
 
 impl Done {
@@ -78,6 +84,9 @@ impl From<Lost> for Error {
         match lost {
             Lost::Closed => Self::Closed,
             Lost::Unseen => Self::Unseen,
+            Lost::Misaligned => Self::Misaligned,
+            Lost::Scattered => Self::Scattered,
+            Lost::TooLong => Self::TooLong,
         }
     }
 }
@@ -145,7 +154,7 @@ impl<D: Device> Pair<D> {
             sq: SubmissionQueue::new(sq, entries),
             cq: CompletionQueue::new(cq, entries),
             cids: Cids::new(commands),
-            lists: Lists::new(lists, lists_at),
+            lists: Lists::new(lists, lists_at, link.takes_sgls(qid)),
             ops: Inflight::with_capacity(commands.into()),
             backlog: VecDeque::new(),
             is_over: false,
@@ -269,9 +278,10 @@ impl Queues {
             return Err((Lost::Closed, payload, waker));
         }
         if self.backlog.is_empty() {
-            if let Some(slot) = self.cids.next() {
-                let Some(command) = payload.point(command, device, &self.lists, slot) else {
-                    return Err((Lost::Unseen, payload, waker));
+            if let Some(slot) = self.room(&command) {
+                let command = match payload.point(command, device, &self.lists, slot) {
+                    Ok(command) => command,
+                    Err(lost) => return Err((lost, payload, waker)),
                 };
                 let id = self.ops.start(|| payload, waker, false);
                 self.push(id, command);
@@ -292,17 +302,32 @@ impl Queues {
 
     /// Hands over what waits while there are identifiers; yields what ends one that cannot be.
     fn pump<D: Device>(&mut self, device: &D) -> Option<Reaped> {
-        while let Some(slot) = self.cids.next() {
+        loop {
+            let slot = self.room(&self.backlog.front()?.1)?;
             let (id, command) = self.backlog.pop_front()?;
             if self.ops.submit(id) {
                 let payload = self.ops.resource(id);
                 match payload.point(command, device, &self.lists, slot) {
-                    Some(command) => self.push(id, command),
-                    None => return Some(self.complete(id, Done::lost(Lost::Unseen))),
+                    Ok(command) => self.push(id, command),
+                    Err(lost) => return Some(self.complete(id, Done::lost(lost))),
                 }
             }
         }
-        None
+    }
+
+    /// The slot of the next command. The first of two fused commands waits until there is room for both, as the controller is to hear of
+    /// them by one doorbell (Base 2.0, Fused Operations).
+    #[inline(always)]
+    fn room(&self, command: &Command) -> Option<usize> {
+        if command.flags.fuse() == 1 && !self.cids.has_two() {
+            return None;
+        }
+        self.cids.next()
+    }
+
+    /// How many commands may be on their way at a time.
+    pub(super) fn capacity(&self) -> usize {
+        self.cids.capacity()
     }
 
     #[inline(always)]

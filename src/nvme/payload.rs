@@ -1,32 +1,102 @@
 //! What a command carries: the memory that the controller reads or writes, kept until it has answered.
 
 use super::device::Device;
-use super::prp::Lists;
+use super::pair::Lost;
+use super::prp::{Lists, aligned};
 use super::spec::Command;
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
 /// What a command carries. It comes back with the answer.
+///
+/// ```
+/// use reactor::{nvme::Payload, sys::dma::DmaPool};
+/// let pool = DmaPool::new();
+/// let payload = Payload::from(vec![pool.try_alloc(4096)?, pool.try_alloc(8192)?])
+///     .with_metadata(pool.try_alloc(24)?);
+/// assert_eq!((payload.len(), payload.metadata_len()), (12_288, 24));
+/// assert_eq!(payload.into_bufs().len(), 2);
+/// # Ok::<(), reactor::sys::dma::AllocError>(())
+/// ```
+#[derive(Debug, Default)]
 pub enum Payload {
     /// Nothing.
+    #[default]
     None,
-    /// One buffer.
+    /// One buffer, which is what most commands carry, and costs no allocation.
     One(Buffer),
+    /// Several, one behind the other, or metadata besides.
+    Many(Box<Pieces>),
 }
 
 /// A buffer of either kind, to be written by the controller or read.
+#[derive(Debug)]
 pub struct Buffer(pub(super) DmaAny);
 
+/// Several buffers, and metadata.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    pub(super) data: Vec<DmaAny>,
+    pub(super) metadata: Option<DmaAny>,
+}
+
 impl Payload {
+    /// Bytes of data.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffers().map(DmaAny::len).sum()
+    }
+
+    /// Whether it has no byte of data.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of metadata.
+    #[must_use]
+    pub fn metadata_len(&self) -> usize {
+        self.metadata().map_or(0, DmaAny::len)
+    }
+
+    /// With metadata apart from the data, for formats that have it there: a [`DmaBuf`] to read it to, or [`DmaBytes`] to write.
+    #[must_use]
+    pub fn with_metadata(self, metadata: impl Into<Buffer>) -> Self {
+        let mut pieces = match self {
+            Self::None => Box::default(),
+            Self::One(buffer) => Box::new(Pieces { data: vec![buffer.0], metadata: None }),
+            Self::Many(pieces) => pieces,
+        };
+        pieces.metadata = Some(metadata.into().0);
+        Self::Many(pieces)
+    }
+
     /// The buffer that it was made of, if it was one to be written.
+    #[must_use]
     #[inline(always)]
     pub fn into_buf(self) -> Option<DmaBuf> {
         match self {
             Self::One(buffer) => buffer.0.into_buf(),
-            Self::None => None,
+            other => other.into_bufs().pop(),
         }
     }
 
-    /// The command with pointers to the data, whose list goes to the page of its `slot`; none if the device cannot see the data.
+    /// The buffers to be written that it was made of.
+    #[must_use]
+    pub fn into_bufs(self) -> Vec<DmaBuf> {
+        self.into_parts().0.into_iter().filter_map(DmaAny::into_buf).collect()
+    }
+
+    /// The same, and that of the metadata.
+    #[must_use]
+    pub fn into_bufs_and_metadata(self) -> (Vec<DmaBuf>, Option<DmaBuf>) {
+        let (data, metadata) = self.into_parts();
+        (data.into_iter().filter_map(DmaAny::into_buf).collect(), metadata.and_then(DmaAny::into_buf))
+    }
+
+    /// The command with pointers to the data, whose list goes to the page of its `slot`.
+    ///
+    /// # Errors
+    /// Why it cannot point there.
     #[inline(always)]
     pub(super) fn point<D: Device>(
         &self,
@@ -34,27 +104,116 @@ impl Payload {
         device: &D,
         lists: &Lists,
         slot: usize,
-    ) -> Option<Command> {
+    ) -> Result<Command, Lost> {
         match self {
-            Self::None => Some(command),
-            Self::One(buffer) => {
-                let (prp1, prp2) = lists.entries(slot, device.see(&buffer.0)?);
-                Some(command.with_prp(prp1, prp2))
-            }
+            Self::None => Ok(command),
+            Self::One(buffer) => lists.point(slot, command, device.see(&buffer.0)),
+            Self::Many(pieces) => pieces.point(command, device, lists, slot),
         }
+    }
+
+    /// Each buffer of its data, in order.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = &DmaAny> {
+        match self {
+            Self::None => &[],
+            Self::One(buffer) => std::slice::from_ref(&buffer.0),
+            Self::Many(pieces) => &pieces.data[..],
+        }
+        .iter()
+    }
+
+    /// The buffer of its metadata.
+    pub(super) fn metadata(&self) -> Option<&DmaAny> {
+        match self {
+            Self::Many(pieces) => pieces.metadata.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same in the form that SGLs are made of, where there are any.
+    pub(super) fn described(self) -> Self {
+        let (data, metadata) = self.into_parts();
+        Self::Many(Box::new(Pieces { data, metadata }))
+    }
+
+    /// Whether a device may write to all of it.
+    pub(super) fn is_writable(&self) -> bool {
+        self.buffers().chain(self.metadata()).all(DmaAny::is_writable)
+    }
+
+    /// Its buffers and that of its metadata.
+    pub(super) fn into_parts(self) -> (Vec<DmaAny>, Option<DmaAny>) {
+        match self {
+            Self::None => (Vec::new(), None),
+            Self::One(buffer) => (vec![buffer.0], None),
+            Self::Many(pieces) => (pieces.data, pieces.metadata),
+        }
+    }
+
+    /// Of these.
+    pub(super) fn from_parts(mut data: Vec<DmaAny>, metadata: Option<DmaAny>) -> Self {
+        match data.len() {
+            1 if metadata.is_none() => data.pop().map_or(Self::None, |buffer| Self::One(Buffer(buffer))),
+            _ => Self::Many(Box::new(Pieces { data, metadata })),
+        }
+    }
+}
+
+impl Pieces {
+    #[cold]
+    fn point<D: Device>(
+        &self,
+        mut command: Command,
+        device: &D,
+        lists: &Lists,
+        slot: usize,
+    ) -> Result<Command, Lost> {
+        if let Some(metadata) = &self.metadata {
+            command.metadata.set(aligned(device.see(metadata))?.start);
+        }
+        if self.data.is_empty() {
+            return Ok(command);
+        }
+        lists.point_to_all(slot, command, self.data.iter().map(|buffer| device.see(buffer)))
+    }
+}
+
+impl From<DmaBuf> for Buffer {
+    #[inline(always)]
+    fn from(buf: DmaBuf) -> Self {
+        Self(buf.into())
+    }
+}
+
+impl From<DmaBytes> for Buffer {
+    #[inline(always)]
+    fn from(bytes: DmaBytes) -> Self {
+        Self(bytes.into())
     }
 }
 
 impl From<DmaBuf> for Payload {
     #[inline(always)]
-    fn from(buffer: DmaBuf) -> Self {
-        Self::One(Buffer(buffer.into()))
+    fn from(buf: DmaBuf) -> Self {
+        Self::One(buf.into())
     }
 }
 
 impl From<DmaBytes> for Payload {
     #[inline(always)]
     fn from(bytes: DmaBytes) -> Self {
-        Self::One(Buffer(bytes.into()))
+        Self::One(bytes.into())
+    }
+}
+
+impl From<Vec<DmaBuf>> for Payload {
+    fn from(bufs: Vec<DmaBuf>) -> Self {
+        Self::from_parts(bufs.into_iter().map(DmaAny::from).collect(), None)
+    }
+}
+
+impl From<Vec<DmaBytes>> for Payload {
+    fn from(bytes: Vec<DmaBytes>) -> Self {
+        Self::from_parts(bytes.into_iter().map(DmaAny::from).collect(), None)
     }
 }

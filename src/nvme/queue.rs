@@ -29,6 +29,12 @@ impl Answer {
 pub struct Limits {
     /// Bytes of data.
     pub bytes: u64,
+    /// Pieces that the data may be in.
+    pub segments: usize,
+    /// Whether these may begin and end anywhere. If not, they meet on whole pages of memory.
+    pub has_sgls: bool,
+    /// Whether two commands can be fused.
+    pub has_fused: bool,
 }
 
 pub(super) mod sealed {

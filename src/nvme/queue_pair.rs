@@ -6,6 +6,7 @@ use super::op::Op;
 use super::pair::Pair;
 use super::prp::{BYTES_MAX, PAGE};
 use super::queue::{Limits, Queue, sealed::Sealed};
+use super::sgl::PIECES_MAX;
 use super::spec::Command;
 use super::{Counters, Error, Payload};
 use crate::reactor::context;
@@ -92,7 +93,12 @@ impl<D: Device> Queue for QueuePair<D> {
 
     fn limits(&self) -> Limits {
         let identity = self.pair.link().identity().get().expect("it is attached");
-        Limits { bytes: identity.transfer_bytes_max(PAGE).unwrap_or(BYTES_MAX).min(BYTES_MAX) }
+        let has_sgls = identity.sgl.data() != 0;
+        let (most, segments) =
+            if has_sgls { (u32::MAX as u64 & !3, PIECES_MAX) } else { (BYTES_MAX, usize::MAX) };
+        let bytes = identity.transfer_bytes_max(PAGE).unwrap_or(most).min(most);
+        let has_fused = identity.fused.compare_and_write() && self.pair.queues().capacity() >= 2;
+        Limits { bytes, segments, has_sgls, has_fused }
     }
 }
 

@@ -1,34 +1,70 @@
 //! A channel: a namespace to read and write, over a queue of this core.
+//!
+//! Here stand its making and the way that most I/O takes: one buffer, one command. What needs more is in rooms of its own: `data` has
+//! reads and writes with all that they may have, `fused` compares and writes as one, `ranges` is for commands without data,
+//! `reservations` and `zones` for namespaces that have such things, `raw` for any command. Requests are `cut` into what one command
+//! takes, and `run`.
 
-use super::prp::BYTES_MAX;
-use super::spec::{Command, DatasetAttributes, DatasetRange};
-use super::{Error, Namespace, Payload, Queue};
-use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
+mod cut;
+mod data;
+mod fused;
+mod options;
+mod ranges;
+mod raw;
+mod reservations;
+mod run;
+mod zones;
+
+pub use options::IoOptions;
+pub use reservations::{Registrant, Reservations};
+
+use super::namespace::BLOCKS_MAX;
+use super::spec::{Command, IoOpcode};
+use super::{Answer, Error, Limits, Namespace, Payload, Queue};
+use crate::sys::dma::{DmaBuf, DmaBytes};
 use std::fmt;
-use std::ops::Range;
-use zerocopy::IntoBytes;
 
 /// A [`Namespace`] over a [`Queue`] of this core.
 ///
-/// Commands are handed over when the core's turn ends, and wait in order while the queue is full. Dropping a future leaves its command
-/// to the controller; the buffer is kept until that has answered.
+/// Requests may be of any length: what is more than one command takes becomes several, on their way together. Commands are handed over
+/// when the core's turn ends, and wait in order while the queue is full.
+///
+/// # Cancellation
+/// Any future may be dropped, or forgotten, at any time. Its commands are the controller's then, which may or may not do them; their
+/// buffers are kept until it has answered.
+///
+/// # Errors
+/// What cannot be asked is refused before the controller hears of it: [`Error::OutOfRange`], [`Error::WrongLength`],
+/// [`Error::Misaligned`], … What the controller answers is [`Error::Status`]. Of a request in several commands the first error, by
+/// block, is told; the others may have been done or not. Buffers come back in any case.
 #[derive(Clone)]
 pub struct Channel<Q> {
     namespace: Namespace,
     queue: Q,
+    limits: Limits,
+    /// The most bytes that go the short way; 0 if none do.
+    short_max: u64,
+    /// Bytes of a block, as a power of two, where anything goes the short way.
     block_shift: u32,
-    /// Bytes of one command.
-    transfer_max: u64,
+    /// Nothing that goes the short way crosses multiples of so many blocks, as a power of two.
+    boundary_shift: u32,
 }
-
-/// Blocks of a command without data, which no other limit counts for.
-const BLOCKS_MAX: u64 = 1 << 16;
 
 impl<Q: Queue> Channel<Q> {
     /// The namespace over this queue, which is to be one of its controller's.
     pub fn new(namespace: Namespace, queue: Q) -> Self {
-        let transfer_max = queue.limits().bytes.min(BYTES_MAX);
-        Self { block_shift: namespace.block_shift(), namespace, queue, transfer_max }
+        let (limits, format) = (queue.limits(), namespace.format());
+        let boundary = namespace.limits().boundary_blocks;
+        let is_plain = format.metadata_size == 0 && namespace.zones().is_none();
+        let boundary_shift = match boundary {
+            0 => Some(63),
+            blocks => blocks.is_power_of_two().then(|| blocks.trailing_zeros()),
+        };
+        let block_shift = format.block_size.trailing_zeros();
+        let transfer = limits.bytes.min(namespace.limits().transfer_bytes).min(BLOCKS_MAX << block_shift);
+        let short_max = if is_plain && boundary_shift.is_some() { transfer } else { 0 };
+        let boundary_shift = boundary_shift.unwrap_or(0);
+        Self { namespace, queue, limits, short_max, block_shift, boundary_shift }
     }
 
     /// The namespace.
@@ -41,26 +77,25 @@ impl<Q: Queue> Channel<Q> {
         &self.queue
     }
 
-    /// The most bytes of one read or write.
+    /// The most bytes of data of one command. Requests may be longer.
     pub fn transfer_max(&self) -> u64 {
-        self.transfer_max
+        self.limits.bytes.min(self.namespace.limits().transfer_bytes)
     }
 
-    /// Fills `buf` with the blocks from `lba` on.
+    /// Fills `buf` with the blocks from `lba` on. For formats with metadata behind each block it is of both.
     ///
     /// # Errors
-    /// [`Error::WrongLength`], [`Error::Misaligned`], [`Error::TooLarge`], [`Error::OutOfRange`] before the controller is asked; what it
-    /// answers as [`Error::Status`]; [`Error::Closed`]. The buffer comes back in any case.
+    /// As [above](Self#errors); [`Error::Metadata`] if the blocks have metadata apart, for which [`read_with`](Self::read_with) takes a
+    /// buffer.
     pub async fn read(&self, lba: u64, buf: DmaBuf) -> (Result<(), Error>, DmaBuf) {
-        match self.blocks_of(lba, &buf) {
-            Err(error) => (Err(error), buf),
-            Ok(blocks) => {
-                let command = Command::read(self.namespace.id(), lba, blocks);
+        let (result, payload) = match self.short(IoOpcode::READ, lba, buf.len()) {
+            Some(command) => {
                 let (answer, payload) = self.queue.send(command, buf.into()).await;
-                let buf = payload.into_buf().expect("the buffer comes back");
-                (answer.and_then(|answer| answer.ok().map(drop)), buf)
+                (answer.and_then(|answer| answer.ok().map(drop)), payload)
             }
-        }
+            None => Box::pin(self.transfer(IoOpcode::READ, lba, buf.into(), IoOptions::new())).await,
+        };
+        (result, payload.into_buf().expect("the buffer comes back"))
     }
 
     /// Writes `bytes` to the blocks from `lba` on.
@@ -68,8 +103,10 @@ impl<Q: Queue> Channel<Q> {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn write(&self, lba: u64, bytes: DmaBytes) -> Result<(), Error> {
-        let blocks = self.blocks_of(lba, &bytes)?;
-        self.ask(Command::write(self.namespace.id(), lba, blocks), bytes.into()).await
+        match self.short(IoOpcode::WRITE, lba, bytes.len()) {
+            Some(command) => self.ask(command, bytes.into()).await.map(drop),
+            None => Box::pin(self.transfer(IoOpcode::WRITE, lba, bytes.into(), IoOptions::new())).await.0,
+        }
     }
 
     /// Has all that was written and completed survive a loss of power.
@@ -77,62 +114,40 @@ impl<Q: Queue> Channel<Q> {
     /// # Errors
     /// What the controller answers; [`Error::Closed`].
     pub async fn flush(&self) -> Result<(), Error> {
-        self.ask(Command::flush(self.namespace.id()), Payload::None).await
+        self.ask(Command::flush(self.namespace.id()), Payload::None).await.map(drop)
     }
 
-    /// Has `blocks` read as zeroes, without a transfer.
-    ///
-    /// # Errors
-    /// [`Error::OutOfRange`]; [`Error::TooLarge`] for more than 65,536 blocks; what the controller answers; [`Error::Closed`].
-    pub async fn write_zeroes(&self, blocks: Range<u64>) -> Result<(), Error> {
-        let count = self.check(blocks.start, blocks.end.saturating_sub(blocks.start))?;
-        self.ask(Command::write_zeroes(self.namespace.id(), blocks.start, count), Payload::None).await
+    /// The command, if all of it goes the short way and nothing is wrong with it.
+    #[inline(always)]
+    fn short(&self, opcode: IoOpcode, lba: u64, len: usize) -> Option<Command> {
+        let (len, size) = (len as u64, self.namespace.size());
+        let blocks = len >> self.block_shift;
+        let is_whole = blocks << self.block_shift == len && len <= self.short_max;
+        if !is_whole || blocks == 0 || blocks > size || lba > size - blocks {
+            return None;
+        }
+        let crosses = (lba ^ (lba + (blocks - 1))) >> self.boundary_shift != 0;
+        (!crosses).then(|| Command::of_blocks(opcode, self.namespace.id(), lba, blocks as u32))
     }
 
-    /// Tells that nobody needs what is in `blocks`; what they read as is up to the namespace.
-    ///
-    /// # Errors
-    /// As [`write_zeroes`](Self::write_zeroes), and [`Error::Buffer`].
-    pub async fn deallocate(&self, blocks: Range<u64>) -> Result<(), Error> {
-        let count = self.check(blocks.start, blocks.end.saturating_sub(blocks.start))?;
-        let range = DatasetRange::new(blocks.start, count);
-        let mut ranges = DmaPool::local().alloc(size_of::<DatasetRange>()).await?;
-        ranges.copy_from_slice(range.as_bytes());
-        let attributes = DatasetAttributes::default().with_deallocates(true);
-        self.ask(Command::dataset_management(self.namespace.id(), 1, attributes), ranges.into()).await
-    }
-
-    async fn ask(&self, command: Command, payload: Payload) -> Result<(), Error> {
+    /// Sends one command and yields its result. What it carries is dropped.
+    #[inline(always)]
+    async fn ask(&self, command: Command, payload: Payload) -> Result<u64, Error> {
         let (answer, _payload) = self.queue.send(command, payload).await;
-        answer?.ok().map(drop)
+        answer.and_then(Answer::ok)
     }
 
-    #[inline(always)]
-    fn blocks_of(&self, lba: u64, buf: &[u8]) -> Result<u32, Error> {
-        let len = buf.len() as u64;
-        if len & ((1 << self.block_shift) - 1) != 0 || len == 0 {
-            return Err(Error::WrongLength { len: buf.len(), block_size: self.namespace.block_size() });
-        }
-        if buf.as_ptr().addr() % 4 != 0 {
-            return Err(Error::Misaligned);
-        }
-        if len > self.transfer_max {
-            return Err(Error::TooLarge { len, max: self.transfer_max });
-        }
-        self.check(lba, len >> self.block_shift)
-    }
-
-    #[inline(always)]
-    fn check(&self, lba: u64, blocks: u64) -> Result<u32, Error> {
+    /// # Errors
+    /// If the blocks are none, or not all within the namespace.
+    fn check(&self, lba: u64, blocks: u64) -> Result<(), Error> {
         let size = self.namespace.size();
+        if size == 0 {
+            return Err(Error::NamespaceGone);
+        }
         if blocks == 0 || blocks > size || lba > size - blocks {
             return Err(Error::OutOfRange { lba, blocks, size });
         }
-        if blocks > BLOCKS_MAX {
-            let bytes = |blocks: u64| blocks << self.block_shift;
-            return Err(Error::TooLarge { len: bytes(blocks), max: bytes(BLOCKS_MAX) });
-        }
-        Ok(blocks as u32)
+        Ok(())
     }
 }
 

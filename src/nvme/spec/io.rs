@@ -93,7 +93,7 @@ impl Command {
     }
 
     #[inline(always)]
-    pub(super) const fn of_blocks(opcode: IoOpcode, nsid: u32, lba: u64, blocks: u32) -> Self {
+    pub(in super::super) const fn of_blocks(opcode: IoOpcode, nsid: u32, lba: u64, blocks: u32) -> Self {
         assert!(blocks >= 1 && blocks <= 1 << 16, "a command takes 1 to 65,536 blocks");
         Self::io(opcode, nsid, [lba as u32, (lba >> 32) as u32, blocks - 1, 0, 0, 0])
     }
@@ -120,6 +120,16 @@ impl Command {
     #[inline]
     pub const fn io_control(&self) -> IoControl {
         IoControl::from_bits(self.cdw12.get())
+    }
+
+    /// With the tags of protection information in Dwords 14 and 15: the reference tag of the first block, the application tag, and
+    /// which of its bits are checked; for a guard of 16 bits and no storage tag (NVM Command Set 1.0 §5.2.1.1).
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_tags(mut self, reference: u32, application: u16, application_mask: u16) -> Self {
+        self.cdw14 = U32::new(reference);
+        self.cdw15 = U32::new(application as u32 | (application_mask as u32) << 16);
+        self
     }
 
     /// With another Dword 12.

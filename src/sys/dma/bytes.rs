@@ -2,6 +2,7 @@
 //!
 //! Both are a range of one `slot`, which counts them; the last one gives the slot back to its pool.
 #![expect(unsafe_code, reason = "slices over pool memory")]
+mod any;
 mod home;
 
 use std::fmt;
@@ -160,26 +161,6 @@ impl DmaBytes {
     /// The bytes back, if somebody does.
     pub fn try_into_buf(self) -> Result<DmaBuf, DmaBytes> {
         if self.0.is_only() { Ok(self.0.into_buf()) } else { Err(self) }
-    }
-}
-
-impl DmaAny {
-    /// The buffer, if it is one.
-    #[inline(always)]
-    pub(crate) fn into_buf(self) -> Option<DmaBuf> {
-        self.0.extent.is_writable().then(|| DmaBuf(self.0))
-    }
-
-    /// The bytes; a buffer is frozen.
-    #[inline(always)]
-    pub(crate) fn into_bytes(self) -> DmaBytes {
-        self.0.into_bytes()
-    }
-
-    /// Address and length.
-    #[inline(always)]
-    pub(crate) fn place(&self) -> (usize, usize) {
-        (self.0.start().as_ptr().addr(), self.0.extent.len())
     }
 }
 
