@@ -1,32 +1,38 @@
-//! The admin commands of the software controller: what the driver asks to get to I/O.
+//! The admin commands of the software controller: which there are, queues, aborts, and doorbells in memory.
 
-use super::super::spec::{
-    AdminOpcode, Command, IdentifyController, IdentifyNamespace, IdentifyWhat, IoSupport, LogSupport,
-    NamespaceList, QueueEntrySizes, StatusCode, SubmissionQueueFlags, Version,
-};
-use super::event::REQUESTS_MAX;
-use super::log::ERRORS_MAX;
+use super::super::spec::{AdminOpcode, Command, CompletionQueueFlags, StatusCode, SubmissionQueueFlags};
+use super::Done;
 use super::memory::Region;
-use super::queues::QUEUES_MAX;
-use super::{Done, State};
-use zerocopy::IntoBytes;
+use super::state::State;
+use super::subsystem::Subsystem;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 impl State {
     /// None if the answer comes later.
-    pub(super) fn perform_admin(&mut self, command: &Command) -> Option<Done> {
+    pub(super) fn perform_admin(&mut self, subsystem: &mut Subsystem, command: &Command) -> Option<Done> {
         self.hear_from_host();
+        // Over PCIe, admin commands point by PRPs alone (Base 2.0 §4.1).
+        if command.flags.psdt() != 0 {
+            return Some(Err(StatusCode::INVALID_FIELD));
+        }
         Some(match AdminOpcode(command.opcode) {
-            AdminOpcode::IDENTIFY => self.identify(command).map(|()| 0),
-            AdminOpcode::CREATE_CQ => self.create_cq(command).map(|()| 0),
-            AdminOpcode::CREATE_SQ => self.create_sq(command).map(|()| 0),
-            AdminOpcode::DELETE_SQ => self.delete_sq(command).map(|()| 0),
-            AdminOpcode::DELETE_CQ => self.delete_cq(command).map(|()| 0),
-            AdminOpcode::SET_FEATURES => self.set_features(command),
-            AdminOpcode::GET_FEATURES => self.get_features(command),
-            AdminOpcode::GET_LOG_PAGE => self.get_log_page(command).map(|()| 0),
+            AdminOpcode::IDENTIFY => self.identify(subsystem, command),
+            AdminOpcode::CREATE_CQ => self.create_cq(command),
+            AdminOpcode::CREATE_SQ => self.create_sq(command),
+            AdminOpcode::DELETE_SQ => self.delete_sq(command),
+            AdminOpcode::DELETE_CQ => self.delete_cq(command),
+            AdminOpcode::SET_FEATURES => self.set_features(subsystem, command),
+            AdminOpcode::GET_FEATURES => self.get_features(subsystem, command),
+            AdminOpcode::GET_LOG_PAGE => self.get_log_page(subsystem, command),
             AdminOpcode::ASYNC_EVENT => return self.request_event(command),
             AdminOpcode::ABORT => Ok(self.abort(command)),
             AdminOpcode::KEEP_ALIVE => Ok(0),
+            AdminOpcode::FORMAT => self.format(subsystem, command),
+            AdminOpcode::NAMESPACE_MANAGEMENT => self.manage_namespace(subsystem, command),
+            AdminOpcode::NAMESPACE_ATTACHMENT => self.attach_namespace(subsystem, command),
+            AdminOpcode::FIRMWARE_DOWNLOAD => self.download_firmware(subsystem, command),
+            AdminOpcode::FIRMWARE_COMMIT => self.commit_firmware(subsystem, command),
+            AdminOpcode::DOORBELL_BUFFER if self.config.has_shadow_doorbells => self.use_shadow(command),
             _ => Err(StatusCode::INVALID_OPCODE),
         })
     }
@@ -46,80 +52,39 @@ impl State {
         0
     }
 
-    fn identify(&mut self, command: &Command) -> Result<(), StatusCode> {
-        let (controller, namespace) = (self.controller(), self.namespace());
-        let mut answer = |bytes: &[u8]| self.memory.put(command, bytes);
-        match command.identify_what() {
-            IdentifyWhat::CONTROLLER => answer(controller.as_bytes()),
-            IdentifyWhat::NAMESPACE => match command.nsid.get() {
-                1 => answer(namespace.as_bytes()),
-                0 => Err(StatusCode::INVALID_NAMESPACE),
-                _ => answer(IdentifyNamespace::default().as_bytes()),
-            },
-            IdentifyWhat::ACTIVE_NAMESPACES => {
-                let mut list = NamespaceList::default();
-                list.raw[0].set(u32::from(command.nsid.get() == 0));
-                answer(list.as_bytes())
-            }
-            _ => Err(StatusCode::INVALID_FIELD),
-        }
-    }
-
-    fn controller(&self) -> IdentifyController {
-        let mut it = IdentifyController::default();
-        fill(&mut it.serial_bytes, "1");
-        fill(&mut it.model_bytes, "software controller");
-        fill(&mut it.firmware_bytes, "1.0");
-        fill(&mut it.subsystem_bytes[..43], "nqn.2014-08.org.nvmexpress:reactor-software");
-        it.transfer_max = self.config.transfer_max;
-        it.version = Version::new(1, 4, 0);
-        it.controller_type = 1;
-        it.submission_entries = QueueEntrySizes::default().with_required(6).with_max(6);
-        it.completion_entries = QueueEntrySizes::default().with_required(4).with_max(4);
-        it.aborts_max = 3;
-        it.async_events_max = REQUESTS_MAX as u8 - 1;
-        it.error_entries = ERRORS_MAX as u8 - 1;
-        it.keep_alive.set(1);
-        it.logs = LogSupport::default().with_command_effects(true).with_offsets(true);
-        it.namespaces.set(1);
-        it.io = IoSupport::default().with_dataset_management(true).with_write_zeroes(true);
-        it
-    }
-
-    fn namespace(&self) -> IdentifyNamespace {
-        let mut it = IdentifyNamespace::default();
-        it.size.set(self.config.blocks);
-        it.capacity.set(self.config.blocks);
-        it.used.set(self.config.blocks);
-        it.deallocate = it.deallocate.with_reads_as(1);
-        it.formats[0].data_shift = self.config.block_shift;
-        it
-    }
-
-    fn create_cq(&mut self, command: &Command) -> Result<(), StatusCode> {
+    fn create_cq(&mut self, command: &Command) -> Done {
         let (id, entries, region) = self.new_queue(command, 16)?;
+        let flags = CompletionQueueFlags::from_bits(command.cdw11.get());
         if self.queues.has_cq(id) {
             return Err(StatusCode::INVALID_QID);
         }
-        self.queues.make_cq(id, region, entries);
-        Ok(())
+        if flags.interrupts() && flags.vector() >= self.config.vectors.into() {
+            return Err(StatusCode::INVALID_INTERRUPT_VECTOR);
+        }
+        self.queues.make_cq(id, region, entries, flags.interrupts().then_some(flags.vector()));
+        Ok(0)
     }
 
-    fn create_sq(&mut self, command: &Command) -> Result<(), StatusCode> {
+    fn create_sq(&mut self, command: &Command) -> Done {
         let (id, entries, region) = self.new_queue(command, 64)?;
-        let cq = SubmissionQueueFlags::from_bits(command.cdw11.get()).cqid() as usize;
+        let flags = SubmissionQueueFlags::from_bits(command.cdw11.get());
+        let cq = flags.cqid() as usize;
         if self.queues.has_sq(id) {
             return Err(StatusCode::INVALID_QID);
         }
         if cq == 0 || !self.queues.has_cq(cq) {
-            return Err(StatusCode::INVALID_CQ);
+            return Err(if cq > self.config.queues.into() {
+                StatusCode::INVALID_QID
+            } else {
+                StatusCode::INVALID_CQ
+            });
         }
-        self.queues.make_sq(id, region, entries, cq);
-        Ok(())
+        self.queues.make_sq(id, region, entries, cq, flags.priority());
+        Ok(0)
     }
 
     /// What it has not answered of the queue is answered first.
-    fn delete_sq(&mut self, command: &Command) -> Result<(), StatusCode> {
+    fn delete_sq(&mut self, command: &Command) -> Done {
         let id = command.queue_size().qid() as usize;
         if id == 0 || !self.queues.has_sq(id) {
             return Err(StatusCode::INVALID_QID);
@@ -128,10 +93,10 @@ impl State {
             self.post(id, &held, Err(StatusCode::ABORTED_SQ_DELETION));
         }
         self.queues.delete_sq(id);
-        Ok(())
+        Ok(0)
     }
 
-    fn delete_cq(&mut self, command: &Command) -> Result<(), StatusCode> {
+    fn delete_cq(&mut self, command: &Command) -> Done {
         let id = command.queue_size().qid() as usize;
         if id == 0 || !self.queues.has_cq(id) {
             return Err(StatusCode::INVALID_QID);
@@ -140,30 +105,77 @@ impl State {
             return Err(StatusCode::INVALID_QUEUE_DELETION);
         }
         self.queues.delete_cq(id);
-        Ok(())
+        Ok(0)
     }
 
     /// Identifier, entries and memory of a queue that is to be made.
     fn new_queue(&self, command: &Command, entry_bytes: u64) -> Result<(usize, u32, Region), StatusCode> {
         let size = command.queue_size();
         let (id, entries) = (size.qid() as usize, size.qsize() + 1);
-        if id == 0 || id >= QUEUES_MAX {
+        if id == 0 || id > self.config.queues.into() {
             return Err(StatusCode::INVALID_QID);
         }
         if entries < 2 || entries > self.config.queue_entries {
             return Err(StatusCode::INVALID_QUEUE_SIZE);
         }
-        if command.cdw11.get() & 1 == 0 {
+        if command.cdw11.get() & 1 == 0
+            || self.configuration.iosqes() != 6
+            || self.configuration.iocqes() != 4
+        {
             return Err(StatusCode::INVALID_FIELD);
         }
-        let [at, _] = command.data;
-        let region = self.memory.find(at.get(), u64::from(entries) * entry_bytes);
-        region.map(|region| (id, entries, region)).ok_or(StatusCode::INVALID_PRP_OFFSET)
+        let at = command.data[0].get();
+        if at % 4096 != 0 {
+            return Err(StatusCode::INVALID_PRP_OFFSET);
+        }
+        let bytes = u64::from(entries) * entry_bytes;
+        let region = self.memory.find(at, bytes);
+        let region = region.unwrap_or_else(|| {
+            panic!("queue {id} of {bytes} bytes at {at:#x}, where the driver has mapped none")
+        });
+        Ok((id, entries, region))
     }
-}
 
-/// Text as devices have it: padded with spaces.
-fn fill(field: &mut [u8], text: &str) {
-    field.fill(b' ');
-    field[..text.len()].copy_from_slice(text.as_bytes());
+    /// Takes doorbells of I/O queues from memory, which begins with what was rung so far (Base 2.0 §5.8).
+    fn use_shadow(&mut self, command: &Command) -> Done {
+        let [shadow, event_index] = command.data.map(|at| at.get());
+        if shadow % 4096 != 0 || event_index % 4096 != 0 || shadow == event_index {
+            return Err(StatusCode::INVALID_FIELD);
+        }
+        let buffers = [self.memory.list(shadow, 4096), self.memory.list(event_index, 4096)];
+        for id in 1..self.queues.count() {
+            let (tail, head) = self.queues.places(id);
+            buffers[0].words()[id].store(u64::from(tail) | u64::from(head) << 32, Release);
+        }
+        self.shadow = Some(buffers);
+        self.say_where_to_ring();
+        Ok(0)
+    }
+
+    /// Doorbells are a word of tail and head for each pair, as their stride is four bytes.
+    pub(super) fn look_at_shadow(&mut self) {
+        let Some([shadow, _]) = &self.shadow else { return };
+        for id in 1..self.queues.count() {
+            // Acquire: the commands were written before.
+            let word = shadow.words()[id].load(Acquire);
+            let (tail, head) = self.queues.places(id);
+            if word as u32 != tail && self.queues.has_sq(id) {
+                self.queues.hear(2 * id, word as u32);
+            }
+            if (word >> 32) as u32 != head && self.queues.has_cq(id) {
+                self.queues.hear(2 * id + 1, (word >> 32) as u32);
+            }
+        }
+    }
+
+    /// It wants the real doorbell for whatever comes next, or for nothing if it looks anyway.
+    pub(super) fn say_where_to_ring(&mut self) {
+        let Some([_, event_index]) = &self.shadow else { return };
+        let behind = u32::from(self.config.polls_shadow_doorbells);
+        for id in 1..self.queues.count() {
+            let (tail, head) = self.queues.places(id);
+            let place = |at: u32| u64::from(at.wrapping_sub(behind) as u16);
+            event_index.words()[id].store(place(tail) | place(head) << 32, Release);
+        }
+    }
 }

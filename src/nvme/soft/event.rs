@@ -5,7 +5,8 @@
 //! ```
 
 use super::super::spec::{AsyncEvent, AsyncEventConfig, Command, LogPage, StatusCode};
-use super::{Done, State};
+use super::Done;
+use super::state::State;
 use std::collections::VecDeque;
 
 /// Requests that may wait at a time: AERL plus one.

@@ -1,6 +1,7 @@
 //! What a software controller does wrong when it is told to.
 
-use super::super::spec::{Command, StatusCode};
+use super::super::spec::{Command, Completion, StatusCode};
+use super::Done;
 use std::collections::VecDeque;
 
 /// What becomes of one I/O command.
@@ -17,6 +18,10 @@ pub enum Fault {
     WrongPhase,
     /// It is not done, and answered with this.
     Fail(StatusCode),
+    /// It is done, and answered under another identifier, which differs from its own by these bits.
+    Misname(u16),
+    /// Before its answer comes one to the command with this identifier.
+    Stray(u16),
 }
 
 #[derive(Default)]
@@ -24,6 +29,9 @@ pub(super) struct Faults {
     pub(super) is_stuck: bool,
     pub(super) is_removed: bool,
     pub(super) is_silent: bool,
+    pub(super) is_deaf: bool,
+    pub(super) tamper: Option<Tamper>,
+    pub(super) tamper_completions: Option<TamperCompletions>,
     /// Commands are not given up when the host asks.
     pub(super) keeps_commands: bool,
     to_come: VecDeque<Fault>,
@@ -31,11 +39,18 @@ pub(super) struct Faults {
     held: Vec<Held>,
 }
 
+/// Changes an answer of bytes.
+pub(super) type Tamper = Box<dyn FnMut(&Command, &mut Vec<u8>) + Send>;
+/// Changes a completion of a queue.
+pub(super) type TamperCompletions = Box<dyn FnMut(usize, &mut Completion) + Send>;
+
 struct Held {
     /// Steps until it is done; none if it is lost.
     steps: Option<u32>,
     queue: usize,
     command: Command,
+    /// What it came to, if it is done already.
+    answer: Option<Done>,
 }
 
 impl Faults {
@@ -53,8 +68,12 @@ impl Faults {
     }
 
     /// Keeps a command for so many steps, or for good.
-    pub(super) fn hold(&mut self, steps: Option<u32>, queue: usize, command: Command) {
-        self.held.push(Held { steps, queue, command });
+    pub(super) fn hold(&mut self, steps: Option<u32>, queue: usize, command: Command, answer: Option<Done>) {
+        self.held.push(Held { steps, queue, command, answer });
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Whether such a command was taken and not answered.
@@ -65,13 +84,13 @@ impl Faults {
 
     /// A command whose time has come; none once in each step, when all others are a step nearer.
     #[inline]
-    pub(super) fn due(&mut self) -> Option<(usize, Command)> {
+    pub(super) fn due(&mut self) -> Option<(usize, Command, Option<Done>)> {
         if self.held.is_empty() {
             return None;
         }
         if let Some(at) = self.held.iter().position(|held| held.steps.is_some_and(|steps| steps <= 1)) {
             let held = self.held.remove(at);
-            return Some((held.queue, held.command));
+            return Some((held.queue, held.command, held.answer));
         }
         self.held.iter_mut().filter_map(|held| held.steps.as_mut()).for_each(|steps| *steps -= 1);
         None

@@ -1,8 +1,9 @@
 //! The features of the software controller: what it lets its host set (Base 2.0 §5.15, §5.27).
 
 use super::super::spec::{Command, FeatureId, HostBehavior, NumberOfQueues, StatusCode, Timestamp};
-use super::queues::QUEUES_MAX;
-use super::{Done, State};
+use super::Done;
+use super::state::State;
+use super::subsystem::Subsystem;
 use zerocopy::IntoBytes;
 
 /// Values by feature.
@@ -38,8 +39,6 @@ const PLAIN: &[(FeatureId, u32, bool, bool)] = &[
     (FeatureId::COMMAND_SET_PROFILE, 0, false, false),
     (FeatureId::SOFTWARE_PROGRESS, 0, true, true),
 ];
-
-const QUEUES: u32 = QUEUES_MAX as u32 - 2;
 
 impl Default for Features {
     fn default() -> Self {
@@ -79,8 +78,17 @@ impl Features {
 }
 
 impl State {
-    pub(super) fn get_features(&mut self, command: &Command) -> Done {
+    /// How many queues it gives: what it has, whatever is asked for (Base 2.0 §5.27.1.5).
+    fn number_of_queues(&self) -> Done {
+        let most = u32::from(self.config.queues) - 1;
+        Ok(NumberOfQueues::default().with_submission(most).with_completion(most).bits().into())
+    }
+
+    pub(super) fn get_features(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
         let select = command.cdw10.get() >> 8 & 7;
+        if command.feature() == FeatureId::NUMBER_OF_QUEUES && select < 3 {
+            return self.number_of_queues();
+        }
         if command.feature() == FeatureId::HOST_ID && select < 3 {
             let id = self.features.host_id;
             return self.memory.put(command, &id[..host_id_bytes(command)]).map(|()| 0);
@@ -88,9 +96,11 @@ impl State {
         let (memory, features) = (&mut self.memory, &self.features);
         let mut answer = |bytes: &[u8]| memory.put(command, bytes).map(|()| 0);
         match (command.feature(), select) {
-            (FeatureId::NUMBER_OF_QUEUES, 0..=2) => {
-                Ok(NumberOfQueues::default().with_submission(QUEUES).with_completion(QUEUES).bits().into())
+            (FeatureId::WRITE_PROTECTION, 0) => {
+                Ok(subsystem.attached(command.nsid.get(), self.id)?.is_write_protected.into())
             }
+            // Changeable, and of a namespace.
+            (FeatureId::WRITE_PROTECTION, 3) => Ok(6),
             (FeatureId::TIMESTAMP, 0..=2) => answer(features.timestamp.as_bytes()),
             (FeatureId::HOST_BEHAVIOR, 0..=2) => answer(features.host_behavior.as_bytes()),
             // Changeable, neither saveable nor of a namespace.
@@ -115,7 +125,7 @@ impl State {
         }
     }
 
-    pub(super) fn set_features(&mut self, command: &Command) -> Done {
+    pub(super) fn set_features(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
         let (id, value) = (command.feature(), command.cdw11.get());
         let saves = command.cdw10.get() >> 31 == 1;
         if id == FeatureId::NUMBER_OF_QUEUES {
@@ -123,6 +133,15 @@ impl State {
         }
         if matches!(id, FeatureId::TIMESTAMP | FeatureId::HOST_BEHAVIOR | FeatureId::HOST_ID) {
             return if saves { Err(StatusCode::FEATURE_NOT_SAVEABLE) } else { self.set_bytes(command) };
+        }
+        if id == FeatureId::WRITE_PROTECTION {
+            let namespace = subsystem.attached(command.nsid.get(), self.id)?;
+            if value > 1 || saves {
+                return Err(StatusCode::INVALID_FIELD);
+            }
+            namespace.is_write_protected = value == 1;
+            namespace.settle();
+            return Ok(0);
         }
         let feature = self.features.values.iter_mut().find(|feature| feature.id == id);
         let feature = feature.ok_or(StatusCode::INVALID_FIELD)?;
@@ -149,8 +168,7 @@ impl State {
         if wanted.submission() == 0xffff || wanted.completion() == 0xffff {
             return Err(StatusCode::INVALID_FIELD);
         }
-        // It gives what it has, whatever is asked for (Base 2.0 §5.27.1.5).
-        Ok(NumberOfQueues::default().with_submission(QUEUES).with_completion(QUEUES).bits().into())
+        self.number_of_queues()
     }
 
     fn set_bytes(&mut self, command: &Command) -> Done {

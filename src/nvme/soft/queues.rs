@@ -19,6 +19,8 @@ struct Sq {
     head: u32,
     tail: u32,
     cq: usize,
+    /// 0 urgent to 3 low.
+    priority: u32,
 }
 
 struct Cq {
@@ -29,6 +31,8 @@ struct Cq {
     phase: bool,
     /// Answers that found no room, with the submission queues that they are for.
     waiting: VecDeque<(usize, Completion)>,
+    /// The vector that its answers interrupt by.
+    vector: Option<u32>,
 }
 
 impl Cq {
@@ -39,16 +43,25 @@ impl Cq {
     }
 }
 
-/// The most queues of either kind, admin queues included.
-pub(super) const QUEUES_MAX: usize = 17;
-
 impl Queues {
     pub(super) fn count(&self) -> usize {
         self.sqs.len()
     }
 
+    /// How many pairs there are, of whichever kind there are more.
     pub(super) fn pairs(&self) -> usize {
         self.sqs.iter().flatten().count().max(self.cqs.iter().flatten().count())
+    }
+
+    /// That of a submission queue; admin commands are urgent.
+    pub(super) fn priority(&self, id: usize) -> u32 {
+        self.sqs[id].as_ref().map_or(0, |sq| sq.priority)
+    }
+
+    /// Tail and head of the pair of this number, as far as it is there.
+    pub(super) fn places(&self, id: usize) -> (u32, u32) {
+        let tail = self.sqs.get(id).and_then(Option::as_ref).map_or(0, |sq| sq.tail);
+        (tail, self.cqs.get(id).and_then(Option::as_ref).map_or(0, |cq| cq.head))
     }
 
     pub(super) fn clear(&mut self) {
@@ -82,13 +95,13 @@ impl Queues {
         self.cqs[id] = None;
     }
 
-    pub(super) fn make_sq(&mut self, id: usize, region: Region, entries: u32, cq: usize) {
-        let made = Sq { region, entries, head: 0, tail: 0, cq };
+    pub(super) fn make_sq(&mut self, id: usize, region: Region, entries: u32, cq: usize, priority: u32) {
+        let made = Sq { region, entries, head: 0, tail: 0, cq, priority };
         put(&mut self.sqs, id, made);
     }
 
-    pub(super) fn make_cq(&mut self, id: usize, region: Region, entries: u32) {
-        let made = Cq { region, entries, head: 0, tail: 0, phase: true, waiting: VecDeque::new() };
+    pub(super) fn make_cq(&mut self, id: usize, region: Region, entries: u32, vector: Option<u32>) {
+        let made = Cq { region, entries, head: 0, tail: 0, phase: true, waiting: VecDeque::new(), vector };
         put(&mut self.cqs, id, made);
     }
 
@@ -99,6 +112,12 @@ impl Queues {
     #[inline]
     pub(super) fn ring(&mut self, doorbell: usize, value: u32) {
         self.bells += 1;
+        self.hear(doorbell, value);
+    }
+
+    /// The same, wherever the doorbell is.
+    #[inline]
+    pub(super) fn hear(&mut self, doorbell: usize, value: u32) {
         let (id, is_head) = (doorbell / 2, doorbell % 2 == 1);
         if is_head {
             let cq = self.cqs.get_mut(id).and_then(Option::as_mut);
@@ -158,27 +177,27 @@ impl Queues {
 
     /// Adds an answer to the completion queue of this submission queue, now or when there is room.
     #[inline]
-    pub(super) fn post(&mut self, id: usize, completion: Completion) {
-        self.put(id, completion, false);
+    pub(super) fn post(&mut self, id: usize, completion: Completion, interrupts: &mut u64) {
+        self.put(id, completion, false, interrupts);
     }
 
     /// The same, unseen.
-    pub(super) fn post_in_wrong_phase(&mut self, id: usize, completion: Completion) {
-        self.put(id, completion, true);
+    pub(super) fn post_in_wrong_phase(&mut self, id: usize, completion: Completion, interrupts: &mut u64) {
+        self.put(id, completion, true, interrupts);
     }
 
     /// Adds the answers that have found room since.
-    pub(super) fn post_waiting(&mut self) {
+    pub(super) fn post_waiting(&mut self, interrupts: &mut u64) {
         for id in 0..self.cqs.len() {
             while let Some(cq) = self.cqs[id].as_mut().filter(|cq| cq.room() > 0) {
                 let Some((sq, completion)) = cq.waiting.pop_front() else { break };
-                self.put(sq, completion, false);
+                self.put(sq, completion, false, interrupts);
             }
         }
     }
 
     #[inline]
-    fn put(&mut self, id: usize, mut completion: Completion, is_wrong: bool) {
+    fn put(&mut self, id: usize, mut completion: Completion, is_wrong: bool, interrupts: &mut u64) {
         let Some(sq) = &self.sqs[id] else { return };
         let Some(cq) = &mut self.cqs[sq.cq] else { return };
         if cq.room() == 0 {
@@ -194,6 +213,9 @@ impl Queues {
         slot[1].store(last, Release);
         cq.tail = (cq.tail + 1) % cq.entries;
         cq.phase ^= cq.tail == 0;
+        if let Some(vector) = cq.vector {
+            *interrupts |= 1 << vector;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::time::Clock;
 fn a_controller_is_brought_up_and_says_what_it_is() {
     on_a_core(SoftConfig::default(), Config::default(), async |_, controller, _works| {
         assert_eq!(controller.identity().model(), "software controller");
-        assert_eq!(controller.version().to_string(), "1.4.0");
+        assert_eq!(controller.version().to_string(), "2.0.0");
         assert_eq!(controller.namespaces().await.unwrap(), [1]);
         let disk = disk_of(&controller).await;
         assert_eq!(
