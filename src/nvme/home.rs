@@ -86,8 +86,11 @@ impl<D: Device> Link<D> {
         device.write32(AQA, AdminQueueAttributes::default().with_asqs(entries).with_acqs(entries).bits());
         device.write64(ASQ, places.sq);
         device.write64(ACQ, places.cq);
+        // All command sets that there are, for namespaces with zones (Base 2.0 §3.1.3.5, CSS).
+        let sets = if self.capabilities().css() >> 6 & 1 == 1 { 6 } else { 0 };
         // Entries of 64 and 16 bytes, pages of 4 KiB, round robin.
-        self.configure(Configuration::default().with_iosqes(6).with_iocqes(4).with_enabled(true));
+        let configuration = Configuration::default().with_css(sets).with_iosqes(6).with_iocqes(4);
+        self.configure(configuration.with_enabled(true));
         self.wait_ready(true).await
     }
 
