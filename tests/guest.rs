@@ -8,6 +8,9 @@ use std::process::Command;
 
 #[path = "guest/host_loop.rs"]
 mod host_loop;
+#[cfg(feature = "nvme")]
+#[path = "guest/pcie.rs"]
+mod pcie;
 #[path = "guest/polled_disk.rs"]
 mod polled_disk;
 mod support;

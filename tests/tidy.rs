@@ -53,6 +53,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/inbox/event.rs", "closures stored inline, their type erased"),
     ("src/inbox/ring.rs", "slots claimed by sequence number"),
     ("src/inflight/parcel.rs", "values of an erased type in inline bytes"),
+    ("src/nvme/pcie/bar.rs", "registers of a device, mapped"),
+    ("src/nvme/pcie/ioctl.rs", "operations of vfio that point to structures"),
     ("src/nvme/soft/memory.rs", "a device in software, which reads and writes where commands point"),
     ("src/reactor/context.rs", "the current core behind a thread-local pointer"),
     ("src/reactor/critical.rs", "a function pointer that went through an atomic one"),

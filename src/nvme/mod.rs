@@ -2,8 +2,8 @@
 //!
 //! [`spec`] is what the specifications define. A [`Controller`] is brought up over its registers, and is any core's; each core has a
 //! [`QueuePair`] of its own, whose completions wake the tasks that wait. A [`Namespace`] says what there is to read and write, and a
-//! [`Channel`] does so over a [`Queue`]. The controllers that there are so far are made of software, for tests: `soft`, with the
-//! feature `testing`.
+//! [`Channel`] does so over a [`Queue`]. Controllers on the bus come from [`pcie`]; those made of software,
+//! for tests, from `soft`, with the feature `testing`.
 
 mod channel;
 mod cids;
@@ -17,6 +17,7 @@ mod namespace;
 mod op;
 mod pair;
 mod payload;
+pub mod pcie;
 mod prp;
 mod queue;
 mod queue_pair;

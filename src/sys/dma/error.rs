@@ -55,6 +55,15 @@ pub enum AllocError {
         #[source]
         source: io::Error,
     },
+    /// Devices are attached that see all buffers, and they could not see these.
+    #[error("no device would see a buffer of {len} bytes")]
+    Unseen {
+        /// Bytes asked for.
+        len: usize,
+        /// Why not, and what to do.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel gave no memory.
     #[error("the kernel refused {len} bytes of buffer memory; check `ulimit -v` and the memory cgroup")]
     Os {
@@ -69,6 +78,10 @@ pub enum AllocError {
 impl AllocError {
     /// The kernel refused memory for `len` bytes, in pages as `wish` has them.
     pub(super) fn refused(len: usize, wish: HugePages, source: io::Error) -> Self {
+        #[cfg(feature = "nvme")]
+        if source.get_ref().is_some_and(|why| why.is::<super::Unseen>()) {
+            return Self::Unseen { len, source };
+        }
         match wish {
             HugePages::Required => Self::HugePages { len, source },
             _ => Self::Os { len, source },

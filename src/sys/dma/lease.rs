@@ -55,6 +55,11 @@ impl Memory {
         self.mapping().pages()
     }
 
+    /// As [`Mapping::seen`].
+    pub(super) fn seen(&self) -> u64 {
+        self.mapping().seen()
+    }
+
     /// As [`Mapping::pin`].
     pub(super) fn pin(&self) -> (NonNull<u8>, usize) {
         self.mapping().pin()

@@ -8,6 +8,8 @@ use std::io;
 use std::ptr::{self, NonNull};
 
 use super::config::HugePages;
+#[cfg(feature = "nvme")]
+use super::visible::Visible;
 use crate::sys::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
@@ -23,6 +25,9 @@ pub(crate) struct Mapping {
     /// Set once: a device, or a ring in the kernel, holds on to the pages themselves.
     is_pinned: AtomicBool,
     pages: Pages,
+    /// What devices know of it, if they are to.
+    #[cfg(feature = "nvme")]
+    visible: Option<Visible>,
 }
 
 /// What kind of pages a mapping is made of.
@@ -56,12 +61,39 @@ impl Mapping {
         Self::map(len, MapFlags::NORESERVE, Pages::Plain)
     }
 
-    /// Maps at least `least` bytes of zeroes and at most `room`, about `wanted`, in pages as `wish` has them. The caller has seen that
-    /// [`needed`] is no more than `room`.
+    /// Maps at least `least` bytes of zeroes and at most `room`, about `wanted`, in pages as `wish` has them, for buffers: devices see
+    /// them. The caller has seen that [`needed`] is no more than `room`.
     ///
     /// # Errors
-    /// As [`zeroed`](Self::zeroed); with [`HugePages::Required`] what the kernel says of huge pages.
+    /// As [`zeroed`](Self::zeroed); with [`HugePages::Required`] what the kernel says of huge pages; with devices, that they cannot see
+    /// so much.
     pub(super) fn between(least: usize, wanted: usize, room: usize, wish: HugePages) -> io::Result<Self> {
+        Self::in_pages(least, wanted, room, wish)?.show()
+    }
+
+    /// Has all devices see it.
+    #[cfg_attr(
+        not(feature = "nvme"),
+        expect(unused_mut, clippy::unnecessary_wraps, reason = "there are no devices")
+    )]
+    pub(super) fn show(mut self) -> io::Result<Self> {
+        #[cfg(feature = "nvme")]
+        {
+            self.pin();
+            self.visible = Some(Visible::new(self.start, self.len)?);
+        }
+        Ok(self)
+    }
+
+    /// Where devices see its first byte. 0 if they do not.
+    pub(super) fn seen(&self) -> u64 {
+        #[cfg(feature = "nvme")]
+        return self.visible.as_ref().map_or(0, Visible::at);
+        #[cfg(not(feature = "nvme"))]
+        0
+    }
+
+    fn in_pages(least: usize, wanted: usize, room: usize, wish: HugePages) -> io::Result<Self> {
         let plain = wanted.min(room / least * least).max(least);
         let whole = plain.next_multiple_of(HUGE);
         let huge = if whole <= room { whole } else { needed(least, HugePages::Required) };
@@ -120,7 +152,14 @@ impl Mapping {
         };
         let start =
             NonNull::new(start.cast()).ok_or_else(|| io::Error::other("the kernel mapped address zero"))?;
-        Ok(Self { start, len, is_pinned: AtomicBool::new(false), pages })
+        Ok(Self {
+            start,
+            len,
+            is_pinned: AtomicBool::new(false),
+            pages,
+            #[cfg(feature = "nvme")]
+            visible: None,
+        })
     }
 
     /// Asks for huge pages where the system makes them of itself. A wish: refusal changes nothing but speed.
@@ -176,6 +215,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // Devices first.
+        #[cfg(feature = "nvme")]
+        drop(self.visible.take());
         // SAFETY: `start` and `len` are what mmap returned, and whoever drops the mapping has no users left.
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "munmap of {:?}+{} failed: {unmapped:?}", self.start, self.len);

@@ -48,6 +48,8 @@ mod supply;
 mod table;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(feature = "nvme")]
+mod visible;
 mod waiting;
 #[cfg(all(test, not(loom)))]
 mod waiting_hostile;
@@ -64,6 +66,8 @@ pub use error::AllocError;
 pub use pool::DmaPool;
 pub use reserve::DmaReserve;
 pub use stats::{DmaClass, DmaStats, ReserveStats};
+#[cfg(feature = "nvme")]
+pub use visible::Unseen;
 pub use waiting::Alloc;
 
 pub(crate) use bytes::DmaAny;
@@ -76,6 +80,8 @@ pub struct DmaChunk {
 }
 pub(crate) use mapping::Mapping;
 pub(crate) use table::ChunkNumber;
+#[cfg(feature = "nvme")]
+pub(crate) use visible::{Area, Shown, Space, are_enough, show};
 #[cfg(feature = "nvme")]
 pub(crate) use words::DmaWords;
 

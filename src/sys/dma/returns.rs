@@ -190,7 +190,9 @@ mod loom_tests {
         fn new(slots: usize) -> Arc<Self> {
             Arc::new(Self {
                 returns: Returns::new(),
-                slots: (0..slots).map(|_| Slot::new(NonNull::dangling(), NonNull::dangling(), 0)).collect(),
+                slots: (0..slots)
+                    .map(|_| Slot::new(NonNull::dangling(), NonNull::dangling(), 0, 0))
+                    .collect(),
                 memory: (0..slots).map(|_| UnsafeCell::new(0)).collect(),
                 freed: UnsafeCell::new(0),
             })

@@ -16,6 +16,9 @@ use crate::sys::sync::atomic::{AtomicPtr, AtomicUsize};
 pub(super) struct Slot {
     pub(super) pool: NonNull<Shared>,
     pub(super) start: NonNull<u8>,
+    /// Where devices see `start`.
+    #[cfg_attr(not(feature = "nvme"), expect(dead_code, reason = "there are no devices"))]
+    pub(super) seen: u64,
     /// Index of the free list it returns to, or [`LARGE`].
     pub(super) class: u8,
     /// Number of the pool's chunk that the memory lies in, or [`NO_CHUNK`].
@@ -34,10 +37,10 @@ pub(super) const LARGE: u8 = u8::MAX;
 pub(super) const NO_CHUNK: ChunkNumber = ChunkNumber::NONE;
 
 impl Slot {
-    /// A slot over the bytes at `start`.
-    pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, class: u8) -> Self {
+    /// A slot over the bytes at `start`, which devices see at `seen`.
+    pub(super) fn new(pool: NonNull<Shared>, start: NonNull<u8>, seen: u64, class: u8) -> Self {
         let (shares, next) = (AtomicUsize::new(1), AtomicPtr::new(ptr::null_mut()));
-        Self { pool, start, class, chunk: NO_CHUNK, shares, next }
+        Self { pool, start, seen, class, chunk: NO_CHUNK, shares, next }
     }
 
     /// The same slot as part of the pool's chunk `number`.

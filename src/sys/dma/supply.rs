@@ -203,7 +203,7 @@ impl Local {
             .map(|i| {
                 // SAFETY: `i * size` is less than the mapping's length.
                 let start = unsafe { memory.start().add(i * size) };
-                Slot::new(pool, start, class as u8).in_chunk(number)
+                Slot::new(pool, start, memory.seen() + (i * size) as u64, class as u8).in_chunk(number)
             })
             .collect();
         let count = slots.len();
@@ -220,7 +220,7 @@ impl Local {
     fn map_large(&self, pool: NonNull<Shared>, len: usize) -> Result<NonNull<Slot>, AllocError> {
         let bytes = len.next_multiple_of(ALIGN);
         let memory = self.map(bytes, bytes, len)?;
-        let slot = Slot::new(pool, memory.start(), LARGE);
+        let slot = Slot::new(pool, memory.start(), memory.seen(), LARGE);
         self.larges.set(self.larges.get() + 1);
         Ok(NonNull::from(Box::leak(Box::new(Large { slot, memory }))).cast())
     }

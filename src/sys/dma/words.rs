@@ -18,9 +18,15 @@ impl DmaWords {
     /// At least `bytes`, on a page boundary.
     ///
     /// # Errors
-    /// As [`Mapping::zeroed`].
+    /// As [`Mapping::zeroed`]; with devices, that they cannot see so much.
     pub(crate) fn zeroed(bytes: usize) -> io::Result<Self> {
-        Mapping::zeroed(bytes.next_multiple_of(4096)).map(|mapping| Self(Arc::new(mapping)))
+        let mapping = Mapping::zeroed(bytes.next_multiple_of(4096))?.show()?;
+        Ok(Self(Arc::new(mapping)))
+    }
+
+    /// Where devices see it that have an IOMMU.
+    pub(crate) fn seen(&self) -> u64 {
+        self.0.seen()
     }
 
     /// All of it.

@@ -34,3 +34,14 @@ impl super::DmaAny {
         start..start + self.0.extent.len() as u64
     }
 }
+
+#[cfg(feature = "nvme")]
+impl super::DmaAny {
+    /// Where devices see its bytes that have an IOMMU.
+    #[inline(always)]
+    pub(crate) fn seen(&self) -> std::ops::Range<u64> {
+        // Its provenance was exposed when it was mapped.
+        let start = self.0.slot().seen + self.0.extent.start() as u64;
+        start..start + self.0.extent.len() as u64
+    }
+}

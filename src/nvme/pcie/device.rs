@@ -1,0 +1,181 @@
+//! A controller on the bus: its registers, its interrupts, and how it ends.
+
+use super::bar::Bar;
+use super::function::Sysfs;
+use super::group::Member;
+use super::{Address, Error, Function, ioctl};
+use crate::nvme::device::Device;
+use crate::nvme::spec::register::DOORBELLS;
+use crate::sys::dma::{DmaAny, DmaWords};
+use crate::sys::eventfd::EventFd;
+use rustix::io::{pread, pwrite};
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use vfio_bindings::bindings::vfio::{
+    VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
+    VFIO_PCI_REQ_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
+};
+
+/// The command register in the configuration space (PCI Express Base 5.0 §7.5.1.1.3), and its bits.
+const COMMAND: u64 = 4;
+const MEMORY_SPACE: u16 = 1 << 1;
+const BUS_MASTER: u16 = 1 << 2;
+
+/// A controller that vfio-pci leaves to this process.
+///
+/// Opening it resets the function. While it is open, devices see all memory of buffer pools, which stays in memory for that. Dropping
+/// it gives it back to the kernel.
+pub struct PcieDevice {
+    function: Function,
+    bar: Bar,
+    file: OwnedFd,
+    /// Where its configuration space is in `file`.
+    config: u64,
+    can_reset: bool,
+    /// Signalled when the kernel wants the device back, as it is being removed.
+    request: EventFd,
+    /// It has been kept from memory for good.
+    ended: OnceLock<()>,
+    is_claimed: AtomicBool,
+    /// Goes last: until then the device is ours, and sees memory.
+    _member: Member,
+}
+
+impl PcieDevice {
+    /// Opens the controller at `address`, which is written as `0000:00:04.0`.
+    ///
+    /// ```no_run
+    /// use reactor::nvme::{Config, Controller, pcie::PcieDevice};
+    ///
+    /// # reactor::LocalExecutor::new()?.block_on(async {
+    /// let controller = Controller::attach(PcieDevice::open("0000:00:04.0")?, Config::default()).await?;
+    /// println!("{}", controller.identity().model());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// # Ok::<(), reactor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is missing, and what to do for it: see [`Error`].
+    pub fn open(address: &str) -> Result<Self, Error> {
+        let address: Address = address.parse()?;
+        let unsupported = |reason| Error::Unsupported { address, reason };
+        if !cfg!(target_arch = "x86_64") {
+            return Err(unsupported("the order of writes to registers has been seen to on x86-64 only"));
+        }
+        let sysfs = Sysfs::default();
+        let (function, group) = sysfs.find(address)?;
+        let (member, file) = Member::join(&sysfs, address, group)?;
+
+        let refused = |what: &str| Error::refused(format!("{what} of {address}"));
+        let flags = ioctl::device_flags(&file).map_err(refused("a description"))?;
+        let (offset, size, access) =
+            ioctl::region(&file, VFIO_PCI_BAR0_REGION_INDEX).map_err(refused("the registers"))?;
+        if access & VFIO_REGION_INFO_FLAG_MMAP == 0 || size < DOORBELLS as u64 + 8 {
+            return Err(unsupported("its registers cannot be mapped (BAR 0)"));
+        }
+        let bar = Bar::map(file.as_fd(), offset, size as usize).map_err(refused("the registers"))?;
+        let (config, ..) =
+            ioctl::region(&file, VFIO_PCI_CONFIG_REGION_INDEX).map_err(refused("the configuration space"))?;
+        let request = EventFd::new().map_err(|error| refused("an eventfd")(io::Error::other(error)))?;
+        // Without it a removal waits until the device is dropped.
+        if ioctl::interrupts(&file, VFIO_PCI_REQ_IRQ_INDEX).is_ok_and(|count| count > 0) {
+            ioctl::signal(&file, VFIO_PCI_REQ_IRQ_INDEX, &[request.as_fd()])
+                .map_err(refused("the removal signal"))?;
+        }
+        let device = Self {
+            function,
+            bar,
+            file,
+            config,
+            can_reset: flags & VFIO_DEVICE_FLAGS_RESET != 0,
+            request,
+            ended: OnceLock::new(),
+            is_claimed: AtomicBool::new(false),
+            _member: member,
+        };
+        device.set_command(MEMORY_SPACE | BUS_MASTER, 0).map_err(refused("bus mastering"))?;
+        Ok(device)
+    }
+
+    /// What the kernel says of it.
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Sets and clears bits of the command register.
+    fn set_command(&self, set: u16, clear: u16) -> io::Result<()> {
+        let mut command = [0; 2];
+        pread(&self.file, &mut command, self.config + COMMAND)?;
+        let command = u16::from_le_bytes(command) & !clear | set;
+        pwrite(&self.file, &command.to_le_bytes(), self.config + COMMAND)?;
+        // Read back: by then it has arrived, and what the device had sent before as well.
+        pread(&self.file, &mut [0; 2], self.config + COMMAND)?;
+        Ok(())
+    }
+
+    /// Whether the device is to be taken for gone: the kernel wants it back, to remove it. From then on it is kept from memory.
+    fn is_ended(&self) -> bool {
+        if self.ended.get().is_none() && self.request.drain() {
+            self.ended.get_or_init(|| {
+                // If it is gone already, that changes nothing.
+                let _ = self.set_command(0, BUS_MASTER);
+                if self.can_reset {
+                    let _ = ioctl::reset(&self.file);
+                }
+            });
+        }
+        self.ended.get().is_some()
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody outside can name the trait")]
+impl Device for PcieDevice {
+    fn claim(&self) -> bool {
+        !self.is_claimed.swap(true, Relaxed)
+    }
+
+    fn release(&self) {
+        self.is_claimed.store(false, Relaxed);
+    }
+
+    /// All ones as well once the kernel wants the device back.
+    fn read32(&self, at: usize) -> u32 {
+        if self.is_ended() { u32::MAX } else { self.bar.read32(at) }
+    }
+
+    fn read64(&self, at: usize) -> u64 {
+        if self.is_ended() { u64::MAX } else { self.bar.read64(at) }
+    }
+
+    #[inline(always)]
+    fn write32(&self, at: usize, value: u32) {
+        self.bar.write32(at, value);
+    }
+
+    fn write64(&self, at: usize, value: u64) {
+        self.bar.write64(at, value);
+    }
+
+    fn map(&self, memory: &DmaWords) -> u64 {
+        memory.seen()
+    }
+
+    #[inline(always)]
+    fn see(&self, buffer: &DmaAny) -> Range<u64> {
+        buffer.seen()
+    }
+}
+
+impl fmt::Debug for PcieDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PcieDevice")
+            .field("function", &self.function)
+            .field("is_claimed", &self.is_claimed.load(Relaxed))
+            .finish_non_exhaustive()
+    }
+}
