@@ -84,7 +84,10 @@ mod tests {
                     let long = long.split(['.', ':']).map(|part| part.trim_start_matches('0'));
                     prop_assert!(long.rev().zip(short.rev()).all(|(ours, theirs)| ours == theirs));
                 }
-                Err(error) => prop_assert!(error.to_string().contains(&format!("{given:?}"))),
+                Err(error) => {
+                    let says = error.to_string();
+                    prop_assert!(says.contains(&format!("{given:?}")), "{}", says);
+                }
             }
         }
     }
