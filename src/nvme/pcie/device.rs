@@ -12,12 +12,12 @@ use rustix::io::{pread, pwrite};
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
-    VFIO_PCI_REQ_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
+    VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
 };
 
 /// The command register in the configuration space (PCI Express Base 5.0 §7.5.1.1.3), and its bits.
@@ -25,11 +25,16 @@ const COMMAND: u64 = 4;
 const MEMORY_SPACE: u16 = 1 << 1;
 const BUS_MASTER: u16 = 1 << 2;
 
+/// Those that this process has open.
+static OPEN: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
 /// A controller that vfio-pci leaves to this process.
 ///
-/// Opening it resets the function. While it is open, devices see all memory of buffer pools, which stays in memory for that. Dropping
-/// it gives it back to the kernel.
-pub struct PcieDevice {
+/// Opening it resets the function. While it is open, devices see all memory of buffer pools, which stays in memory for that. The last
+/// drop gives it back to the kernel.
+pub struct PcieDevice(Arc<Inner>);
+
+struct Inner {
     function: Function,
     bar: Bar,
     file: OwnedFd,
@@ -40,13 +45,16 @@ pub struct PcieDevice {
     request: EventFd,
     /// It has been kept from memory for good.
     ended: OnceLock<()>,
+    /// What its interrupts signal, from when somebody asks.
+    events: OnceLock<Vec<EventFd>>,
     is_claimed: AtomicBool,
     /// Goes last: until then the device is ours, and sees memory.
     _member: Member,
 }
 
 impl PcieDevice {
-    /// Opens the controller at `address`, which is written as `0000:00:04.0`.
+    /// Opens the controller at `address`, which is written as `0000:00:04.0`. While it is open here, it is the same again: only one
+    /// [`Controller`](crate::nvme::Controller) at a time can be attached to it.
     ///
     /// ```no_run
     /// use reactor::nvme::{Config, Controller, pcie::PcieDevice};
@@ -63,6 +71,26 @@ impl PcieDevice {
     /// What is missing, and what to do for it: see [`Error`].
     pub fn open(address: &str) -> Result<Self, Error> {
         let address: Address = address.parse()?;
+        // Within the lock, so that two who open it have the same.
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = open.iter().filter_map(Weak::upgrade).find(|known| known.function.address == address);
+        if let Some(known) = known {
+            return Ok(Self(known));
+        }
+        let inner = Arc::new(Inner::open(address)?);
+        open.retain(|device| device.strong_count() > 0);
+        open.push(Arc::downgrade(&inner));
+        Ok(Self(inner))
+    }
+
+    /// What the kernel says of it.
+    pub fn function(&self) -> &Function {
+        &self.0.function
+    }
+}
+
+impl Inner {
+    fn open(address: Address) -> Result<Self, Error> {
         let unsupported = |reason| Error::Unsupported { address, reason };
         if !cfg!(target_arch = "x86_64") {
             return Err(unsupported("the order of writes to registers has been seen to on x86-64 only"));
@@ -95,16 +123,12 @@ impl PcieDevice {
             can_reset: flags & VFIO_DEVICE_FLAGS_RESET != 0,
             request,
             ended: OnceLock::new(),
+            events: OnceLock::new(),
             is_claimed: AtomicBool::new(false),
             _member: member,
         };
         device.set_command(MEMORY_SPACE | BUS_MASTER, 0).map_err(refused("bus mastering"))?;
         Ok(device)
-    }
-
-    /// What the kernel says of it.
-    pub fn function(&self) -> &Function {
-        &self.function
     }
 
     /// Sets and clears bits of the command register.
@@ -116,6 +140,29 @@ impl PcieDevice {
         // Read back: by then it has arrived, and what the device had sent before as well.
         pread(&self.file, &mut [0; 2], self.config + COMMAND)?;
         Ok(())
+    }
+
+    /// An eventfd for each core, and one for the admin queues, if there are as many; all at once, as the kernel has it. Empty if the
+    /// system has none to give.
+    fn events(&self) -> &[EventFd] {
+        self.events.get_or_init(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let offered = ioctl::interrupts(&self.file, VFIO_PCI_MSIX_IRQ_INDEX).unwrap_or(0) as usize;
+            let mut count = offered.min(cores + 1);
+            while count > 0 {
+                let Ok(events) = (0..count).map(|_| EventFd::new()).collect::<Result<Vec<_>, _>>() else {
+                    break;
+                };
+                let fds: Vec<_> = events.iter().map(AsFd::as_fd).collect();
+                match ioctl::signal(&self.file, VFIO_PCI_MSIX_IRQ_INDEX, &fds) {
+                    Ok(0) => return events,
+                    // As many as there are.
+                    Ok(fewer) if fewer < count => count = fewer,
+                    _ => break,
+                }
+            }
+            Vec::new()
+        })
     }
 
     /// Whether the device is to be taken for gone: the kernel wants it back, to remove it. From then on it is kept from memory.
@@ -136,46 +183,58 @@ impl PcieDevice {
 #[expect(private_interfaces, reason = "nobody outside can name the trait")]
 impl Device for PcieDevice {
     fn claim(&self) -> bool {
-        !self.is_claimed.swap(true, Relaxed)
+        !self.0.is_claimed.swap(true, Acquire)
     }
 
     fn release(&self) {
-        self.is_claimed.store(false, Relaxed);
+        self.0.is_claimed.store(false, Release);
     }
 
     /// All ones as well once the kernel wants the device back.
     fn read32(&self, at: usize) -> u32 {
-        if self.is_ended() { u32::MAX } else { self.bar.read32(at) }
+        if self.0.is_ended() { u32::MAX } else { self.0.bar.read32(at) }
     }
 
     fn read64(&self, at: usize) -> u64 {
-        if self.is_ended() { u64::MAX } else { self.bar.read64(at) }
+        if self.0.is_ended() { u64::MAX } else { self.0.bar.read64(at) }
     }
 
     #[inline(always)]
     fn write32(&self, at: usize, value: u32) {
-        self.bar.write32(at, value);
+        self.0.bar.write32(at, value);
     }
 
     fn write64(&self, at: usize, value: u64) {
-        self.bar.write64(at, value);
+        self.0.bar.write64(at, value);
     }
 
-    fn map(&self, memory: &DmaWords) -> u64 {
-        memory.seen()
+    /// It sees all queues' memory as it is.
+    fn map(&self, memory: &DmaWords) -> io::Result<u64> {
+        Ok(memory.seen())
     }
+
+    /// It sees the memory until that is unmapped.
+    fn unmap(&self, _memory: &DmaWords) {}
 
     #[inline(always)]
-    fn see(&self, buffer: &DmaAny) -> Range<u64> {
-        buffer.seen()
+    fn see(&self, buffer: &DmaAny) -> Option<Range<u64>> {
+        Some(buffer.seen())
+    }
+
+    fn vectors(&self) -> u16 {
+        self.0.events().len() as u16
+    }
+
+    fn interrupt(&self, vector: u16) -> Option<BorrowedFd<'_>> {
+        self.0.events().get(usize::from(vector)).map(AsFd::as_fd)
     }
 }
 
 impl fmt::Debug for PcieDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PcieDevice")
-            .field("function", &self.function)
-            .field("is_claimed", &self.is_claimed.load(Relaxed))
+            .field("function", &self.0.function)
+            .field("is_claimed", &self.0.is_claimed.load(Relaxed))
             .finish_non_exhaustive()
     }
 }

@@ -59,9 +59,6 @@ pub enum Error {
         "{0} is open elsewhere: another process (SPDK, QEMU, a second one of this program) drives a device of that IOMMU group"
     )]
     Busy(String),
-    /// This process has it.
-    #[error("{0} is open in this process already: use a clone of that `Controller`, or drop it first")]
-    Open(Address),
     /// Others of its group are in the kernel's hands.
     #[error(
         "IOMMU group {group} is not all in the hands of user space: it takes vfio-pci, or no driver at all, for {}",

@@ -11,13 +11,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What this process has open. The kernel opens a group once, and so do we.
-static OPENED: Mutex<Opened> = Mutex::new(Opened { groups: Vec::new(), devices: Vec::new() });
-
-struct Opened {
-    groups: Vec<Weak<Group>>,
-    devices: Vec<Address>,
-}
+/// Those that this process has open. The kernel opens a group once, and so do we.
+static GROUPS: Mutex<Vec<Weak<Group>>> = Mutex::new(Vec::new());
 
 struct Group {
     number: u32,
@@ -46,74 +41,57 @@ impl Space for Tables {
 
 /// A device's place in its group. While it is there, the device sees the memory of this process that it may be told of.
 pub(super) struct Member {
-    address: Address,
     /// There until the drop.
     group: Option<Arc<Group>>,
 }
 
-fn opened() -> MutexGuard<'static, Opened> {
+fn groups() -> MutexGuard<'static, Vec<Weak<Group>>> {
     // Nothing in here unwinds between two changes that belong together.
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Member {
     /// Joins the device's group, and opens the device.
     pub(super) fn join(sysfs: &Sysfs, address: Address, group: u32) -> Result<(Self, OwnedFd), Error> {
-        let mut opened = opened();
-        if opened.devices.contains(&address) {
-            return Err(Error::Open(address));
-        }
-        let known = opened.groups.iter().filter_map(Weak::upgrade).find(|known| known.number == group);
-        let group = match known {
-            Some(known) => known,
+        let mut groups = groups();
+        let known: Vec<Arc<Group>> = groups.iter().filter_map(Weak::upgrade).collect();
+        let group = match known.iter().find(|known| known.number == group) {
+            Some(known) => known.clone(),
             None => {
-                let containers: Vec<Arc<Container>> = opened
-                    .groups
-                    .iter()
-                    .filter_map(Weak::upgrade)
-                    .map(|group| group.container.clone())
-                    .collect();
-                let group = Arc::new(Group::open(sysfs, address, group, &containers)?);
-                opened.groups.retain(|group| group.strong_count() > 0);
-                opened.groups.push(Arc::downgrade(&group));
-                group
+                let opened = Arc::new(Group::open(sysfs, address, group, &known)?);
+                groups.retain(|group| group.strong_count() > 0);
+                groups.push(Arc::downgrade(&opened));
+                opened
             }
         };
         let device =
             ioctl::device(&group.file, &address.to_string()).map_err(Error::refused(format!("{address}")))?;
-        opened.devices.push(address);
-        Ok((Self { address, group: Some(group) }, device))
+        Ok((Self { group: Some(group) }, device))
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         // Within the lock, so that who opens the group next finds it closed.
-        let mut opened = opened();
-        opened.devices.retain(|&device| device != self.address);
+        let _groups = groups();
         drop(self.group.take());
     }
 }
 
 impl Group {
-    fn open(
-        sysfs: &Sysfs,
-        address: Address,
-        number: u32,
-        containers: &[Arc<Container>],
-    ) -> Result<Self, Error> {
+    fn open(sysfs: &Sysfs, address: Address, number: u32, known: &[Arc<Self>]) -> Result<Self, Error> {
         let path = format!("/dev/vfio/{number}");
         let file = open_file(&path)?;
         if !ioctl::is_viable(&file).map_err(Error::refused(path.clone()))? {
             return Err(Error::NotViable { group: number, others: sysfs.others(number) });
         }
         // The kernel refuses an IOMMU of another kind: those do not share a container.
-        let shared =
-            containers.iter().find(|container| ioctl::set_container(&file, &container.tables.0).is_ok());
-        let container = match shared {
-            Some(container) => container.clone(),
-            None => Arc::new(Container::new(address, &file)?),
-        };
+        let shared = known.iter().map(|group| &group.container);
+        let container =
+            match shared.into_iter().find(|one| ioctl::set_container(&file, &one.tables.0).is_ok()) {
+                Some(container) => container.clone(),
+                None => Arc::new(Container::new(address, &file)?),
+            };
         Ok(Self { number, container, file })
     }
 }

@@ -178,15 +178,15 @@ pub(super) fn interrupts(device: &OwnedFd, index: u32) -> io::Result<u32> {
     Ok(info.count)
 }
 
-/// Has the first interrupts of a kind signal these eventfds.
-pub(super) fn signal(device: &OwnedFd, index: u32, events: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Has the first interrupts of a kind signal these eventfds. Returns 0, or, if there are not so many to be had, how many are.
+pub(super) fn signal(device: &OwnedFd, index: u32, events: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let bytes = (IRQ_SET_WORDS + events.len()) * 4;
     let flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
     let mut words = vec![bytes as u32, flags, index, 0, events.len() as u32];
     words.extend(events.iter().map(|event| event.as_raw_fd() as u32));
     // SAFETY: the operation reads a `vfio_irq_set` (five words, the first of which is how many bytes there are) with as many descriptors
     // behind it as the fifth says.
-    unsafe { call(device, DEVICE_SET_IRQS, words.as_mut_ptr().cast()) }.map(drop)
+    unsafe { call(device, DEVICE_SET_IRQS, words.as_mut_ptr().cast()) }.map(|had| had as usize)
 }
 
 /// Resets the function; nothing of it is left but what the kernel restores of its configuration.
