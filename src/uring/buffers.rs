@@ -10,7 +10,7 @@
 
 use super::Features;
 use crate::sys::dma::{ChunkNumber, DmaChunk, DmaPool};
-use io_uring::IoUring;
+use io_uring::Submitter;
 use std::cell::Cell;
 use std::ptr;
 
@@ -49,9 +49,9 @@ pub struct BufferTable {
 
 impl Buffers {
     /// Makes the table, empty, for the calling thread's pool. Before Linux 5.19 there is none.
-    pub(super) fn new(uring: &IoUring, features: Features) -> Self {
+    pub(super) fn new(ring: &Submitter<'_>, features: Features) -> Self {
         let chunks =
-            if features.contains(Features::BUFFER_TABLE) && has_table(uring) { CHUNKS_MAX } else { 0 };
+            if features.contains(Features::BUFFER_TABLE) && has_table(ring) { CHUNKS_MAX } else { 0 };
         Self {
             pool: DmaPool::local(),
             chunks: vec![Cell::new(EMPTY); chunks as usize].into(),
@@ -125,6 +125,6 @@ impl Buffers {
 }
 
 /// Makes the table in the kernel, and says whether it has one.
-pub(super) fn has_table(uring: &IoUring) -> bool {
-    uring.submitter().register_buffers_sparse(CHUNKS_MAX).is_ok()
+pub(super) fn has_table(ring: &Submitter<'_>) -> bool {
+    ring.register_buffers_sparse(CHUNKS_MAX).is_ok()
 }

@@ -1,7 +1,7 @@
 //! How a ring is to be made, and the ladder of kernel features it climbs down until the kernel agrees.
 
 use super::{Error, Features};
-use io_uring::IoUring;
+use io_uring::{Builder, IoUring, cqueue, squeue};
 use rustix::io::Errno;
 use std::io;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Setup {
 
     /// The flags that go with this rung. Both upper ones raise `SQ_TASKRUN` when there is something to run, so that an idle
     /// turn costs no system call.
-    fn flags(self, builder: &mut io_uring::Builder) {
+    fn flags<S: squeue::EntryMarker, C: cqueue::EntryMarker>(self, builder: &mut Builder<S, C>) {
         match self {
             Self::Deferred => {
                 builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
@@ -94,8 +94,8 @@ impl Setup {
 }
 
 /// A ring, and what the kernel agreed to.
-pub(super) struct Made {
-    pub(super) uring: IoUring,
+pub(super) struct Made<S: squeue::EntryMarker = squeue::Entry, C: cqueue::EntryMarker = cqueue::Entry> {
+    pub(super) uring: IoUring<S, C>,
     pub(super) setup: Setup,
     pub(super) is_direct: bool,
     pub(super) has_thread: bool,
@@ -107,10 +107,18 @@ impl Config {
         if let Some(uring) = self.submission_thread.and_then(|thread| self.build_with(thread)) {
             return Ok(Made { uring, setup: Setup::Plain, is_direct: false, has_thread: true });
         }
+        self.build_sized()
+    }
+
+    /// Makes the best ring that the kernel agrees to with entries of these sizes, and without a thread.
+    pub(super) fn build_sized<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        &self,
+    ) -> Result<Made<S, C>, Error> {
         if self.is_polling && !self.features.contains(Features::POLLING) {
             return Err(Error::from_setup(Errno::INVAL.into()));
         }
-        let (uring, setup, is_direct) = self.climb(|builder, _| builder.build(self.entries))?;
+        let make = |builder: &Builder<S, C>, _| builder.build(self.entries);
+        let (uring, setup, is_direct) = self.climb(make)?;
         Ok(Made { uring, setup, is_direct, has_thread: false })
     }
 
@@ -119,7 +127,7 @@ impl Config {
         if !self.features.contains(Features::SUBMISSION_THREAD) {
             return None;
         }
-        let mut builder = self.builder();
+        let mut builder = self.builder::<squeue::Entry, cqueue::Entry>();
         // None at all would mean the kernel's own default, a second.
         builder.setup_sqpoll(u32::try_from(thread.idle.as_millis()).unwrap_or(u32::MAX).max(1));
         if let Some(cpu) = thread.cpu {
@@ -129,8 +137,8 @@ impl Config {
     }
 
     /// What all rings have in common.
-    fn builder(&self) -> io_uring::Builder {
-        let mut builder = IoUring::builder();
+    fn builder<S: squeue::EntryMarker, C: cqueue::EntryMarker>(&self) -> Builder<S, C> {
+        let mut builder = IoUring::<S, C>::builder();
         let cq = self.completions.max(self.entries.saturating_mul(2));
         builder.setup_clamp().setup_cqsize(cq).dontfork();
         if self.is_polling {
@@ -140,9 +148,9 @@ impl Config {
     }
 
     /// Tries one rung after the other with `make`: a kernel that lacks a flag says `EINVAL`.
-    pub(super) fn climb<T>(
+    pub(super) fn climb<S: squeue::EntryMarker, C: cqueue::EntryMarker, T>(
         &self,
-        mut make: impl FnMut(&io_uring::Builder, Setup) -> io::Result<T>,
+        mut make: impl FnMut(&Builder<S, C>, Setup) -> io::Result<T>,
     ) -> Result<(T, Setup, bool), Error> {
         let mut refused = io::Error::from(Errno::INVAL);
         for setup in Setup::LADDER.into_iter().filter(|setup| *setup >= self.setup) {

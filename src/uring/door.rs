@@ -4,7 +4,6 @@
 #![expect(unsafe_code, reason = "system calls whose arguments point to memory")]
 
 use super::Features;
-use io_uring::IoUring;
 use rustix::io::Result;
 use rustix::io_uring::{
     IoringEnterFlags, IoringRegisterOp, io_uring_enter, io_uring_enter_arg, io_uring_getevents_arg,
@@ -25,7 +24,7 @@ pub(super) struct Door {
 
 impl Door {
     /// Asks for a number. A thread has 16 of them; further rings go by their descriptors.
-    pub(super) fn new(uring: &IoUring, features: Features) -> Self {
+    pub(super) fn new(uring: &(impl AsFd + AsRawFd), features: Features) -> Self {
         let mut update = io_uring_rsrc_update::default();
         // Any free number will do.
         update.offset = u32::MAX;
@@ -44,7 +43,7 @@ impl Door {
     }
 
     /// Gives the number back. It would keep the ring alive until the thread ends.
-    pub(super) fn close(&mut self, uring: &IoUring) {
+    pub(super) fn close(&mut self, uring: &(impl AsFd + AsRawFd)) {
         if std::mem::take(&mut self.is_number) {
             let mut update = io_uring_rsrc_update::default();
             update.offset = self.name as u32;
@@ -95,14 +94,14 @@ impl Door {
 }
 
 /// Whether the kernel knows these flags: it says `EINVAL` to others.
-pub(super) fn accepts(uring: &IoUring, flags: IoringEnterFlags) -> bool {
+pub(super) fn accepts(uring: impl AsFd, flags: IoringEnterFlags) -> bool {
     // SAFETY: hands over nothing, and waits for nothing.
     unsafe { io_uring_enter(uring, 0, 0, flags | IoringEnterFlags::GETEVENTS) }.is_ok()
 }
 
 /// Enters memory into the ring's table of buffers, or empties the entry where there is none (null and 0). The kernel holds the pages
 /// until then or until the ring ends, however long the memory is mapped; operations name an address as well, which the kernel holds against the entry.
-pub(super) fn register_buffer(uring: &IoUring, index: u32, start: *mut u8, len: usize) -> bool {
+pub(super) fn register_buffer(uring: impl AsFd, index: u32, start: *mut u8, len: usize) -> bool {
     let buffer = iovec { iov_base: start.cast(), iov_len: len };
     let mut update = io_uring_rsrc_update2::default();
     update.offset = index;
@@ -111,5 +110,5 @@ pub(super) fn register_buffer(uring: &IoUring, index: u32, start: *mut u8, len: 
     let (op, len) = (IoringRegisterOp::RegisterBuffersUpdate, size_of_val(&update) as u32);
     // SAFETY: the kernel reads one `update` and the one `buffer` that it points to; it touches the memory itself only for
     // operations.
-    unsafe { io_uring_register(uring.as_fd(), op, std::ptr::from_ref(&update).cast(), len) }.is_ok()
+    unsafe { io_uring_register(uring, op, std::ptr::from_ref(&update).cast(), len) }.is_ok()
 }

@@ -2,7 +2,7 @@
 //! --bench uring -- pays_lookup`).
 
 use super::Features;
-use io_uring::IoUring;
+use io_uring::Submitter;
 use std::os::fd::RawFd;
 
 /// A core has few files in use at a time; further ones go by their descriptors.
@@ -16,9 +16,8 @@ pub(super) struct Files {
 
 impl Files {
     /// Makes the table, empty. Before Linux 5.19 there is none.
-    pub(super) fn new(uring: &IoUring, features: Features) -> Self {
-        let made = features.contains(Features::FILE_TABLE)
-            && uring.submitter().register_files_sparse(FILES_MAX).is_ok();
+    pub(super) fn new(ring: &Submitter<'_>, features: Features) -> Self {
+        let made = features.contains(Features::FILE_TABLE) && ring.register_files_sparse(FILES_MAX).is_ok();
         Self { free: if made { (0..FILES_MAX).rev().collect() } else { Vec::new() }, is_made: made }
     }
 
@@ -27,9 +26,9 @@ impl Files {
     }
 
     /// Enters the file, if there is room.
-    pub(super) fn register(&mut self, uring: &IoUring, fd: RawFd) -> Option<u32> {
+    pub(super) fn register(&mut self, ring: &Submitter<'_>, fd: RawFd) -> Option<u32> {
         let index = self.free.pop()?;
-        let entered = uring.submitter().register_files_update(index, &[fd]).is_ok();
+        let entered = ring.register_files_update(index, &[fd]).is_ok();
         if !entered {
             self.free.push(index);
         }
@@ -37,8 +36,8 @@ impl Files {
     }
 
     /// Frees the entry. One that the kernel will not clear stays in use.
-    pub(super) fn unregister(&mut self, uring: &IoUring, index: u32) {
-        if uring.submitter().register_files_update(index, &[-1]).is_ok() {
+    pub(super) fn unregister(&mut self, ring: &Submitter<'_>, index: u32) {
+        if ring.register_files_update(index, &[-1]).is_ok() {
             self.free.push(index);
         }
     }

@@ -17,6 +17,8 @@
 mod at_once;
 mod buf;
 mod buffers;
+#[cfg(feature = "nvme")]
+pub(crate) mod command;
 mod completion;
 mod config;
 mod dma;

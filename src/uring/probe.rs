@@ -77,8 +77,8 @@ impl Probe {
         let features = known.features
             | Features::DIRECT_QUEUE.when(is_direct)
             | Features::RING_NUMBER.when(door.is_number())
-            | Features::FILE_TABLE.when(Files::new(&uring, Features::all()).is_made())
-            | Features::BUFFER_TABLE.when(buffers::has_table(&uring))
+            | Features::FILE_TABLE.when(Files::new(&uring.submitter(), Features::all()).is_made())
+            | Features::BUFFER_TABLE.when(buffers::has_table(&uring.submitter()))
             | Features::SUBMISSION_THREAD.when(threaded.build().is_ok_and(|made| made.has_thread))
             | Features::POLLING.when(polling.build().is_ok());
         door.close(&uring);

@@ -100,7 +100,7 @@ impl Queues {
         let sq = uring.params().sq_entries() as usize;
         let in_flight_max = (config.in_flight_max as usize).max(1);
         let known = probe::known()?;
-        let files = Files::new(&uring, config.features);
+        let files = Files::new(&uring.submitter(), config.features);
         let door = Door::new(&uring, config.features);
         let features = config.features & known
             | Features::DIRECT_QUEUE.when(is_direct)

@@ -90,7 +90,7 @@ impl Ring {
     pub fn new(config: &Config) -> Result<Rc<Self>, Error> {
         let queues = Queues::new(config)?;
         let event = queues.event().clone();
-        let buffers = Buffers::new(queues.uring(), config.features);
+        let buffers = Buffers::new(&queues.uring().submitter(), config.features);
         let (queues, share, ends_since) = (RefCell::new(queues), Share::new(), Cell::new(None));
         Ok(Rc::new(Self { queues, buffers, share, event, ends_since }))
     }

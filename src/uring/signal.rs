@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::sys::sync::atomic::{Ordering, fence};
-use io_uring::IoUring;
+use io_uring::{IoUring, cqueue, squeue};
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
@@ -42,7 +42,10 @@ impl Signal {
 
     /// Has the kernel signal the event from now on; the caller then looks once more whether something came before. False if
     /// the kernel will not.
-    pub(super) fn arm(&mut self, uring: &mut IoUring) -> bool {
+    pub(super) fn arm<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        &mut self,
+        uring: &mut IoUring<S, C>,
+    ) -> bool {
         match self.state {
             State::Armed => {}
             State::Resting { .. } => uring.completion().enable_eventfd(),
@@ -62,7 +65,10 @@ impl Signal {
 
     /// Ends the signals.
     #[inline]
-    pub(super) fn disarm(&mut self, uring: &mut IoUring) {
+    pub(super) fn disarm<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+        &mut self,
+        uring: &mut IoUring<S, C>,
+    ) {
         if !matches!(self.state, State::Off) {
             self.rest(uring);
         }
@@ -70,14 +76,14 @@ impl Signal {
 
     /// Has the kernel forget the event; after a signal each time. Some kernels (seen on Debian's 6.12.117) put off a signal that comes
     /// of a wake-up, a pipe's or a socket's, and put off no other one for as long as they know the event: the second sleep would not end.
-    fn forget(&mut self, uring: &IoUring) {
+    fn forget<S: squeue::EntryMarker, C: cqueue::EntryMarker>(&mut self, uring: &IoUring<S, C>) {
         self.state = match uring.submitter().unregister_eventfd() {
             Ok(()) => State::Off,
             Err(_) => State::Resting { polls: 0 },
         };
     }
 
-    fn rest(&mut self, uring: &mut IoUring) {
+    fn rest<S: squeue::EntryMarker, C: cqueue::EntryMarker>(&mut self, uring: &mut IoUring<S, C>) {
         match self.state {
             State::Armed => {
                 uring.completion().disable_eventfd();

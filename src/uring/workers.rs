@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "registers a CPU mask, which the io-uring crate takes as a libc type only")]
 
 use super::Config;
-use io_uring::IoUring;
+use io_uring::{IoUring, cqueue, squeue};
 use rustix::io_uring::{IoringRegisterOp, io_uring_register};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use std::os::fd::AsFd;
@@ -15,7 +15,10 @@ const WORD_BITS: usize = usize::BITS as usize;
 
 /// Applies what `config` says of workers. Kernels that cannot, and cpusets that forbid it, leave the workers where they are:
 /// slower, not wrong.
-pub(super) fn confine(uring: &IoUring, config: &Config) {
+pub(super) fn confine<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    uring: &IoUring<S, C>,
+    config: &Config,
+) {
     let _ = uring.submitter().register_iowq_max_workers(&mut config.workers_max.clone());
     let cpus = if config.worker_cpus.is_empty() { others() } else { config.worker_cpus.clone() };
     let Some(last) = cpus.iter().max() else { return };

@@ -33,7 +33,7 @@ impl Queues {
 
     /// Enters the file into the ring's table, if there is room.
     pub(in crate::uring) fn register(&mut self, fd: RawFd) -> Option<u32> {
-        self.files.register(&self.uring, fd)
+        self.files.register(&self.uring.submitter(), fd)
     }
 
     /// Enters the memory into the ring's table of buffers.
@@ -43,6 +43,6 @@ impl Queues {
 
     /// Frees the entry.
     pub(in crate::uring) fn unregister(&mut self, index: u32) {
-        self.files.unregister(&self.uring, index);
+        self.files.unregister(&self.uring.submitter(), index);
     }
 }

@@ -2,13 +2,13 @@
 
 use super::super::{Config, Error, Probe, Ring, Setup};
 use super::{SETUPS, block_on, ring};
-use io_uring::opcode;
+use io_uring::{Builder, opcode};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
 fn refused(errno: Errno) -> Error {
-    Config::default().climb(|_, _| Err::<(), _>(errno.into())).unwrap_err()
+    Config::default().climb(|_: &Builder, _| Err::<(), _>(errno.into())).unwrap_err()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn each_refusal_says_what_to_do() {
 fn setup_falls_back_rung_by_rung() {
     for newest in SETUPS {
         let mut asked = Vec::new();
-        let result = Config::default().climb(|_, setup| {
+        let result = Config::default().climb(|_: &Builder, setup| {
             asked.push(setup);
             if setup >= newest { Ok(()) } else { Err(Errno::INVAL.into()) }
         });
@@ -45,7 +45,7 @@ fn setup_falls_back_rung_by_rung() {
     }
     // A kernel that has DEFER_TASKRUN but not NO_SQARRAY is asked twice and keeps the former.
     let mut times = 0;
-    let result = Config::default().climb(|_, _| {
+    let result = Config::default().climb(|_: &Builder, _| {
         times += 1;
         if times == 1 { Err(Errno::INVAL.into()) } else { Ok(()) }
     });
