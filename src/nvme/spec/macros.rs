@@ -6,7 +6,7 @@
 macro_rules! bits {
     (
         $(#[$meta:meta])* $name:ident($int:ty) {
-            $($(#[$flag_doc:meta])* $flag:ident $(/ $with_flag:ident)?: $bit:literal;)*
+            $($(#[doc = $flag_doc:literal])* $flag:ident $(/ $with_flag:ident)?: $bit:literal;)*
             $(=> fields { $($(#[$doc:meta])* $field:ident $(/ $with:ident)?: $low:literal, $width:literal;)* })?
         }
     ) => {
@@ -30,7 +30,7 @@ macro_rules! bits {
             }
 
             $(
-                $(#[$flag_doc])*
+                $(#[doc = $flag_doc])*
                 #[inline]
                 pub const fn $flag(self) -> bool {
                     self.bits() >> $bit & 1 == 1
@@ -73,6 +73,19 @@ macro_rules! bits {
                 assert!(low + width <= <$int>::BITS, concat!("place of ", stringify!($field)));
             )*)?
         };
+
+        impl $crate::nvme::spec::Bits for $name {
+            const FLAGS: &'static [$crate::nvme::spec::Flag] = &[$($crate::nvme::spec::Flag {
+                bit: $bit,
+                name: stringify!($flag),
+                about: concat!($($flag_doc),*).trim_ascii_start(),
+            }),*];
+            const KNOWN: u64 = 0 $(| 1 << $bit)* $($(| (u64::MAX >> (64 - $width)) << $low)*)?;
+
+            fn number(self) -> u64 {
+                self.bits().into()
+            }
+        }
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

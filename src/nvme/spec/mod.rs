@@ -30,6 +30,7 @@
 mod macros;
 
 mod admin;
+mod bits;
 mod command;
 mod completion;
 mod event;
@@ -47,6 +48,7 @@ mod zns;
 mod zones;
 
 pub use admin::{CompletionQueueFlags, FeatureSelect, FormatOptions, QueueSize, SubmissionQueueFlags};
+pub use bits::{Bits, Flag};
 pub use command::{ALL_NAMESPACES, Command, CommandFlags, SglDescriptor};
 pub use completion::Completion;
 pub use event::{AsyncEvent, EventKind};
@@ -54,11 +56,14 @@ pub use feature::{Arbitration, AsyncEventConfig, FeatureId, HostBehavior, Number
 pub use identify::{
     AdminSupport, AnaCapabilities, AsyncEventSupport, CommandSetVector, CommonFeatures, ControllerAttributes,
     ControllerList, DataProtection, DeallocateFeatures, ExtendedFormat, FirmwareUpdates, FormatIndex,
-    FusedSupport, IdentifyController, IdentifyNamespace, IdentifyNamespaceIndependent, IdentifyNvmController,
-    IdentifyNvmNamespace, IdentifyWhat, IdentifyZonedController, IdentifyZonedNamespace, IoSupport,
-    LbaFormat, LogSupport, MultiPath, NamespaceFeatures, NamespaceId, NamespaceIds, NamespaceList,
-    NamespaceStatus, PowerState, QueueEntrySizes, ReservationSupport, SglSupport, VolatileWriteCache,
-    ZoneCapabilities, ZonedFormat,
+    FormatProgress, FormatSupport, FusedSupport, IdentifyController, IdentifyNamespace,
+    IdentifyNamespaceIndependent, IdentifyNvmController, IdentifyNvmNamespace, IdentifyWhat,
+    IdentifyZonedController, IdentifyZonedNamespace, IoSupport, LbaFormat, LogSupport, ManagementEndpoints,
+    ManagementSupport, MetadataCapabilities, MultiPath, NamespaceAttributes, NamespaceFeatures, NamespaceId,
+    NamespaceIds, NamespaceList, NamespaceSharing, NamespaceStatus, PowerFlags, PowerState,
+    ProtectionCapabilities, QueueEntrySizes, ReservationSupport, SanitizeSupport, SelfTestOptions,
+    SglSupport, ThermalSupport, VolatileWriteCache, WriteProtection, ZoneCapabilities, ZonedCommands,
+    ZonedFormat,
 };
 pub use io::{CopyRange, DatasetAttributes, DatasetRange, IoControl};
 pub use log::{

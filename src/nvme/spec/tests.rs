@@ -105,6 +105,17 @@ proptest! {
     }
 
     #[test]
+    fn each_set_bit_is_a_flag_or_unknown(word: u16) {
+        let support = IoSupport::from_bits(word);
+        let named: u64 = support.flags().map(|flag| 1 << flag.bit).sum();
+        prop_assert_eq!((named | support.unknown(), named & support.unknown()), (word.into(), 0));
+        prop_assert!(IoSupport::FLAGS.iter().all(|flag| flag.about.ends_with('.')));
+        // What belongs to a number is not unknown, nor a flag.
+        let updates = FirmwareUpdates::from_bits(word as u8);
+        prop_assert_eq!((updates.unknown(), updates.flags().count() as u32), (u64::from(word) & 0xc0, (word & 0x31).count_ones()));
+    }
+
+    #[test]
     fn logs_are_asked_for_by_offset_and_length(offset: u64, dwords in 1..=u32::MAX / 4) {
         let command = Command::get_log_page(LogPage::ANA, 0, offset, dwords * 4).retaining_event();
         prop_assert_eq!(command.log_page(), (LogPage::ANA, offset, u64::from(dwords) * 4));

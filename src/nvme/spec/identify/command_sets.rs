@@ -61,8 +61,8 @@ layout! {
     IdentifyZonedNamespace: 4096 {
         /// ZOC.
         0 pub capabilities: ZoneCapabilities,
-        /// OZCS: bit 0: reads may cross zones; bit 1: there is a Zone Random Write Area (TP 4076).
-        2 pub options: U16,
+        /// OZCS.
+        2 pub options: ZonedCommands,
         /// MAR: zones that may be active, less one; all ones is no limit.
         4 pub active_max: U32,
         /// MOR: zones that may be open, likewise.
@@ -92,6 +92,16 @@ bits! {
         has_variable_capacity: 0;
         /// They may be finished by the controller itself.
         has_excursions: 1;
+    }
+}
+
+bits! {
+    /// OZCS: which optional commands and features (ZNS 1.1 §4.1.5.1).
+    ZonedCommands(u16) {
+        /// Reads may cross zones.
+        reads_across_zones: 0;
+        /// Zone Random Write Areas (TP 4076).
+        has_random_write_areas: 1;
     }
 }
 

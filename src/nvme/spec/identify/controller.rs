@@ -2,8 +2,10 @@
 
 use super::super::{Version, text::text};
 use super::{
-    AdminSupport, AnaCapabilities, AsyncEventSupport, ControllerAttributes, FirmwareUpdates, FusedSupport,
-    IoSupport, LogSupport, MultiPath, QueueEntrySizes, SglSupport, VolatileWriteCache,
+    AdminSupport, AnaCapabilities, AsyncEventSupport, ControllerAttributes, FirmwareUpdates, FormatSupport,
+    FusedSupport, IoSupport, LogSupport, ManagementEndpoints, ManagementSupport, MultiPath, PowerFlags,
+    QueueEntrySizes, SanitizeSupport, SelfTestOptions, SglSupport, ThermalSupport, VolatileWriteCache,
+    WriteProtection,
 };
 use zerocopy::little_endian::{U16, U32, U128};
 
@@ -51,11 +53,11 @@ layout! {
         128 pub retry_delays: [U16; 3],
         134 reserved134: [u8; 119],
         /// NVMSR: what of a management endpoint it is.
-        253 pub management: u8,
+        253 pub management: ManagementSupport,
         /// VWCI: writes left to its vital product data.
         254 pub product_data_writes: u8,
         /// MEC: what endpoints it has.
-        255 pub endpoints: u8,
+        255 pub endpoints: ManagementEndpoints,
         /// OACS.
         256 pub admin: AdminSupport,
         /// ACL: Aborts that may be outstanding, less one.
@@ -93,19 +95,19 @@ layout! {
         /// EDSTT: minutes of an extended self-test.
         316 pub self_test_minutes: U16,
         /// DSTO: options of the self-test.
-        318 pub self_test_options: u8,
+        318 pub self_test_options: SelfTestOptions,
         /// FWUG: granularity of firmware images, in units of 4 KiB; 0 is not told, 255 is none.
         319 pub firmware_granularity: u8,
         /// KAS: granularity of the keep-alive, in units of 100 ms; 0 is no keep-alive.
         320 pub keep_alive: U16,
         /// HCTMA: thermal management by the host.
-        322 pub thermal: U16,
+        322 pub thermal: ThermalSupport,
         /// MNTMT: its lowest temperature.
         324 pub thermal_min: U16,
         /// MXTMT: its highest.
         326 pub thermal_max: U16,
         /// SANICAP: kinds of sanitize operations.
-        328 pub sanitize: U32,
+        328 pub sanitize: SanitizeSupport,
         /// HMMINDS: the smallest piece of a Host Memory Buffer, in units of 4 KiB.
         332 pub host_buffer_piece_min: U32,
         /// HMMAXD: the most pieces.
@@ -143,7 +145,7 @@ layout! {
         /// FUSES.
         522 pub fused: FusedSupport,
         /// FNA: whether a format is of one namespace or all.
-        524 pub format: u8,
+        524 pub format: FormatSupport,
         /// VWC.
         525 pub write_cache: VolatileWriteCache,
         /// AWUN: blocks that are written atomically, less one.
@@ -153,7 +155,7 @@ layout! {
         /// ICSVSCC: whether vendors' I/O commands have the standard form.
         530 pub vendor_io: u8,
         /// NWPC: namespace write protection.
-        531 pub write_protection: u8,
+        531 pub write_protection: WriteProtection,
         /// ACWU: blocks of an atomic compare and write, less one.
         532 pub atomic_compare_write: U16,
         /// OCFS: formats of Copy's ranges, a bit each.
@@ -216,8 +218,8 @@ layout! {
         /// MP: the most power, in hundredths of a watt, or ten-thousandths with the lowest flag set.
         0 pub power: U16,
         2 reserved2: u8,
-        /// Bit 0: the unit of `power`; bit 1: no I/O in this state.
-        3 pub flags: u8,
+        /// The unit of `power`, and whether there is I/O in this state.
+        3 pub flags: PowerFlags,
         /// ENLAT: microseconds to enter it.
         4 pub entry_us: U32,
         /// EXLAT: microseconds to leave it.
@@ -238,13 +240,32 @@ layout! {
 }
 
 impl PowerState {
+    /// Power when idle, in microwatts, if it is told.
+    pub const fn idle_power_uw(&self) -> Option<u64> {
+        scaled_power_uw(self.idle_power.get(), self.idle_scale)
+    }
+
+    /// Power when active, in microwatts, if it is told.
+    pub const fn active_power_uw(&self) -> Option<u64> {
+        scaled_power_uw(self.active_power.get(), self.active_scale)
+    }
+
     /// The most power it takes, in microwatts.
     pub const fn power_uw(&self) -> u64 {
-        self.power.get() as u64 * if self.flags & 1 == 1 { 100 } else { 10_000 }
+        self.power.get() as u64 * if self.flags.has_fine_scale() { 100 } else { 10_000 }
     }
 
     /// Whether it does I/O in this state.
     pub const fn is_operational(&self) -> bool {
-        self.flags & 2 == 0
+        !self.flags.is_idle()
+    }
+}
+
+/// By the two upper bits of its scale: ten-thousandths or hundredths of a watt.
+const fn scaled_power_uw(power: u16, scale: u8) -> Option<u64> {
+    match scale >> 6 {
+        1 => Some(power as u64 * 100),
+        2 => Some(power as u64 * 10_000),
+        _ => None,
     }
 }

@@ -8,17 +8,20 @@ mod support;
 
 pub use command_sets::{
     ExtendedFormat, IdentifyNvmController, IdentifyNvmNamespace, IdentifyZonedController,
-    IdentifyZonedNamespace, ZoneCapabilities, ZonedFormat,
+    IdentifyZonedNamespace, ZoneCapabilities, ZonedCommands, ZonedFormat,
 };
 pub use controller::{IdentifyController, PowerState};
 pub use lists::{CommandSetVector, ControllerList, NamespaceId, NamespaceIds, NamespaceList};
 pub use namespace::{
-    CommonFeatures, DataProtection, DeallocateFeatures, FormatIndex, IdentifyNamespace,
-    IdentifyNamespaceIndependent, LbaFormat, NamespaceFeatures, NamespaceStatus, ReservationSupport,
+    CommonFeatures, DataProtection, DeallocateFeatures, FormatIndex, FormatProgress, IdentifyNamespace,
+    IdentifyNamespaceIndependent, LbaFormat, MetadataCapabilities, NamespaceAttributes, NamespaceFeatures,
+    NamespaceSharing, NamespaceStatus, ProtectionCapabilities, ReservationSupport,
 };
 pub use support::{
-    AdminSupport, AnaCapabilities, AsyncEventSupport, ControllerAttributes, FirmwareUpdates, FusedSupport,
-    IoSupport, LogSupport, MultiPath, QueueEntrySizes, SglSupport, VolatileWriteCache,
+    AdminSupport, AnaCapabilities, AsyncEventSupport, ControllerAttributes, FirmwareUpdates, FormatSupport,
+    FusedSupport, IoSupport, LogSupport, ManagementEndpoints, ManagementSupport, MultiPath, PowerFlags,
+    QueueEntrySizes, SanitizeSupport, SelfTestOptions, SglSupport, ThermalSupport, VolatileWriteCache,
+    WriteProtection,
 };
 
 codes! {

@@ -17,18 +17,18 @@ layout! {
         25 pub formats_max: u8,
         /// FLBAS: the one in use.
         26 pub format: FormatIndex,
-        /// MC: where metadata may be: bit 0 behind each block's data, bit 1 apart.
-        27 pub metadata: u8,
-        /// DPC: what protection it may have, bits 0 to 2 types 1 to 3, bit 3 first in the metadata, bit 4 last.
-        28 pub protection_capabilities: u8,
+        /// MC.
+        27 pub metadata: MetadataCapabilities,
+        /// DPC.
+        28 pub protection_capabilities: ProtectionCapabilities,
         /// DPS: what it has.
         29 pub protection: DataProtection,
-        /// NMIC: bit 0: several controllers may have it.
-        30 pub sharing: u8,
+        /// NMIC.
+        30 pub sharing: NamespaceSharing,
         /// RESCAP.
         31 pub reservations: ReservationSupport,
-        /// FPI: how much of a format is still to do: percent, and bit 7 that this is told.
-        32 pub format_progress: u8,
+        /// FPI.
+        32 pub format_progress: FormatProgress,
         /// DLFEAT.
         33 pub deallocate: DeallocateFeatures,
         /// NAWUN: blocks that are written atomically, less one.
@@ -70,8 +70,8 @@ layout! {
         /// ANAGRPID.
         92 pub ana_group: U32,
         96 reserved96: [u8; 3],
-        /// NSATTR: bit 0: write protected.
-        99 pub attributes: u8,
+        /// NSATTR.
+        99 pub attributes: NamespaceAttributes,
         /// NVMSETID.
         100 pub nvm_set: U16,
         /// ENDGID.
@@ -183,6 +183,60 @@ bits! {
 }
 
 bits! {
+    /// MC: where metadata may be (NVM Command Set 1.0 §4.1.5.1).
+    MetadataCapabilities(u8) {
+        /// Behind each block's data.
+        extends_blocks: 0;
+        /// Apart.
+        is_separate: 1;
+    }
+}
+
+bits! {
+    /// DPC: what end-to-end protection it may have (NVM Command Set 1.0 §4.1.5.1).
+    ProtectionCapabilities(u8) {
+        /// Type 1.
+        type_1: 0;
+        /// Type 2.
+        type_2: 1;
+        /// Type 3.
+        type_3: 2;
+        /// First in the metadata.
+        first: 3;
+        /// Last in the metadata.
+        last: 4;
+    }
+}
+
+bits! {
+    /// NMIC: who may have it (Base 2.0 §5.17.2.8).
+    NamespaceSharing(u8) {
+        /// Several controllers at a time.
+        is_shared: 0;
+    }
+}
+
+bits! {
+    /// NSATTR (Base 2.0 §5.17.2.8).
+    NamespaceAttributes(u8) {
+        /// It is write protected.
+        is_write_protected: 0;
+    }
+}
+
+bits! {
+    /// FPI: how far a format is (Base 2.0 §5.17.2.8).
+    FormatProgress(u8) {
+        /// This is told.
+        is_told: 7;
+        => fields {
+            /// Percent that are still to do.
+            left: 0, 7;
+        }
+    }
+}
+
+bits! {
     /// DLFEAT: what becomes of blocks that are deallocated (NVM Command Set 1.0 §4.1.5.1).
     DeallocateFeatures(u8) {
         /// Write Zeroes can deallocate.
@@ -223,16 +277,16 @@ layout! {
     IdentifyNamespaceIndependent: 4096 {
         /// NSFEAT.
         0 pub features: CommonFeatures,
-        /// NMIC: bit 0: several controllers may have it.
-        1 pub sharing: u8,
+        /// NMIC.
+        1 pub sharing: NamespaceSharing,
         /// RESCAP.
         2 pub reservations: ReservationSupport,
         /// FPI.
-        3 pub format_progress: u8,
+        3 pub format_progress: FormatProgress,
         /// ANAGRPID.
         4 pub ana_group: U32,
-        /// NSATTR: bit 0: write protected.
-        8 pub attributes: u8,
+        /// NSATTR.
+        8 pub attributes: NamespaceAttributes,
         9 reserved9: u8,
         /// NVMSETID.
         10 pub nvm_set: U16,

@@ -233,3 +233,93 @@ bits! {
         }
     }
 }
+
+bits! {
+    /// NVMSR: what of a management endpoint it is.
+    ManagementSupport(u8) {
+        /// Part of an NVMe Storage Device.
+        is_storage_device: 0;
+        /// Part of an NVMe Enclosure.
+        is_enclosure: 1;
+    }
+}
+
+bits! {
+    /// MEC: what endpoints its subsystem has.
+    ManagementEndpoints(u8) {
+        /// On a port of SMBus or I2C.
+        has_smbus: 0;
+        /// On a port of PCIe.
+        has_pcie: 1;
+    }
+}
+
+bits! {
+    /// DSTO: options of the self-test.
+    SelfTestOptions(u8) {
+        /// One self-test at a time in the subsystem.
+        is_exclusive: 0;
+    }
+}
+
+bits! {
+    /// HCTMA: thermal management by the host.
+    ThermalSupport(u16) {
+        /// The host can set the temperatures.
+        is_present: 0;
+    }
+}
+
+bits! {
+    /// SANICAP: kinds of sanitize operations.
+    SanitizeSupport(u32) {
+        /// Crypto Erase.
+        crypto_erase: 0;
+        /// Block Erase.
+        block_erase: 1;
+        /// Overwrite.
+        overwrite: 2;
+        /// No-Deallocate After Sanitize cannot be had.
+        always_deallocates: 29;
+        => fields {
+            /// NODMMAS: 1 if media is not modified after a sanitize without deallocation, 2 if it is; 0 is not told.
+            modifies_media: 30, 2;
+        }
+    }
+}
+
+bits! {
+    /// FNA: what a Format NVM concerns.
+    FormatSupport(u8) {
+        /// A format is of all namespaces.
+        formats_all: 0;
+        /// A secure erase is of all namespaces.
+        erases_all: 1;
+        /// Cryptographic erase.
+        has_crypto_erase: 2;
+        /// Formatting all namespaces by their common identifier is refused.
+        refuses_all_namespaces: 3;
+    }
+}
+
+bits! {
+    /// NWPC: how namespaces can be write protected.
+    WriteProtection(u8) {
+        /// Until it is taken back.
+        until_cleared: 0;
+        /// Until the power is cut.
+        until_power_cycle: 1;
+        /// For ever.
+        permanent: 2;
+    }
+}
+
+bits! {
+    /// The flags of a power state (Base 2.0 §5.17.2.1, Figure 276).
+    PowerFlags(u8) {
+        /// MXPS: its power is in ten-thousandths of a watt, not hundredths.
+        has_fine_scale: 0;
+        /// NOPS: no I/O in this state.
+        is_idle: 1;
+    }
+}
