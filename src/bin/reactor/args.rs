@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
 use reactor::bdev::{self, Limits};
 use reactor::sys::cpu::{self, CpuSet};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,30 +91,8 @@ pub(crate) struct Perf {
     #[arg(long, value_name = "FILE", requires = "bdevs")]
     pub(crate) config: Option<PathBuf>,
 
-    /// What to do; everything but read and randread overwrites the devices
-    #[arg(long, value_enum, default_value = "randread")]
-    pub(crate) rw: Rw,
-
-    /// Bytes per I/O, with k, M or G for powers of 1024; a multiple of the device's block size
-    #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = io_size)]
-    pub(crate) bs: usize,
-
-    /// Queue depth: I/Os in flight per device and core
-    #[arg(long, value_name = "N", default_value = "32", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) qd: u32,
-
-    /// Seconds to run; fractions are fine
-    #[arg(long, value_name = "S", default_value = "3", value_parser = seconds, allow_negative_numbers = true)]
-    pub(crate) time: Duration,
-
-    /// Cores to run on: a list (0-3,8) or a mask (0x10f) [default: the first that this process may run on]
-    #[arg(long, value_name = "LIST", value_parser = cores)]
-    pub(crate) cores: Option<CpuSet>,
-
-    /// With randrw: percentage of reads [default: 50]
-    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
-    pub(crate) rwmixread: Option<u8>,
+    #[command(flatten)]
+    pub(crate) load: Load,
 
     /// Limits of each device, over all cores: iops, read_iops, write_iops (10k, 2M), mib, read_mib, write_mib in a
     /// second, with commas between
@@ -194,6 +173,35 @@ Examples:
                                                             pair0 = stripe(left0,right0)
   truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
 
+/// What jobs do, and where.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// What to do; everything but read and randread overwrites the devices
+    #[arg(long, value_enum, default_value = "randread")]
+    pub(crate) rw: Rw,
+
+    /// Bytes per I/O, with k, M or G for powers of 1024; a multiple of the device's block size
+    #[arg(long, value_name = "SIZE", default_value = "4k", value_parser = io_size)]
+    pub(crate) bs: usize,
+
+    /// Queue depth: I/Os in flight per device and core
+    #[arg(long, value_name = "N", default_value = "32", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) qd: u32,
+
+    /// Seconds to run; fractions are fine
+    #[arg(long, value_name = "S", default_value = "3", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) time: Duration,
+
+    /// Cores to run on: a list (0-3,8) or a mask (0x10f) [default: the first that this process may run on]
+    #[arg(long, value_name = "LIST", value_parser = cores)]
+    pub(crate) cores: Option<CpuSet>,
+
+    /// With randrw: percentage of reads [default: 50]
+    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) rwmixread: Option<u8>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// How a core waits when there is nothing to do: poll, adaptive (spin, then sleep) or interrupt (sleep at once)
@@ -231,14 +239,14 @@ impl Rw {
     }
 }
 
-impl Perf {
-    /// What clap cannot say in attributes.
-    pub(crate) fn check(&self) -> Result<(), String> {
+impl Load {
+    /// What clap cannot say in attributes: of these, and of the `names` of what they are done on.
+    pub(crate) fn check(&self, names: &[impl PartialEq + Display]) -> Result<(), String> {
         if self.rwmixread.is_some() && self.rw != Rw::RandMixed {
             return Err("--rwmixread is for --rw randrw: leave it out, or say --rw randrw".into());
         }
-        for (at, name) in self.bdevs.iter().enumerate() {
-            if self.bdevs[..at].contains(name) {
+        for (at, name) in names.iter().enumerate() {
+            if names[..at].contains(name) {
                 return Err(format!(
                     "{name} is listed twice: name each device once, and raise --qd for more in flight"
                 ));
@@ -283,8 +291,8 @@ mod tests {
     fn perf(args: &[&str]) -> Result<Perf, String> {
         let line = [&["reactor", "perf"], args].concat();
         match CommandLine::try_parse_from(line).map_err(|e| e.to_string())?.job {
-            Job::Perf(perf) => perf.check().map(|()| perf),
-            Job::Events(_) => unreachable!("perf was asked for"),
+            Job::Perf(perf) => perf.load.check(&perf.bdevs).map(|()| perf),
+            _ => unreachable!("perf was asked for"),
         }
     }
 
@@ -297,8 +305,8 @@ mod tests {
     fn perf_takes_everything_it_documents() {
         let line = "null ram:64M --rw randrw --bs 8k --qd 7 --time 0.25 --cores 0 --rwmixread 70 --json --mode interrupt --limit iops=10k,write_mib=100";
         let perf = perf(&line.split(' ').collect::<Vec<_>>()).expect("a good line");
-        assert_eq!((perf.bdevs.len(), perf.rw, perf.bs, perf.qd), (2, Rw::RandMixed, 8192, 7));
-        assert_eq!((perf.time, perf.rwmixread), (Duration::from_millis(250), Some(70)));
+        assert_eq!((perf.bdevs.len(), perf.load.rw, perf.load.bs, perf.load.qd), (2, Rw::RandMixed, 8192, 7));
+        assert_eq!((perf.load.time, perf.load.rwmixread), (Duration::from_millis(250), Some(70)));
         assert_eq!(perf.limit, Limits { iops: Some(10_000), write_bytes: Some(100 << 20), ..Limits::NONE });
         assert_eq!((perf.common.json, perf.common.mode), (true, Mode::Interrupt));
         for rw in ["read", "write", "randread", "randwrite", "randrw", "verify"] {

@@ -117,7 +117,11 @@ pub(crate) fn grouped(number: f64) -> String {
     if number.abs() < 100.0 && number != 0.0 {
         return format!("{number:.2}");
     }
-    let digits = format!("{number:.0}");
+    thousands(&format!("{number:.0}"))
+}
+
+/// Digits with a comma before each three of the last.
+pub(crate) fn thousands(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at) % 3 == 0 {
@@ -138,7 +142,7 @@ fn micros(us: f64) -> String {
 }
 
 /// A table without lines, numbers to the right, the first `names` columns to the left.
-fn table(head: &[&str], names: usize) -> Table {
+pub(crate) fn table(head: &[&str], names: usize) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(head.iter().copied());
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -148,7 +152,8 @@ fn table(head: &[&str], names: usize) -> Table {
     table
 }
 
-fn lines(table: &Table) -> String {
+/// A table as text, without spaces at the ends of lines.
+pub(crate) fn lines(table: &Table) -> String {
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 

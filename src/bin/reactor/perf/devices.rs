@@ -1,15 +1,18 @@
 //! Devices before a run: opened, of a shape that fits what was asked for, and filled where reads would find nothing.
 
 use super::pattern::Pass;
-use super::reads_what_was_there;
+use super::{Disk, Source, reads_what_was_there};
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use crate::note;
-use reactor::bdev::{self, Access, Descriptor};
+use reactor::bdev::{self, Access, Channel, Descriptor};
+use reactor::sys::dma::DmaBuf;
 use rustix::fs::{OFlags, SeekFrom};
 use std::cell::Cell;
+use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,7 @@ const FILLS: usize = 16;
 const FILL: Pass = Pass { seed: 0, number: 0 };
 
 /// A device and what the user calls it.
+#[derive(Clone)]
 pub(super) struct Opened {
     pub(super) name: String,
     pub(super) device: Descriptor,
@@ -41,15 +45,48 @@ fn spec_of(name: &str) -> String {
     bdev::info(name).ok().and_then(|info| info.spec).unwrap_or_else(|| name.to_owned())
 }
 
+impl Source for Opened {
+    type Disk = Channel;
+
+    async fn disk(&self) -> Result<Channel, Failure> {
+        self.device.channel().map_err(|e| Failure::at(&self.name, &e))
+    }
+}
+
+impl Disk for Channel {
+    fn block_bytes(&self) -> u32 {
+        self.geometry().block_size
+    }
+
+    fn block_count(&self) -> u64 {
+        self.geometry().block_count
+    }
+
+    #[inline(always)]
+    fn read(
+        &self,
+        blocks: Range<u64>,
+        buf: DmaBuf,
+    ) -> impl Future<Output = Result<DmaBuf, impl Error + 'static>> {
+        self.read_into(blocks, buf)
+    }
+
+    #[inline(always)]
+    fn write(&self, lba: u64, buf: DmaBuf) -> impl Future<Output = Result<(), impl Error + 'static>> {
+        Channel::write(self, lba, buf)
+    }
+}
+
 /// Opens and prepares `names` for what `args` asks for, on the cores of this runtime.
 pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, Failure> {
     let cores = reactor::cores().len();
     let mut devices: Vec<Opened> = Vec::new();
     must_have_memory(names)?;
     for name in names {
-        let access = if args.rw.writes() || is_memory(name) { Access::ReadWrite } else { Access::ReadOnly };
+        let access =
+            if args.load.rw.writes() || is_memory(name) { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
-        if args.rw.writes() {
+        if args.load.rw.writes() {
             must_be_free(name)?;
         }
         let device = bdev::open(name, access).await.map_err(|e| refused(name, &e))?;
@@ -60,7 +97,7 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         must_fit(args, name, &device, cores)?;
         devices.push(Opened { name: name.clone(), device });
     }
-    if !reads_what_was_there(args.rw) {
+    if !reads_what_was_there(args.load.rw) {
         return Ok(devices);
     }
     // Only when all are known to be good.
@@ -195,7 +232,7 @@ fn listed_twice(name: &str) -> Failure {
 /// Whether `args` can be done on `device`.
 fn must_fit(args: &Perf, name: &str, device: &Descriptor, cores: usize) -> Result<(), Failure> {
     let geometry = device.geometry();
-    let (bytes, block_size) = (args.bs as u64, u64::from(geometry.block_size));
+    let (bytes, block_size) = (args.load.bs as u64, u64::from(geometry.block_size));
     let units = geometry.len_bytes() / bytes;
     let usage = |message| Err(Failure::Usage(message));
     if bytes % block_size != 0 {
@@ -213,13 +250,13 @@ fn must_fit(args: &Perf, name: &str, device: &Descriptor, cores: usize) -> Resul
         let len = geometry.len_bytes();
         return usage(format!("--bs {bytes} does not fit {name}, which has {len} bytes: give less"));
     }
-    let needs_shares = matches!(args.rw, Rw::Read | Rw::Write | Rw::Verify);
+    let needs_shares = matches!(args.load.rw, Rw::Read | Rw::Write | Rw::Verify);
     if needs_shares && units < cores as u64 {
         return usage(format!(
             "{name} is too small to be divided among {cores} cores: it has room for {units} I/Os of {bytes} bytes"
         ));
     }
-    if args.rw == Rw::Verify && !geometry.keeps_data {
+    if args.load.rw == Rw::Verify && !geometry.keeps_data {
         return usage(format!(
             "{name} keeps nothing, so --rw verify cannot succeed: give it ram:SIZE or file:PATH"
         ));

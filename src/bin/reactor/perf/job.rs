@@ -1,5 +1,6 @@
-//! One device on one core: as many tasks as I/Os may be in flight, each doing one after the other.
+//! One disk on one core: as many tasks as I/Os may be in flight, each doing one after the other.
 //!
+//! What the disk is does not matter, as long as it can be read and written: a channel to a block device, or to an NVMe namespace.
 //! In the steady state nothing is allocated: a task reads into its own buffer again and again, and what it writes comes
 //! from the core's pool and goes back there. Where it goes next is in `places`, for `verify` in `window`.
 
@@ -10,10 +11,10 @@ use super::timing::Timing;
 use super::window::{Phase, Step, Windows};
 use crate::args::Rw;
 use crate::failure::{Failure, chain};
-use reactor::bdev::{self, Channel, Descriptor};
-use reactor::sys::dma::{AllocError, DmaBuf};
+use reactor::sys::dma::{AllocError, DmaBuf, DmaPool};
 use reactor::time::Clock;
 use std::cell::Cell;
+use std::error::Error;
 use std::fmt::Display;
 use std::ops::Range;
 use std::pin::pin;
@@ -26,6 +27,23 @@ use std::time::Duration;
 const WINDOW_BYTES: u64 = 16 << 20;
 /// …and at most so many I/Os.
 const WINDOW_IOS: u64 = 1_024;
+
+/// What a job reads and writes, as its core reaches it.
+pub(crate) trait Disk: 'static {
+    fn block_bytes(&self) -> u32;
+
+    fn block_count(&self) -> u64;
+
+    /// Reads the blocks into a buffer of their size.
+    fn read(
+        &self,
+        blocks: Range<u64>,
+        buf: DmaBuf,
+    ) -> impl Future<Output = Result<DmaBuf, impl Error + 'static>>;
+
+    /// Writes the buffer from block `lba` on.
+    fn write(&self, lba: u64, buf: DmaBuf) -> impl Future<Output = Result<(), impl Error + 'static>>;
+}
 
 /// What every job of a run does.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +65,11 @@ pub(super) struct Place {
     pub(super) count: usize,
 }
 
-struct Job {
+struct Job<D> {
     name: String,
     work: Work,
-    channel: Channel,
+    disk: D,
+    pool: DmaPool,
     block_size: usize,
     /// Blocks per I/O.
     blocks: u64,
@@ -61,27 +80,27 @@ struct Job {
     stop: Arc<AtomicBool>,
 }
 
-/// Does `work` on `device` with the calling core's channel until the time is over, `stop` is set or an I/O fails.
-pub(super) async fn run(
-    device: Descriptor,
+/// Does `work` on `disk` until the time is over, `stop` is set or an I/O fails.
+pub(super) async fn run<D: Disk>(
+    disk: D,
     work: Work,
     place: Place,
     live: Arc<Live>,
     stop: Arc<AtomicBool>,
 ) -> Result<Outcome, Failure> {
-    let geometry = device.geometry();
-    let blocks = work.io_bytes as u64 / u64::from(geometry.block_size);
-    let units = geometry.block_count / blocks;
-    let channel = device.channel().map_err(|e| Failure::at(&place.bdev, &e))?;
-    fill_pool(&channel, work).map_err(|e| no_buffers(&place.bdev, work, &e))?;
+    let blocks = work.io_bytes as u64 / u64::from(disk.block_bytes());
+    let units = disk.block_count() / blocks;
+    let pool = DmaPool::local();
+    fill_pool(&pool, work).map_err(|e| no_buffers(&place.bdev, work, &e))?;
 
     let clock = Clock::tsc();
     let begin = clock.now_ticks();
     let job = Rc::new(Job {
         name: place.bdev,
         work,
-        channel,
-        block_size: geometry.block_size as usize,
+        block_size: disk.block_bytes() as usize,
+        disk,
+        pool,
         blocks,
         deadline: Cell::new(begin.saturating_add(clock.ticks_of(work.time))),
         clock,
@@ -115,9 +134,9 @@ pub(super) async fn run(
 
 /// Has the pool make all buffers at once, so that it is known whether they fit, and that none is all zeroes: some
 /// devices do not write zeroes.
-fn fill_pool(channel: &Channel, work: Work) -> bdev::Result<()> {
+fn fill_pool(pool: &DmaPool, work: Work) -> Result<(), AllocError> {
     let mut buffers: Vec<_> =
-        (0..work.queue_depth).map(|_| channel.try_alloc(work.io_bytes)).collect::<bdev::Result<_>>()?;
+        (0..work.queue_depth).map(|_| pool.try_alloc(work.io_bytes)).collect::<Result<_, _>>()?;
     for (number, buf) in (0..).zip(&mut buffers) {
         Pass { seed: work.seed, number: 0 }.fill(buf, number, work.io_bytes);
     }
@@ -125,21 +144,19 @@ fn fill_pool(channel: &Channel, work: Work) -> bdev::Result<()> {
 }
 
 /// Says in terms of the command line that there is no memory for so many I/Os.
-fn no_buffers(bdev: &str, work: Work, error: &bdev::Error) -> Failure {
+fn no_buffers(bdev: &str, work: Work, error: &AllocError) -> Failure {
     let (depth, bytes) = (work.queue_depth, work.io_bytes);
     match error {
-        bdev::Error::NoBuffer(AllocError::Dry { limit, .. } | AllocError::OverLimit { limit, .. }) => {
-            Failure::Run(format!(
-                "{bdev}: {depth} I/Os of {bytes} bytes do not fit the buffer pool of a core, which has {limit} bytes: lower \
-                 --qd or --bs"
-            ))
-        }
+        AllocError::Dry { limit, .. } | AllocError::OverLimit { limit, .. } => Failure::Run(format!(
+            "{bdev}: {depth} I/Os of {bytes} bytes do not fit the buffer pool of a core, which has {limit} bytes: lower \
+             --qd or --bs"
+        )),
         error => Failure::at(bdev, error),
     }
 }
 
 /// A task of every kind of work but `verify`.
-async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
+async fn transfer<D: Disk>(job: Rc<Job<D>>, places: Rc<Places>, mut random: Random) {
     let mut held = None;
     let mut timing = Timing::new(&job.clock, &job.tally);
     // The kind of work does not change: what depends on it costs a branch that is foretold.
@@ -159,11 +176,11 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
             },
         };
         if reads == 100 || (reads > 0 && random.chance(reads)) {
-            match timing.time(pin!(job.channel.read_into(blocks.clone(), buf))).await {
+            match timing.time(pin!(job.disk.read(blocks.clone(), buf))).await {
                 Ok(same) => held = Some(same),
                 Err(e) => return job.failed("read", &blocks, &e),
             }
-        } else if let Err(e) = timing.time(pin!(job.channel.write(blocks.start, buf))).await {
+        } else if let Err(e) = timing.time(pin!(job.disk.write(blocks.start, buf))).await {
             return job.failed("write", &blocks, &e);
         }
     }
@@ -171,7 +188,7 @@ async fn transfer(job: Rc<Job>, places: Rc<Places>, mut random: Random) {
 }
 
 /// A task of `verify`.
-async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
+async fn verify<D: Disk>(job: Rc<Job<D>>, windows: Rc<Windows>) {
     let mut held = None;
     let mut timing = Timing::new(&job.clock, &job.tally);
     while let Some(Step { phase, pass, unit }) = windows.take(|| job.goes_on(job.clock.now_ticks())).await {
@@ -187,7 +204,7 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
             Phase::Write => {
                 pass.fill(&mut buf, blocks.start, job.block_size);
                 timing.restart();
-                let written = timing.time(pin!(job.channel.write(blocks.start, buf))).await;
+                let written = timing.time(pin!(job.disk.write(blocks.start, buf))).await;
                 timing.end_burst();
                 if let Err(e) = written {
                     job.failed("write", &blocks, &e);
@@ -196,7 +213,7 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
             }
             Phase::Read => {
                 timing.restart();
-                let answer = timing.time(pin!(job.channel.read_into(blocks.clone(), buf))).await;
+                let answer = timing.time(pin!(job.disk.read(blocks.clone(), buf))).await;
                 timing.end_burst();
                 let buf = match answer {
                     Ok(buf) => buf,
@@ -217,7 +234,7 @@ async fn verify(job: Rc<Job>, windows: Rc<Windows>) {
     }
 }
 
-impl Job {
+impl<D> Job<D> {
     #[inline]
     fn goes_on(&self, now: u64) -> bool {
         // Relaxed: nothing else is read because of it.
@@ -232,7 +249,7 @@ impl Job {
 
     /// A buffer from the pool.
     async fn buffer(&self) -> Option<DmaBuf> {
-        match self.channel.alloc(self.work.io_bytes).await {
+        match self.pool.alloc(self.work.io_bytes).await {
             Ok(buf) => Some(buf),
             Err(e) => {
                 self.end(format!("{}: {}", self.name, chain(&e)));
@@ -243,7 +260,7 @@ impl Job {
 
     /// An I/O failed: the others are done and no more begun.
     #[cold]
-    fn failed(&self, what: &str, blocks: &Range<u64>, error: &(impl std::error::Error + 'static)) {
+    fn failed(&self, what: &str, blocks: &Range<u64>, error: &(impl Error + 'static)) {
         self.end(format!(
             "{}: {what} of blocks {}..{}: {}",
             self.name,

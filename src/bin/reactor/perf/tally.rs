@@ -33,7 +33,7 @@ pub(super) struct Tally {
 }
 
 /// What a job brings home.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub(super) row: Job,
     pub(super) messages: Vec<String>,
 }

@@ -102,7 +102,9 @@ fn run(lie: Lie, is_slow: bool, rw: Rw, queue_depth: u32, ios: u64) -> Outcome {
     let work = Work { rw, reads: 50, io_bytes: BLOCK, queue_depth, time: Duration::from_secs(600), seed: 5 };
     let place = Place { bdev: "liar".into(), index: 0, count: 1 };
     let executor = LocalExecutor::new().expect("an executor");
-    executor.block_on(job::run(device, work, place, Arc::default(), stop)).expect("the job ran")
+    let job =
+        async { job::run(device.channel().expect("a channel"), work, place, Arc::default(), stop).await };
+    executor.block_on(job).expect("the job ran")
 }
 
 /// Three passes over the device.
@@ -183,7 +185,8 @@ fn buffers_that_do_not_fit_the_pool_are_refused_before_the_run() {
     let executor = LocalExecutor::new().expect("an executor");
     let refusal = executor.block_on(async {
         let device = bdev::open("null", Access::ReadOnly).await.expect("null");
-        job::run(device, work, place, Arc::default(), Arc::default()).await.map(|_| ())
+        let channel = device.channel().expect("a channel");
+        job::run(channel, work, place, Arc::default(), Arc::default()).await.map(|_| ())
     });
     let Err(Failure::Run(message)) = refusal else { panic!("{refusal:?}") };
     assert!(message.contains("pool"), "{message}");

@@ -1,0 +1,98 @@
+//! The jobs of a run: one on each core for each disk, all at the same time, until the time is over or Ctrl-C.
+
+use super::job::{self, Disk, Place, Work};
+use super::tally::{Live, Outcome};
+use crate::args::Load;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use reactor::{AbortOnDrop, JoinHandle, app};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where each core gets its disk from.
+pub(crate) trait Source: Clone + Send + 'static {
+    type Disk: Disk;
+
+    /// The disk as the calling core reaches it.
+    async fn disk(&self) -> Result<Self::Disk, Failure>;
+}
+
+/// Jobs that run.
+pub(crate) struct Jobs {
+    work: Work,
+    stop: Arc<AtomicBool>,
+    lives: Vec<Arc<Live>>,
+    running: Vec<(String, JoinHandle<Result<Outcome, Failure>>)>,
+    _watcher: AbortOnDrop<()>,
+}
+
+impl Jobs {
+    /// None so far. From here on the first Ctrl-C ends the measurement, and what was measured is still reported.
+    pub(crate) fn new(load: &Load) -> Self {
+        let work = Work {
+            rw: load.rw,
+            reads: load.rwmixread.unwrap_or(50),
+            io_bytes: load.bs,
+            queue_depth: load.qd,
+            time: load.time,
+            seed: seed(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let watched = stop.clone();
+        let watcher = reactor::spawn_local(async move {
+            let _held_until_reported = app::shutdown_requested().await;
+            // Relaxed: the flag says nothing about other memory.
+            watched.store(true, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        });
+        Self { work, stop, lives: Vec::new(), running: Vec::new(), _watcher: watcher.abort_on_drop() }
+    }
+
+    /// Starts a job on each core.
+    pub(crate) fn start(&mut self, name: &str, source: impl Source) {
+        let count = reactor::cores().len();
+        for (index, core) in reactor::cores().enumerate() {
+            let live = Arc::new(Live::default());
+            self.lives.push(live.clone());
+            let place = Place { bdev: name.to_owned(), index, count };
+            let (source, work, stop) = (source.clone(), self.work, self.stop.clone());
+            let job = reactor::call_on(core, async move || {
+                let disk = source.disk().await?;
+                job::run(disk, work, place, live, stop).await
+            });
+            self.running.push((name.to_owned(), job));
+        }
+    }
+
+    /// What they bring home, when all have ended.
+    pub(crate) async fn finish(self) -> Result<Vec<Outcome>, Failure> {
+        let lives = self.lives;
+        let read = move || {
+            let sum = |get: fn(&Live) -> u64| lives.iter().map(|live| get(live)).sum();
+            (sum(|live| live.ios.load(Ordering::Relaxed)), sum(|live| live.errors.load(Ordering::Relaxed)))
+        };
+        let _progress = Progress::start(self.work.time, "IOPS", read);
+        let mut outcomes = Vec::new();
+        let mut failure = None;
+        for (name, job) in self.running {
+            match job.await.map_err(|e| Failure::at(name, &e)).and_then(|ended| ended) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(e) => {
+                    // The others need not go on; what they have in flight is still awaited.
+                    self.stop.store(true, Ordering::Relaxed);
+                    failure.get_or_insert(e);
+                }
+            }
+        }
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(outcomes),
+        }
+    }
+}
+
+/// Different in every run, so that what an earlier one wrote is not taken for this one's.
+fn seed() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id()) as u32
+}
