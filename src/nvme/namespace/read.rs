@@ -117,7 +117,7 @@ fn zones_of(identity: &IdentifyNamespace, zoned: &IdentifyZonedNamespace) -> Res
         blocks,
         open_max: limit(zoned.open_max.get()),
         active_max: limit(zoned.active_max.get()),
-        reads_cross: zoned.options.get() & 1 == 1,
+        reads_cross: zoned.options.reads_across_zones(),
         extension_bytes: u32::from(zoned.formats[index].extension) * 64,
     })
 }

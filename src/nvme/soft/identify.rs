@@ -5,7 +5,7 @@ use super::super::spec::{
     ControllerAttributes, ControllerList, FirmwareUpdates, FusedSupport, IdentifyController,
     IdentifyNamespace, IdentifyNvmController, IdentifyNvmNamespace, IdentifyWhat, IdentifyZonedController,
     IoSupport, LogSupport, MultiPath, NamespaceList, QueueEntrySizes, SglSupport, StatusCode,
-    VolatileWriteCache,
+    VolatileWriteCache, WriteProtection,
 };
 use super::Done;
 use super::event::REQUESTS_MAX;
@@ -136,7 +136,7 @@ impl State {
             .with_copy(true);
         it.fused = FusedSupport::default().with_compare_and_write(true);
         it.write_cache = VolatileWriteCache::from_bits(1 | 3 << 1);
-        it.write_protection = 1;
+        it.write_protection = WriteProtection::from_bits(1);
         it.atomic_compare_write.set(u16::MAX);
         it.copy_formats.set(1);
         if self.config.has_sgl {

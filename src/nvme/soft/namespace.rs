@@ -2,7 +2,8 @@
 
 use super::super::spec::{
     DataProtection, DeallocateFeatures, FormatIndex, IdentifyNamespace, IdentifyNamespaceIndependent,
-    IdentifyZonedNamespace, ReservationSupport, StatusCode,
+    IdentifyZonedNamespace, MetadataCapabilities, NamespaceAttributes, NamespaceSharing,
+    ProtectionCapabilities, ReservationSupport, StatusCode, ZonedCommands,
 };
 use super::config::SoftNamespace;
 use super::disk::{Disk, Format};
@@ -104,14 +105,14 @@ impl Namespace {
         it.protection = DataProtection::from_bits(
             self.config.protection | u8::from(self.config.is_protection_first) << 3,
         );
-        it.sharing = 1;
+        it.sharing = NamespaceSharing::from_bits(1);
         it.reservations = RESERVATIONS;
         it.io_boundary.set(self.config.io_boundary);
         it.copy_range_max.set(COPY.0);
         it.copy_max.set(COPY.1);
         it.copy_ranges_max = COPY.2;
         it.ana_group.set(self.group());
-        it.attributes = self.is_write_protected.into();
+        it.attributes = NamespaceAttributes::from_bits(self.is_write_protected.into());
         it.nguid = self.nguid();
         it.eui64 = self.eui64();
         it
@@ -119,17 +120,17 @@ impl Namespace {
 
     pub(super) fn identify_independent(&self) -> IdentifyNamespaceIndependent {
         let mut it = IdentifyNamespaceIndependent::default();
-        it.sharing = 1;
+        it.sharing = NamespaceSharing::from_bits(1);
         it.reservations = RESERVATIONS;
         it.ana_group.set(self.group());
-        it.attributes = self.is_write_protected.into();
+        it.attributes = NamespaceAttributes::from_bits(self.is_write_protected.into());
         it
     }
 
     pub(super) fn identify_zoned(&self) -> Result<IdentifyZonedNamespace, StatusCode> {
         let zones = &self.zones.as_ref().ok_or(StatusCode::INVALID_FIELD)?.config;
         let mut it = IdentifyZonedNamespace::default();
-        it.options.set(zones.reads_cross.into());
+        it.options = ZonedCommands::from_bits(zones.reads_cross.into());
         // Less one; all ones is no limit.
         it.active_max.set(zones.active_max.wrapping_sub(1));
         it.open_max.set(zones.open_max.wrapping_sub(1));
@@ -173,8 +174,8 @@ fn capabilities(formats: &[(u8, u16)]) -> IdentifyNamespace {
         to.data_shift = shift;
         to.metadata_bytes.set(metadata);
     }
-    it.metadata = 3;
-    it.protection_capabilities = 0x1f;
+    it.metadata = MetadataCapabilities::from_bits(3);
+    it.protection_capabilities = ProtectionCapabilities::from_bits(0x1f);
     it.deallocate = DeallocateFeatures::default().with_reads_as(1).with_write_zeroes(true);
     it
 }
