@@ -108,7 +108,9 @@ impl OpenOptions {
     ///
     /// A named pipe that nobody has opened at the other end is opened as with `O_NONBLOCK`: for reading at once, for writing with `ENXIO`.
     /// With [`create`](Self::create), and where the kernel has the path not at hand, a worker of the kernel's waits for the other end instead,
-    /// for as long as it takes or until the future is dropped.
+    /// for as long as it takes or until the future is dropped. There are as many workers as [`workers_max`](crate::uring::Config::workers_max)
+    /// says, 16: while named pipes hold all of them, whatever else needs one waits, such as making files and metadata. `O_NONBLOCK` among
+    /// [`custom_flags`](Self::custom_flags) keeps an open from waiting.
     ///
     /// If the future is dropped, a file that was opened nevertheless is closed.
     ///

@@ -61,7 +61,7 @@ impl Id {
 }
 
 /// Keys stay below this, so that the driver has the bits above and some identities for itself.
-pub(crate) const KEYS_MAX: usize = (1 << 30) - 4;
+pub(crate) const KEYS_MAX: usize = (1 << 30) - 8;
 
 /// The operations in flight on one queue: `R` is what a slot keeps alive, `C` what the device answers.
 pub(crate) struct Inflight<R, C> {

@@ -22,7 +22,8 @@ pub(crate) trait Driver {
     /// Operations the device has not answered yet, orphans included.
     fn in_flight(&self) -> usize;
 
-    /// Asks the device to give up what is in flight (shutdown); completions are still reaped by `poll`.
+    /// Asks the device to give up what is in flight (shutdown); completions are still reaped by `poll`. Asked from time to time until
+    /// all is answered, so that a driver may lose its patience; an operation that a device overlooks it repeats by itself.
     fn cancel_all(&self);
 
     /// Where the core may sleep instead of in its epoll set, if this driver is such a place now. Then it is not [armed](Self::arm)

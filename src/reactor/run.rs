@@ -194,8 +194,7 @@ impl Inner {
             }
             if completed == 0 {
                 self.parker.wait(Some(Duration::from_millis(1)));
-                // A device overlooks what is on its way from one of its queues to the next: it is asked again. (The kernel tries a
-                // connect to a Unix socket that is full 128 times before it lets a worker wait, and finds it nowhere meanwhile.)
+                // Some have patience, and then take what they were not given.
                 for driver in &drivers {
                     contained(|| driver.cancel_all());
                 }

@@ -35,7 +35,8 @@ pub struct Config {
     /// pinned to, if it is pinned to one.
     pub worker_cpus: Vec<usize>,
     /// Most worker threads for files and block devices, and for everything else. The kernel's own limits are far higher,
-    /// and workers compete with the cores.
+    /// and workers compete with the cores. What waits for a peer at a worker (an open of a named pipe, a splice, a connect to a full Unix
+    /// socket) keeps it; when all are kept, what needs a worker waits as well.
     pub workers_max: [u32; 2],
 }
 

@@ -7,7 +7,7 @@
 use super::Ring;
 use super::completion::Completion;
 use super::link::Linked;
-use super::queues::{Chaining, Queues};
+use super::queues::{Chaining, Holds, Queues};
 use crate::inflight::{Id, Orphan, Parcel, Payload, Polled};
 use io_uring::squeue::Entry;
 use rustix::io::Errno;
@@ -31,6 +31,12 @@ pub(super) unsafe trait Operation: 'static {
     /// Whether the operation waits for a peer, who may never come, and not for a device: then it does not count against
     /// [`Config::in_flight_max`](super::Config::in_flight_max).
     const IS_PATIENT: bool = false;
+
+    /// Which kinds of the kernel's workers it may hold for as long as a peer likes. None of what can be linked does.
+    #[inline]
+    fn holds(&self) -> Holds {
+        [false; 2]
+    }
 
     /// Describes the operation to the kernel on `ring`, or says why it cannot be asked.
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self::Held);
@@ -60,13 +66,19 @@ impl<T: Operation> Op<T> {
     }
 
     fn submit(&mut self, operation: T, cx: &Context<'_>) -> Poll<T::Output> {
+        let holds = operation.holds();
         let (entry, held) = operation.prepare(&self.ring);
         let refused = match entry {
             Ok(entry) if !self.ring.has_ended() => {
                 // Cloning a waker may run anything, so it comes before the borrow.
                 let waker = cx.waker().clone();
+                let mut queues = self.ring.queues();
                 // SAFETY: `Operation` promises that `entry` points only into `held`.
-                let id = unsafe { self.ring.queues().start(entry, held, waker, T::IS_PATIENT) };
+                let id = unsafe { queues.start(entry, held, waker, T::IS_PATIENT) };
+                if holds != [false; 2] {
+                    queues.nudge_later(holds);
+                }
+                drop(queues);
                 self.state = State::Submitted(id);
                 return Poll::Pending;
             }

@@ -12,6 +12,7 @@
 
 mod backlog;
 mod cancels;
+mod nudges;
 mod sleep;
 mod streams;
 mod tables;
@@ -21,6 +22,8 @@ pub(crate) use super::completion::{Completion, Counters};
 pub(super) use self::backlog::Chaining;
 use self::backlog::Waiting;
 use self::cancels::Cancels;
+pub(super) use self::nudges::Holds;
+use self::nudges::Nudges;
 use self::sleep::Watch;
 use super::config::Made;
 use super::door::Door;
@@ -77,6 +80,7 @@ pub struct Queues {
     /// The same for those that wait for a peer, which only a full submission queue holds up.
     patient_backlog: VecDeque<Waiting>,
     cancels: Cancels,
+    nudges: Nudges,
     /// Handed over and not answered. The first and the last are kept to `in_flight_max` each; operations that wait for a peer
     /// (an idle connection's receive) are not, or they would keep files from being read.
     ops_in_flight: usize,
@@ -123,6 +127,7 @@ impl Queues {
             backlog: VecDeque::new(),
             patient_backlog: VecDeque::new(),
             cancels: Cancels::default(),
+            nudges: Nudges::default(),
             ops_in_flight: 0,
             patient_in_flight: 0,
             in_flight_max,

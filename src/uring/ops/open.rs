@@ -4,7 +4,7 @@
 
 use crate::inflight::Payload;
 use crate::uring::op::{Op, Operation};
-use crate::uring::queues::Completion;
+use crate::uring::queues::{Completion, Holds};
 use crate::uring::{Fd, Ring};
 use io_uring::{opcode, squeue::Entry, types};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -44,6 +44,11 @@ impl Payload<Completion> for Opening {
 unsafe impl Operation for OpenAt {
     type Held = Opening;
     type Output = io::Result<OwnedFd>;
+
+    /// What the kernel leaves to a worker from the first, which waits at a named pipe.
+    fn holds(&self) -> Holds {
+        [self.flags.intersects(OFlags::CREATE | OFlags::TRUNC), false]
+    }
 
     fn prepare(self, _: &Rc<Ring>) -> (Result<Entry, Errno>, Opening) {
         let entry = |path: &CString| {

@@ -10,7 +10,7 @@
 
 use crate::inflight::Payload;
 use crate::uring::op::{Op, Operation};
-use crate::uring::queues::Completion;
+use crate::uring::queues::{Completion, Holds};
 use crate::uring::{Fd, Ring};
 use io_uring::{opcode, squeue::Entry};
 use rustix::io::Errno;
@@ -38,6 +38,11 @@ unsafe impl Operation for Connect {
     type Held = Self;
     type Output = io::Result<()>;
     const IS_PATIENT: bool = true;
+
+    /// One to a full Unix socket waits at a worker.
+    fn holds(&self) -> Holds {
+        [false, self.addr.is_unix()]
+    }
 
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Self) {
         let (fd, flags) = self.fd.target(ring);

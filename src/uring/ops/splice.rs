@@ -4,7 +4,7 @@
 
 use crate::inflight::Payload;
 use crate::uring::op::{Op, Operation};
-use crate::uring::queues::Completion;
+use crate::uring::queues::{Completion, Holds};
 use crate::uring::{Fd, Ring};
 use io_uring::squeue::Flags;
 use io_uring::types::{Fd as Number, Fixed};
@@ -39,6 +39,11 @@ unsafe impl Operation for Splice {
     type Held = Files;
     type Output = io::Result<usize>;
 
+    /// Where it goes to decides.
+    fn holds(&self) -> Holds {
+        [true; 2]
+    }
+
     fn prepare(self, ring: &Rc<Ring>) -> (Result<Entry, Errno>, Files) {
         let Self { files, from, to, len } = self;
         let ((input, fixed), (output, flags)) = (files.input.target(ring), files.output.target(ring));
@@ -63,7 +68,8 @@ unsafe impl Operation for Splice {
 impl Ring {
     /// Moves up to `len` bytes from `input` to `output`, one of which is a pipe, and yields how many went: 0 at the end
     /// (`splice(2)`). Offsets are for files that can be sought, and `None` for pipes and sockets; with `None` a file is used at its own
-    /// position. Linux 5.7. Works on a thread of the kernel's, as a pipe may be full or empty for long.
+    /// position. Linux 5.7. Works on a thread of the kernel's, as a pipe may be full or empty for long. Of
+    /// those there are as many as [`workers_max`](crate::uring::Config::workers_max) says: splices beyond wait until one has finished.
     ///
     /// Dropping the future once polled leaves open how many bytes went.
     ///

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 
 /// Set in the `user_data` of cancels of operations that answer once. With the mark and [`SPECIAL`], all cancels have the name of what
 /// they are to end.
-const SINGLE: u64 = 1 << 30;
+pub(super) const SINGLE: u64 = 1 << 30;
 const _: () = assert!(KEYS_MAX <= SINGLE as usize);
 
 /// `user_data` of the pause: as of a stream, but with a key that none has.
@@ -32,14 +32,14 @@ const _: () = assert!(KEYS_MAX as u64 <= PAUSE & (SINGLE - 1));
 /// How long the pause is, from the first time on. The kernel reads it when it takes the entry.
 static PAUSES: [Timespec; 7] = [ms(1), ms(2), ms(4), ms(8), ms(16), ms(32), ms(64)];
 
-const fn ms(ms: u32) -> Timespec {
+pub(super) const fn ms(ms: u32) -> Timespec {
     Timespec::new().nsec(ms * 1_000_000)
 }
 
 /// What is to be cancelled.
 #[derive(Default)]
 pub(super) struct Cancels {
-    /// Of operations and streams with this `user_data`, or the pause.
+    /// Of operations and streams with this `user_data`; or the pause, a nudge or its delay.
     queued: VecDeque<u64>,
     /// Handed over and not answered.
     in_flight: usize,
@@ -78,17 +78,22 @@ impl Cancels {
         self.queued.push_back(user_data);
     }
 
-    /// The entry of the oldest, and whether it is a cancel.
-    fn pop(&mut self) -> Option<(Entry, bool)> {
-        let bits = self.queued.pop_front()?;
-        if bits == PAUSE {
-            let pause = &PAUSES[self.pauses.min(PAUSES.len() - 1)];
-            return Some((opcode::Timeout::new(pause).build().user_data(PAUSE), false));
-        }
-        let kind = if bits & SPECIAL == 0 { SPECIAL | SINGLE } else { 0 };
-        let marked = Id::from_bits(bits).marked(true).to_bits();
-        Some((opcode::AsyncCancel::new(bits).build().user_data(marked | kind), true))
+    /// The pause, if it is meant.
+    fn pause(&self, bits: u64) -> Option<Entry> {
+        let pause = &PAUSES[self.pauses.min(PAUSES.len() - 1)];
+        (bits == PAUSE).then(|| opcode::Timeout::new(pause).build().user_data(PAUSE))
     }
+}
+
+/// Ends the operation or stream with this `user_data`.
+fn cancel(bits: u64) -> Entry {
+    opcode::AsyncCancel::new(bits).build().user_data(name(bits))
+}
+
+/// `user_data` of the cancel of what has this one.
+fn name(bits: u64) -> u64 {
+    let kind = if bits & SPECIAL == 0 { SPECIAL | SINGLE } else { 0 };
+    Id::from_bits(bits).marked(true).to_bits() | kind
 }
 
 impl Queues {
@@ -128,14 +133,16 @@ impl Queues {
     pub(super) fn pump_cancels(&mut self) {
         let mut queue = self.uring.submission();
         while self.cancels.in_flight < self.in_flight_max && !queue.is_full() {
-            let Some((entry, is_cancel)) = self.cancels.pop() else { return };
-            // SAFETY: a cancel points to no memory, and the pause to what is static.
+            let Some(bits) = self.cancels.queued.pop_front() else { return };
+            let nobodys = self.cancels.pause(bits).or_else(|| self.nudges.entry(bits));
+            match nobodys {
+                None => self.cancels.in_flight += 1,
+                Some(_) => self.watch.made += 1,
+            }
+            let entry = nobodys.unwrap_or_else(|| cancel(bits));
+            // SAFETY: a cancel and a nudge point to no memory, a pause and a delay to what is static.
             unsafe { queue.push(&entry) }.expect("there is room");
             self.pushed += 1;
-            match is_cancel {
-                true => self.cancels.in_flight += 1,
-                false => self.watch.made += 1,
-            }
         }
     }
 
@@ -156,11 +163,12 @@ impl Queues {
         }
     }
 
-    /// As if the kernel had overlooked a cancel of each operation.
+    /// As if each operation had been cancelled, and the kernel had answered this.
     #[cfg(all(test, not(loom)))]
-    pub(in crate::uring) fn miss_all(&mut self) {
-        let all: Vec<_> = self.ops.unanswered().collect();
-        all.into_iter().for_each(|id| self.miss(id));
+    pub(in crate::uring) fn miss_all(&mut self, answer: Errno) {
+        let all: Vec<_> = self.ops.unanswered().map(|id| name(id.to_bits())).collect();
+        self.cancels.in_flight += all.len();
+        all.into_iter().for_each(|cancel| self.reap_cancel(cancel, Completion::refused(answer)));
     }
 
     fn miss(&mut self, id: Id) {

@@ -48,7 +48,8 @@ pub(super) struct Watch {
     has_others: bool,
     /// The core sleeps elsewhere: they are being cancelled.
     is_ending: bool,
-    /// How many polls and pauses between cancels were queued so far: nobody's operations, which the ring's counters leave out.
+    /// How many polls, pauses between cancels, and nudges were queued so far: nobody's operations, which the ring's counters leave
+    /// out.
     pub(super) made: u64,
 }
 
@@ -62,10 +63,11 @@ pub(super) fn among(features: Features) -> Features {
 }
 
 impl Queues {
-    /// Whether nothing can come of the ring: no operation is under way, and neither poll nor a pause may answer.
+    /// Whether nothing can come of the ring: no operation is under way, and neither poll, pause nor nudge may answer.
     #[inline]
     pub(in crate::uring) fn is_quiet(&self) -> bool {
-        let may_stir = self.watch.has_bell || self.watch.has_others || self.cancels.is_pausing();
+        let may_stir = self.cancels.is_pausing() || self.nudges.may_stir();
+        let may_stir = may_stir || self.watch.has_bell || self.watch.has_others;
         self.ops_in_flight == 0 && self.outstanding() == 0 && !may_stir
     }
 

@@ -1,6 +1,7 @@
 //! Operations that answer more than once, as the queues treat them: started, answered, given up.
 
 use super::cancels::PAUSE;
+use super::nudges::{DELAY, NUDGE_FILES, NUDGE_OTHERS};
 use super::sleep::{BELL, OTHERS};
 use super::{Completion, Queues, Reaped, SPECIAL};
 use crate::inflight::{Answered, Id, Line, Next};
@@ -92,6 +93,8 @@ impl Queues {
         match bits {
             BELL | OTHERS => return self.stirred(bits, completion),
             PAUSE => return self.end_pause(),
+            DELAY => return self.end_delay(),
+            NUDGE_FILES | NUDGE_OTHERS => return self.end_nudge(bits),
             _ => {}
         }
         let has_more = completion.has_more();

@@ -5,6 +5,7 @@ use super::{SETUPS, pipe, poll_once, ring, ring_using, settle, turn};
 use crate::reactor::driver::Driver;
 use crate::sys::eventfd::EventFd;
 use crate::uring::{Fd, Features, Ring, Setup};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -66,16 +67,20 @@ fn a_ring_ends_though_it_has_to_ask_again() {
     }
 }
 
-/// In the ring, and by its descriptor. Nothing else would end the sleep.
+/// In the ring, and by its descriptor: nothing else would end the sleep. Whether the kernel has not found the operation, or has told a
+/// worker that did not hear.
 #[test]
 fn a_core_that_sleeps_wakes_up_to_ask_again() {
-    for (setup, in_ring) in SETUPS.into_iter().flat_map(|setup| [(setup, true), (setup, false)]) {
+    let ways = [Errno::NOENT, Errno::ALREADY].into_iter().flat_map(|errno| [(errno, true), (errno, false)]);
+    for (setup, (errno, in_ring)) in
+        SETUPS.into_iter().flat_map(|setup| ways.clone().map(move |way| (setup, way)))
+    {
         let (ring, bell) = (ring_using(setup, Features::all()), EventFd::new().unwrap());
         let (read, _write) = pipe();
         let mut stuck = Box::pin(ring.read_at(&read, vec![0; 8], 0));
         assert!(poll_once(&mut stuck).is_pending());
         turn(&ring);
-        ring.queues().miss_all();
+        ring.queues().miss_all(errno);
         let start = Instant::now();
         while poll_once(&mut stuck).is_pending() && start.elapsed() < LONG {
             if in_ring {
@@ -86,7 +91,7 @@ fn a_core_that_sleeps_wakes_up_to_ask_again() {
             }
             ring.poll();
         }
-        assert!(start.elapsed() < LONG, "{setup:?}, {in_ring}");
+        assert!(start.elapsed() < LONG, "{setup:?}, {errno:?}, {in_ring}");
         settle(&ring);
         let counters = ring.counters();
         assert_eq!(counters.submitted, 2, "the read and its cancel");
@@ -124,7 +129,7 @@ fn an_operation_that_ends_during_the_pause_is_left_alone() {
         let mut reading = Box::pin(ring.read_at(&read, vec![0; 8], 0));
         assert!(poll_once(&mut reading).is_pending());
         turn(&ring);
-        ring.queues().miss_all();
+        ring.queues().miss_all(Errno::NOENT);
         rustix::io::write(&write, b"12345").unwrap();
         settle(&ring);
         let Poll::Ready((Ok(5), _)) = poll_once(&mut reading) else { panic!("not read") };

@@ -15,6 +15,7 @@ mod idle;
 mod lent;
 mod link;
 mod missed;
+mod nudges;
 pub(crate) mod quarantine;
 mod recv;
 mod sleep;
