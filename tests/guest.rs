@@ -11,6 +11,12 @@ mod host_loop;
 #[cfg(feature = "nvme")]
 #[path = "guest/pcie.rs"]
 mod pcie;
+#[cfg(feature = "nvme")]
+#[path = "guest/pcie_life.rs"]
+mod pcie_life;
+#[cfg(feature = "nvme")]
+#[path = "guest/pcie_refusals.rs"]
+mod pcie_refusals;
 #[path = "guest/polled_disk.rs"]
 mod polled_disk;
 mod support;

@@ -3,26 +3,22 @@
 use super::in_guest;
 use reactor::nvme::pcie::{Error, PcieDevice, list};
 use reactor::nvme::{self, Channel, Config, Controller, QueuePair};
-use reactor::sys::dma::{DmaBuf, DmaPool, Unseen};
-use reactor::{LocalExecutor, spawn_local, yield_now};
-use rustix::process::{Resource, Rlimit, setrlimit};
-use std::cell::Cell;
+use reactor::sys::dma::{DmaBuf, DmaPool};
+use reactor::{LocalExecutor, spawn_local};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::rc::Rc;
 
 /// An IOMMU as small as they come: 39 bits of addresses, where the process has 47.
-const SMALL: &str = "-device intel-iommu,intremap=on";
+pub const SMALL: &str = "-device intel-iommu,intremap=on";
 const LARGE: &str = "-device intel-iommu,intremap=on,aw-bits=48";
 
-fn machine<'a>(iommu: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn machine<'a>(iommu: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let vfio = ["-m", "vfio-pci", "-m", "vfio_iommu_type1", "-q", iommu, "-k", "intel_iommu=on iommu=pt"];
     [&vfio, more].concat()
 }
 
 /// The addresses of the machine's controllers.
-fn controllers() -> Vec<String> {
+pub fn controllers() -> Vec<String> {
     list().unwrap().iter().map(|function| function.address.to_string()).collect()
 }
 
@@ -36,26 +32,26 @@ fn bind(address: &str, driver: &str) {
     fs::write("/sys/bus/pci/drivers_probe", address).unwrap();
 }
 
-fn all_to_user_space() -> Vec<String> {
+pub fn all_to_user_space() -> Vec<String> {
     let controllers = controllers();
     controllers.iter().for_each(|address| bind(address, "vfio-pci"));
     controllers
 }
 
-fn vfio_group(address: &str) -> String {
+pub fn vfio_group(address: &str) -> String {
     let found = list().unwrap().into_iter().find(|function| function.address.to_string() == address);
     format!("/dev/vfio/{}", found.unwrap().group.unwrap())
 }
 
 /// The only namespace of the controller.
 #[derive(Clone)]
-struct Disk {
-    controller: Controller<PcieDevice>,
-    channel: Channel<QueuePair<PcieDevice>>,
+pub struct Disk {
+    pub controller: Controller<PcieDevice>,
+    pub channel: Channel<QueuePair<PcieDevice>>,
 }
 
 impl Disk {
-    async fn attach(address: &str) -> Self {
+    pub async fn attach(address: &str) -> Self {
         let controller =
             Controller::attach(PcieDevice::open(address).unwrap(), Config::default()).await.unwrap();
         Self::of(controller).await
@@ -80,7 +76,7 @@ fn fill(buf: &mut DmaBuf, lba: u64, round: u64) {
 }
 
 /// Writes and reads back `rounds` times all that `depth` tasks have between them, with buffers of `len` bytes.
-async fn write_and_verify(disk: &Disk, depth: u64, len: usize, rounds: u64) {
+pub async fn write_and_verify(disk: &Disk, depth: u64, len: usize, rounds: u64) {
     let blocks = len as u64 / 512;
     let tasks: Vec<_> = (0..depth)
         .map(|task| {
@@ -218,60 +214,6 @@ fn huge_pages_are_seen() {
 }
 
 #[test]
-fn removal() {
-    let options = machine(SMALL, &["-n", "64M", "-n", "64M"]);
-    in_guest("pcie::removal", &options, &[every_command_ends_when_the_device_is_removed]);
-}
-
-fn every_command_ends_when_the_device_is_removed() {
-    let all = all_to_user_space();
-    let device = Path::new("/sys/bus/pci/devices").join(&all[0]);
-    let removal = LocalExecutor::new().unwrap().block_on(async {
-        let (disk, other) = (Disk::attach(&all[0]).await, Disk::attach(&all[1]).await);
-        let busy = Rc::new(Cell::new(0));
-        let tasks: Vec<_> = (0..128)
-            .map(|task| {
-                let (disk, busy) = (disk.clone(), busy.clone());
-                spawn_local(async move {
-                    let mut buf = DmaPool::local().alloc(4096).await.unwrap();
-                    let mut done = 0_u64;
-                    loop {
-                        let (read, back) = disk.channel.read(task * 8, buf).await;
-                        (buf, done) = (back, done + 1);
-                        busy.set(busy.get() + u32::from(done == 10));
-                        if read.is_err() {
-                            return;
-                        }
-                    }
-                })
-            })
-            .collect();
-        while busy.get() < 128 {
-            yield_now().await;
-        }
-        // The kernel waits with it until the device is let go of.
-        let remove = device.join("remove");
-        let removal = std::thread::spawn(move || fs::write(remove, "1").unwrap());
-        while disk.controller.version().bits() != u32::MAX {
-            reactor::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        disk.controller.close().await.unwrap();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let again =
-            Controller::attach(PcieDevice::open(&all[0]).unwrap(), Config::default()).await.unwrap_err();
-        assert!(matches!(again, nvme::Error::Removed), "{again}");
-        assert!(!removal.is_finished() && device.exists());
-        write_and_verify(&other, 32, 4096, 2).await;
-        drop(disk);
-        removal
-    });
-    removal.join().unwrap();
-    assert!(!device.exists());
-}
-
-#[test]
 fn several_controllers() {
     // Two functions of one device without access control between them: one group.
     let pair = "-drive file=null-co://,if=none,id=null0,format=raw -drive file=null-co://,if=none,id=null1,format=raw \
@@ -324,105 +266,4 @@ fn each_controller_has_its_own_blocks() {
         assert!(buf[..] == wanted[..]);
         last.controller.close().await.unwrap();
     });
-}
-
-#[test]
-fn bad_input() {
-    let options = machine(SMALL, &["-n", "16M"]);
-    in_guest("pcie::bad_input", &options, &[each_refusal_says_what_to_do, what_may_be_locked_is_limited]);
-}
-
-fn refused(address: &str) -> String {
-    let refused = PcieDevice::open(address).unwrap_err();
-    println!("{refused}\n");
-    refused.to_string()
-}
-
-/// The calling thread is a user who has nothing but files that are open to all; it ends with that.
-fn as_nobody<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-    let become_nobody_and_run = || {
-        let nobody = rustix::process::Uid::from_raw(65534);
-        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
-        run()
-    };
-    std::thread::scope(|scope| scope.spawn(become_nobody_and_run).join().unwrap())
-}
-
-fn each_refusal_says_what_to_do() {
-    let all = controllers();
-    let [address] = &all[..] else { panic!("{all:?}") };
-    assert!(refused("nvme0").contains("write it as 0000:00:04.0"));
-    assert!(refused("0000:00:1e.7").ends_with(&format!("NVMe controllers are at {address}")));
-    assert!(refused("0000:00:00.0").contains("no NVMe controller (its class is 060000)"));
-
-    let kernels = refused(address);
-    assert!(kernels.contains("driver nvme"));
-    for line in kernels.lines().skip(1).filter(|line| !line.contains("modprobe")) {
-        assert!(Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
-    }
-    let group = vfio_group(address);
-    assert!(as_nobody(|| refused(address)).contains(&format!("no permission to open {group}")));
-    let other = fs::File::options().read(true).write(true).open(&group).unwrap();
-    assert!(refused(address).contains(&format!("{group} is open elsewhere")));
-    drop(other);
-    fs::rename("/dev/vfio/vfio", "/dev/vfio/gone").unwrap();
-    assert!(refused(address).contains("there is no /dev/vfio/vfio: `modprobe vfio-pci`"));
-    fs::rename("/dev/vfio/gone", "/dev/vfio/vfio").unwrap();
-    drop(PcieDevice::open(address).unwrap());
-}
-
-fn what_may_be_locked_is_limited() {
-    let address = &all_to_user_space()[0];
-    for path in [vfio_group(address), "/dev/vfio/vfio".to_owned()] {
-        assert!(Command::new("chmod").args(["666", &path]).status().unwrap().success());
-    }
-    let may_lock = |bytes: u64| {
-        let limit = Rlimit { current: Some(bytes), maximum: None };
-        setrlimit(Resource::Memlock, limit).unwrap();
-    };
-    let needed = {
-        let pool = DmaPool::new();
-        let _held = pool.try_alloc(1 << 20).unwrap();
-        may_lock(512 << 10);
-        match as_nobody(|| PcieDevice::open(address)).unwrap_err() {
-            error @ Error::Unseen(Unseen::LockLimit { needed, limit }) => {
-                assert!(error.to_string().contains("`ulimit -l`"), "{error}");
-                assert_eq!(limit, 512 << 10);
-                needed
-            }
-            error => panic!("{error:?}"),
-        }
-    };
-    assert!(needed >= 1 << 20, "{needed}");
-    // With so much, and one more chunk.
-    may_lock(needed + (1 << 20));
-    as_nobody(|| {
-        let device = PcieDevice::open(address).unwrap();
-        let pool = DmaPool::new();
-        let mut held = Vec::new();
-        let dry = loop {
-            assert!(held.len() < 64, "nothing was refused");
-            match pool.try_alloc(1 << 20) {
-                Ok(buf) => held.push(buf),
-                Err(error) => break error,
-            }
-        };
-        let why = std::error::Error::source(&dry).expect("a reason").to_string();
-        assert!(!held.is_empty() && why.contains("`ulimit -l`"), "{dry}: {why}");
-        drop(held);
-        // What is given back can be had again, and without the device all of it.
-        drop(pool);
-        drop(DmaPool::new().try_alloc(1 << 20).unwrap());
-        drop(device);
-        drop(DmaPool::new().try_alloc(4 << 20).unwrap());
-    });
-}
-
-#[test]
-fn no_iommu() {
-    in_guest("pcie::no_iommu", &["-m", "vfio-pci", "-n", "16M"], &[without_an_iommu_nothing_is_opened]);
-}
-
-fn without_an_iommu_nothing_is_opened() {
-    assert!(refused(&controllers()[0]).contains("intel_iommu=on"));
 }

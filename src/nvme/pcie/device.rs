@@ -31,7 +31,7 @@ static OPEN: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 /// A controller that vfio-pci leaves to this process.
 ///
 /// Opening it resets the function. While it is open, devices see all memory of buffer pools, which stays in memory for that. The last
-/// drop gives it back to the kernel.
+/// drop gives it back to the kernel, which resets it again.
 pub struct PcieDevice(Arc<Inner>);
 
 struct Inner {
@@ -55,6 +55,9 @@ struct Inner {
 impl PcieDevice {
     /// Opens the controller at `address`, which is written as `0000:00:04.0`. While it is open here, it is the same again: only one
     /// [`Controller`](crate::nvme::Controller) at a time can be attached to it.
+    ///
+    /// The kernel takes some tenths of a second to reset it, and the calling thread waits: on a core that has other work meanwhile, call
+    /// this through [`unblock`](crate::app::unblock).
     ///
     /// ```no_run
     /// use reactor::nvme::{Config, Controller, pcie::PcieDevice};

@@ -82,7 +82,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The kernel said no.
-    #[error("{what} was refused")]
+    #[error("the kernel refused {what}")]
     Refused {
         /// What was asked.
         what: String,

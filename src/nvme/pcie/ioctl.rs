@@ -255,7 +255,6 @@ pub(super) fn map(container: &OwnedFd, area: &Area) -> io::Result<()> {
         vaddr: area.start() as u64,
         iova: area.at(),
         size: area.len() as u64,
-        ..Default::default()
     };
     // What devices can do from now on is what an area is made for: it is buffers, of which a driver tells devices while nobody else uses
     // them, and words, which are seen as atomics alone.
