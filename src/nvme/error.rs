@@ -61,13 +61,12 @@ pub enum Error {
     #[error("the controller would write to frozen bytes: bring a `DmaBuf`")]
     Frozen,
     /// A raw command moves more than its payload has.
-    #[error("the command moves {} bytes of data and {} of metadata, and its payload has {} and {}",
-        needed.0, needed.1, has.0, has.1)]
+    #[error("the command moves {needed} bytes, and its payload has {len}")]
     Payload {
-        /// Bytes of data and of metadata that there are.
-        has: (u64, u64),
+        /// Its bytes.
+        len: u64,
         /// Those that the command moves.
-        needed: (u64, u64),
+        needed: u64,
     },
     /// A copy would read what it writes.
     #[error("blocks would be read that are written by the same copy: copy in steps that do not overlap")]

@@ -17,29 +17,36 @@ use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 /// assert_eq!(payload.into_bufs().len(), 2);
 /// # Ok::<(), reactor::sys::dma::AllocError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub enum Payload {
-    /// Nothing.
-    #[default]
-    None,
     /// One buffer, which is what most commands carry, and costs no allocation.
     One(Buffer),
-    /// Several, one behind the other, or metadata besides.
-    Many(Box<Pieces>),
+    /// Anything else: nothing, or several buffers, one behind the other, or metadata besides.
+    Many(Pieces),
 }
 
 /// A buffer of either kind, to be written by the controller or read.
 #[derive(Debug)]
 pub struct Buffer(pub(super) DmaAny);
 
-/// Several buffers, and metadata.
+/// Several buffers and metadata, or nothing.
 #[derive(Debug, Default)]
-pub struct Pieces {
-    pub(super) data: Vec<DmaAny>,
-    pub(super) metadata: Option<DmaAny>,
+pub struct Pieces(Option<Box<List>>);
+
+#[derive(Debug, Default)]
+struct List {
+    data: Vec<DmaAny>,
+    metadata: Option<DmaAny>,
 }
 
+// In three words it goes through memory at every step of an I/O: in the driver that took as long as all the rest.
+const _: () = assert!(size_of::<Payload>() == size_of::<Buffer>());
+
 impl Payload {
+    /// Nothing.
+    #[expect(non_upper_case_globals, reason = "used as the variant that there is no room for")]
+    pub const None: Self = Self::Many(Pieces(None));
+
     /// Bytes of data.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -61,13 +68,12 @@ impl Payload {
     /// With metadata apart from the data, for formats that have it there: a [`DmaBuf`] to read it to, or [`DmaBytes`] to write.
     #[must_use]
     pub fn with_metadata(self, metadata: impl Into<Buffer>) -> Self {
-        let mut pieces = match self {
-            Self::None => Box::default(),
-            Self::One(buffer) => Box::new(Pieces { data: vec![buffer.0], metadata: None }),
-            Self::Many(pieces) => pieces,
+        let mut list = match self {
+            Self::Many(Pieces(Some(list))) => list,
+            other => Box::new(List { data: other.into_parts().0, metadata: None }),
         };
-        pieces.metadata = Some(metadata.into().0);
-        Self::Many(pieces)
+        list.metadata = Some(metadata.into().0);
+        Self::Many(Pieces(Some(list)))
     }
 
     /// The buffer that it was made of, if it was one to be written.
@@ -76,8 +82,13 @@ impl Payload {
     pub fn into_buf(self) -> Option<DmaBuf> {
         match self {
             Self::One(buffer) => buffer.0.into_buf(),
-            other => other.into_bufs().pop(),
+            other => other.into_last(),
         }
+    }
+
+    #[cold]
+    fn into_last(self) -> Option<DmaBuf> {
+        self.into_bufs().pop()
     }
 
     /// The buffers to be written that it was made of.
@@ -106,18 +117,17 @@ impl Payload {
         slot: usize,
     ) -> Result<Command, Lost> {
         match self {
-            Self::None => Ok(command),
             Self::One(buffer) => lists.point(slot, command, device.see(&buffer.0)),
-            Self::Many(pieces) => pieces.point(command, device, lists, slot),
+            Self::Many(Pieces(None)) => Ok(command),
+            Self::Many(Pieces(Some(list))) => list.point(command, device, lists, slot),
         }
     }
 
     /// Each buffer of its data, in order.
     pub(super) fn buffers(&self) -> impl Iterator<Item = &DmaAny> {
         match self {
-            Self::None => &[],
             Self::One(buffer) => std::slice::from_ref(&buffer.0),
-            Self::Many(pieces) => &pieces.data[..],
+            Self::Many(Pieces(list)) => list.as_ref().map_or(&[][..], |list| &list.data),
         }
         .iter()
     }
@@ -125,15 +135,15 @@ impl Payload {
     /// The buffer of its metadata.
     pub(super) fn metadata(&self) -> Option<&DmaAny> {
         match self {
-            Self::Many(pieces) => pieces.metadata.as_ref(),
-            _ => None,
+            Self::Many(Pieces(list)) => list.as_ref()?.metadata.as_ref(),
+            Self::One(_) => None,
         }
     }
 
     /// The same in the form that SGLs are made of, where there are any.
     pub(super) fn described(self) -> Self {
         let (data, metadata) = self.into_parts();
-        Self::Many(Box::new(Pieces { data, metadata }))
+        Self::Many(Pieces(Some(Box::new(List { data, metadata }))))
     }
 
     /// Whether a device may write to all of it.
@@ -144,22 +154,22 @@ impl Payload {
     /// Its buffers and that of its metadata.
     pub(super) fn into_parts(self) -> (Vec<DmaAny>, Option<DmaAny>) {
         match self {
-            Self::None => (Vec::new(), None),
             Self::One(buffer) => (vec![buffer.0], None),
-            Self::Many(pieces) => (pieces.data, pieces.metadata),
+            Self::Many(Pieces(list)) => list.map_or_else(Default::default, |list| (list.data, list.metadata)),
         }
     }
 
     /// Of these.
     pub(super) fn from_parts(mut data: Vec<DmaAny>, metadata: Option<DmaAny>) -> Self {
         match data.len() {
+            0 if metadata.is_none() => Self::None,
             1 if metadata.is_none() => data.pop().map_or(Self::None, |buffer| Self::One(Buffer(buffer))),
-            _ => Self::Many(Box::new(Pieces { data, metadata })),
+            _ => Self::Many(Pieces(Some(Box::new(List { data, metadata })))),
         }
     }
 }
 
-impl Pieces {
+impl List {
     #[cold]
     fn point<D: Device>(
         &self,
@@ -175,6 +185,12 @@ impl Pieces {
             return Ok(command);
         }
         lists.point_to_all(slot, command, self.data.iter().map(|buffer| device.see(buffer)))
+    }
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::None
     }
 }
 

@@ -73,6 +73,11 @@ impl<Q: Queue> Channel<Q> {
         self.transfer(IoOpcode::COMPARE, lba, payload.into(), options).await.0
     }
 
+    pub(super) async fn read_long(&self, lba: u64, buf: DmaBuf) -> (Result<(), Error>, DmaBuf) {
+        let (result, payload) = self.transfer(IoOpcode::READ, lba, buf.into(), IoOptions::new()).await;
+        (result, payload.into_buf().expect("the buffer comes back"))
+    }
+
     /// What a read or a write comes to, in as many commands as it takes.
     pub(super) async fn transfer(
         &self,

@@ -29,6 +29,20 @@ use std::fmt;
 /// Requests may be of any length: what is more than one command takes becomes several, on their way together. Commands are handed over
 /// when the core's turn ends, and wait in order while the queue is full.
 ///
+/// ```
+/// use reactor::nvme::{Channel, Error, IoOptions, Payload, Queue};
+/// use reactor::sys::dma::DmaPool;
+///
+/// /// Puts a record of a head and a body, unless the blocks have changed since they were read.
+/// async fn put<Q: Queue>(disk: &Channel<Q>, lba: u64, known: Payload, head: u8) -> Result<(), Error> {
+///     let pool = DmaPool::local();
+///     let mut bufs = vec![pool.alloc(512).await?, pool.alloc(3584).await?];
+///     bufs[0].fill(head);
+///     disk.compare_and_write(lba, known, bufs, IoOptions::new()).await?;
+///     disk.flush().await
+/// }
+/// ```
+///
 /// # Cancellation
 /// Any future may be dropped, or forgotten, at any time. Its commands are the controller's then, which may or may not do them; their
 /// buffers are kept until it has answered.
@@ -88,14 +102,16 @@ impl<Q: Queue> Channel<Q> {
     /// As [above](Self#errors); [`Error::Metadata`] if the blocks have metadata apart, for which [`read_with`](Self::read_with) takes a
     /// buffer.
     pub async fn read(&self, lba: u64, buf: DmaBuf) -> (Result<(), Error>, DmaBuf) {
-        let (result, payload) = match self.short(IoOpcode::READ, lba, buf.len()) {
-            Some(command) => {
-                let (answer, payload) = self.queue.send(command, buf.into()).await;
-                (answer.and_then(|answer| answer.ok().map(drop)), payload)
-            }
-            None => Box::pin(self.transfer(IoOpcode::READ, lba, buf.into(), IoOptions::new())).await,
+        let Some(command) = self.short(IoOpcode::READ, lba, buf.len()) else {
+            return Box::pin(self.read_long(lba, buf)).await;
         };
-        (result, payload.into_buf().expect("the buffer comes back"))
+        let (answer, payload) = self.queue.send(command, buf.into()).await;
+        let buf = payload.into_buf().expect("the buffer comes back");
+        match answer {
+            Ok(answer) if answer.status.is_success() => (Ok(()), buf),
+            Ok(answer) => (Err(Error::Status(answer.status)), buf),
+            Err(error) => (Err(error), buf),
+        }
     }
 
     /// Writes `bytes` to the blocks from `lba` on.
@@ -103,10 +119,10 @@ impl<Q: Queue> Channel<Q> {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn write(&self, lba: u64, bytes: DmaBytes) -> Result<(), Error> {
-        match self.short(IoOpcode::WRITE, lba, bytes.len()) {
-            Some(command) => self.ask(command, bytes.into()).await.map(drop),
-            None => Box::pin(self.transfer(IoOpcode::WRITE, lba, bytes.into(), IoOptions::new())).await.0,
-        }
+        let Some(command) = self.short(IoOpcode::WRITE, lba, bytes.len()) else {
+            return Box::pin(self.transfer(IoOpcode::WRITE, lba, bytes.into(), IoOptions::new())).await.0;
+        };
+        self.ask(command, bytes.into()).await.map(drop)
     }
 
     /// Has all that was written and completed survive a loss of power.

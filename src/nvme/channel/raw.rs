@@ -1,8 +1,8 @@
 //! Any command, as it is.
 
 use super::super::spec::{
-    Command, CopyRange, DatasetRange, IoOpcode, ReservationAcquire, ReservationRegister, ReservationRelease,
-    Transfer, ZoneAction, ZoneSend,
+    Command, CommandFlags, CopyRange, DatasetRange, IoOpcode, ReservationAcquire, ReservationRegister,
+    ReservationRelease, Transfer, ZoneAction, ZoneSend,
 };
 use super::super::{Answer, Error, Payload, Queue};
 use super::{Channel, IoOptions};
@@ -16,10 +16,12 @@ impl<Q: Queue> Channel<Q> {
     /// and the controller takes no SGLs, which say it; for fused commands, which [`compare_and_write`](Channel::compare_and_write) is
     /// for. [`Error::Frozen`]; [`Error::Misaligned`]; [`Error::Scattered`]; [`Error::Closed`].
     pub async fn raw(&self, mut command: Command, payload: Payload) -> (Result<Answer, Error>, Payload) {
-        command.nsid.set(self.namespace.id());
         match self.check_raw(&command, &payload) {
             Err(error) => (Err(error), payload),
             Ok(is_bound) => {
+                command.nsid.set(self.namespace.id());
+                (command.flags, command.data) = (CommandFlags::default(), Default::default());
+                command.metadata.set(0);
                 self.queue.send(command, if is_bound { payload.described() } else { payload }).await
             }
         }
@@ -41,9 +43,8 @@ impl<Q: Queue> Channel<Q> {
         }
         let has = (payload.len() as u64, payload.metadata_len() as u64);
         match self.moves(command) {
-            Some((data, metadata)) if has.0 < data || has.1 < metadata => {
-                Err(Error::Payload { has, needed: (data, metadata) })
-            }
+            Some((data, _)) if has.0 < data => Err(Error::Payload { len: has.0, needed: data }),
+            Some((_, metadata)) if has.1 < metadata => Err(Error::Metadata { len: has.1, needed: metadata }),
             Some(_) => Ok(false),
             None if transfer == Transfer::None => Ok(false),
             // A descriptor's length binds the controller; that of PRP entries is what it takes the command to mean.
