@@ -2,8 +2,12 @@
 
 mod attach;
 mod blocks;
+mod commands;
 mod cores;
 mod faults;
+mod ranges;
+mod requests;
+mod zones;
 
 use super::soft::{SoftConfig, SoftController};
 use super::{Channel, Config, Controller, QueuePair};
