@@ -9,11 +9,15 @@ pub(super) struct Cids {
     /// The one freed last is used next, as it is at hand in the cache.
     free: Vec<u16>,
     slot_bits: u32,
+    /// How often commands were counted older.
+    age: u8,
 }
 
 struct Slot {
     /// The identifier of its command, or of the one that it had last.
     cid: u16,
+    /// The count when its command got it.
+    since: u8,
     owner: Option<Id>,
 }
 
@@ -25,9 +29,9 @@ impl Cids {
     /// If `capacity` is 0 or above 32,767: each slot has two identifiers at least.
     pub(super) fn new(capacity: u16) -> Self {
         assert!((1..1 << 15).contains(&capacity), "commands at a time: {capacity}");
-        let slots = (0..capacity).map(|index| Slot { cid: index, owner: None }).collect();
+        let slots = (0..capacity).map(|index| Slot { cid: index, since: 0, owner: None }).collect();
         let slot_bits = u32::from(capacity).next_power_of_two().trailing_zeros();
-        Self { slots, free: (0..capacity).rev().collect(), slot_bits }
+        Self { slots, free: (0..capacity).rev().collect(), slot_bits, age: 0 }
     }
 
     /// How many commands may have one at a time.
@@ -61,6 +65,7 @@ impl Cids {
         if slot.cid == NO_COMMAND {
             slot.cid = slot.cid.wrapping_add(1 << self.slot_bits);
         }
+        slot.since = self.age;
         slot.owner = Some(owner);
         Some(slot.cid)
     }
@@ -78,10 +83,22 @@ impl Cids {
         Some(owner)
     }
 
-    /// Takes one from a command that will not be answered; none if there is no such command.
-    pub(super) fn release_any(&mut self) -> Option<Id> {
-        let cid = self.slots.iter().find(|slot| slot.owner.is_some())?.cid;
-        self.release(cid)
+    /// Takes one from a command that will not be answered, and says which slot it was; none if there is no such command.
+    pub(super) fn release_any(&mut self) -> Option<(usize, Id)> {
+        let at = self.slots.iter().position(|slot| slot.owner.is_some())?;
+        let owner = self.release(self.slots[at].cid)?;
+        Some((at, owner))
+    }
+
+    /// Counts all commands older by one.
+    pub(super) fn age(&mut self) {
+        self.age = self.age.wrapping_add(1);
+    }
+
+    /// The identifiers of commands that are at least so old: they were counted so often.
+    pub(super) fn older(&self, age: u8) -> impl Iterator<Item = u16> + '_ {
+        let is_older = move |slot: &&Slot| slot.owner.is_some() && self.age.wrapping_sub(slot.since) >= age;
+        self.slots.iter().filter(is_older).map(|slot| slot.cid)
     }
 }
 
@@ -107,7 +124,7 @@ mod tests {
             assert!(taken.iter().all(|&(_, cid)| cid != again), "the slot's next command has another");
             let spent: Vec<_> = (0..=u16::MAX).filter(|&cid| cid != again).collect();
             assert!(spent.into_iter().all(|cid| cids.release(cid).is_none()));
-            assert_eq!(cids.release_any(), Some(id(7)));
+            assert_eq!(cids.release_any().map(|(_, id)| id), Some(id(7)));
         }
     }
 

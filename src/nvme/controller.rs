@@ -8,14 +8,15 @@
 //!                          └──────────────────────── close, drop ──────────────────── failed ◀─────────────┘
 //! ```
 //!
-//! Any core's. What goes over the admin queues is in `home`, what the queue pairs of a core do in `pair`.
+//! Any core's. What goes over the admin queues is in `home` and `start`, what happens after in `recovery` and `events`, what the queue
+//! pairs of a core do in `pair`.
 
 use super::device::Device;
 use super::link::{Attached, Link};
 use super::queue_pair::QueuePair;
 use super::spec::register::VS;
 use super::spec::{Command, IdentifyController, IdentifyWhat, NamespaceList, Version};
-use super::{Answer, Config, Error, Namespace, Payload};
+use super::{Answer, Config, Error, Events, Namespace, Payload};
 use std::fmt;
 use std::sync::Arc;
 use zerocopy::FromBytes;
@@ -41,37 +42,18 @@ impl<D: Device> Controller<D> {
         assert!((2..=1 << 15).contains(&config.queue_entries), "queue entries: {}", config.queue_entries);
         let attached = Arc::new(Attached(Arc::new(Link::new(device, config)?)));
         let link = &attached.0;
-        match Self::bring_up(link).await {
-            Ok(()) => Ok(Self(attached)),
+        match link.bring_up().await {
+            Ok(()) => {
+                link.watch();
+                link.hear();
+                Ok(Self(attached))
+            }
             Err(error) => {
                 // What it says of that matters less.
                 let _stuck = link.close_here().await;
                 Err(error)
             }
         }
-    }
-
-    async fn bring_up(link: &Arc<Link<D>>) -> Result<(), Error> {
-        let capabilities = link.capabilities();
-        if link.status().is_gone() || capabilities.bits() == u64::MAX {
-            return Err(Error::Removed);
-        }
-        if !capabilities.has_nvm() {
-            return Err(Error::Unsupported("it has no NVM Command Set (CAP.CSS)"));
-        }
-        if capabilities.mpsmin() > 0 {
-            return Err(Error::Unsupported("it has no pages of 4 KiB (CAP.MPSMIN)"));
-        }
-        // A reset needs the controller to have become ready first (Base 2.0 §3.1.3.5, EN).
-        if link.configuration().is_enabled() && !link.status().is_fatal() {
-            link.wait_ready(true).await?;
-        }
-        link.disable().await?;
-        link.enable_here().await?;
-        let page = link.identify(IdentifyWhat::CONTROLLER, 0).await?;
-        let identity = IdentifyController::read_from_bytes(&page).expect("it is a page");
-        let _ = link.identity().set(Box::new(identity));
-        link.negotiate_queues().await
     }
 
     /// What it says of itself.
@@ -136,7 +118,27 @@ impl<D: Device> Controller<D> {
         Namespace::read(id, self.identity(), async |command| self.link().identify_by(command).await).await
     }
 
-    /// Disables the controller. What is on its way ends with [`Error::Status`], what comes later with [`Error::Closed`].
+    /// What happens to it from now on.
+    pub fn events(&self) -> Events {
+        self.link().listeners().listen()
+    }
+
+    /// Resets the controller, and has it come back as it was: I/O that it had is sent again as [`Config::retries`] says, or ends with
+    /// a status that is [retryable](super::spec::Status::is_retryable); I/O of any core that comes meanwhile waits in order.
+    ///
+    /// Dropping the future leaves the reset to go on.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] and [`Error::Removed`] if it does not come back, which is the end of it; [`Error::Closed`].
+    pub async fn reset(&self) -> Result<(), Error> {
+        let reset = self.link().at_home(async |link| {
+            let generation = link.generation();
+            crate::spawn_local(async move { link.reset_here(generation).await }).await
+        });
+        reset.await?.map_err(|_ended| Error::Closed)?
+    }
+
+    /// Tells the controller of the shutdown, and disables it. What is on its way ends with [`Error::Status`], what comes later with [`Error::Closed`].
     ///
     /// # Errors
     /// [`Error::NotReady`] if it will not be disabled: then its memory and buffers stay its own.
@@ -144,7 +146,7 @@ impl<D: Device> Controller<D> {
         self.link().at_home(async |link| link.close_here().await).await?
     }
 
-    fn link(&self) -> &Arc<Link<D>> {
+    pub(super) fn link(&self) -> &Arc<Link<D>> {
         &self.0.0
     }
 }

@@ -32,11 +32,15 @@ pub trait Device: Send + Sync + 'static {
     fn unmap(&self, memory: &DmaWords);
     /// Where it sees a buffer of a pool; none if it cannot.
     fn see(&self, buffer: &DmaAny) -> Option<Range<u64>>;
-    /// How many interrupt vectors it offers. None: its queues are polled.
+    /// Keeps a device from memory for good that cannot be disabled. False if there is no way to.
+    fn cut_off(&self) -> bool {
+        false
+    }
+    /// How many interrupt vectors it offers. Queue pairs beyond them are polled.
     fn vectors(&self) -> u16 {
         0
     }
-    /// What becomes readable when the vector interrupts: an eventfd. It is told of each once, whoever asks.
+    /// What becomes readable when the vector interrupts: an eventfd, nonblocking.
     fn interrupt(&self, vector: u16) -> Option<BorrowedFd<'_>> {
         _ = vector;
         None

@@ -100,6 +100,14 @@ pub enum Error {
     /// An admin command was not answered in time.
     #[error("the controller did not answer an admin command within {0:?}")]
     AdminTimeout(Duration),
+    /// A command was late, and the controller has aborted it.
+    #[error(
+        "the controller did not answer within {0:?}, and has aborted the command when asked to: try it again"
+    )]
+    TimedOut(Duration),
+    /// The controller was reset and did not come back.
+    #[error("the controller was given up: it did not come back from a reset; attach it anew, or replace it")]
+    Failed,
     /// The controller is none that this driver knows to drive.
     #[error("the controller cannot be driven: {0}")]
     Unsupported(&'static str),

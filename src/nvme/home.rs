@@ -1,24 +1,23 @@
 //! What happens at a controller's home, the core that attached it: its admin queue pair, and all that goes over it.
 
+use super::config::Weights;
 use super::device::Device;
+use super::done::Lost;
 use super::link::Link;
 use super::op::Op;
 use super::pair::{Pair, Places};
 use super::prp::PAGE;
-use super::spec::register::{ACQ, AQA, ASQ};
-use super::spec::{
-    AdminQueueAttributes, Command, CompletionQueueFlags, Configuration, FeatureId, IdentifyWhat,
-    NumberOfQueues, SubmissionQueueFlags,
-};
+use super::spec::{Command, CompletionQueueFlags, IdentifyWhat, StatusCode, SubmissionQueueFlags};
 use super::{Answer, Error, Payload};
 use crate::reactor::context;
 use crate::spawn_local;
 use crate::sys::dma::{DmaBuf, DmaPool};
 use crate::time::timeout;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Entries of the admin queues.
-const ADMIN_ENTRIES: u16 = 32;
+pub(super) const ADMIN_ENTRIES: u16 = 32;
 
 impl<D: Device> Link<D> {
     /// Runs `work` at home, from any core.
@@ -63,60 +62,86 @@ impl<D: Device> Link<D> {
         Ok(payload.into_buf().expect("an answered command's payload comes back"))
     }
 
-    async fn admin_here(&self, command: Command, payload: Payload) -> (Result<Answer, Error>, Payload) {
+    async fn admin_here(
+        self: &Arc<Self>,
+        command: Command,
+        payload: Payload,
+    ) -> (Result<Answer, Error>, Payload) {
         let Some(admin) = self.seats().get().ok().and_then(|seat| seat.admin()) else {
-            return (Err(Error::Closed), payload);
+            return (Err(self.gone()), payload);
         };
-        let limit = self.config().admin_timeout;
+        let (limit, generation) = (self.config().admin_timeout, self.generation());
         let answered = timeout(limit, Op::new(&admin, command, payload)).await;
         answered.unwrap_or_else(|_elapsed| {
-            let is_gone = self.status().is_gone();
-            (Err(if is_gone { Error::Removed } else { Error::AdminTimeout(limit) }), Payload::None)
+            self.reset_soon_after(generation);
+            (Err(Error::AdminTimeout(limit)), Payload::None)
         })
     }
 
-    /// Enables the controller, which is disabled, with admin queues.
-    pub(super) async fn enable_here(self: &Arc<Self>) -> Result<(), Error> {
+    /// An admin command of home's own, while all others wait: of a controller that comes up. Its result.
+    pub(super) async fn ask_own(&self, command: Command) -> Result<u64, Error> {
+        let Some(admin) = self.seats().get().ok().and_then(|seat| seat.admin()) else {
+            return Err(Error::Closed);
+        };
+        let limit = self.config().admin_timeout;
+        match timeout(limit, Op::own(&admin, command, Payload::None)).await {
+            Ok((answer, _payload)) => answer?.ok(),
+            Err(_elapsed) if self.status().is_gone() => Err(Error::Removed),
+            Err(_elapsed) => Err(Error::AdminTimeout(limit)),
+        }
+    }
+
+    /// Why it takes no commands.
+    pub(super) fn gone(&self) -> Error {
+        self.over().unwrap_or(Lost::Closed).error(Duration::ZERO)
+    }
+
+    /// Makes the admin queues, of a controller that is disabled.
+    pub(super) fn make_admin(self: &Arc<Self>) -> Result<(), Error> {
         let seat = self.seats().get().map_err(|_closed| Error::Closed)?;
         let (admin, places) = Pair::new(self, seat.clone(), 0, ADMIN_ENTRIES)?;
         seat.set_admin(&admin);
+        self.set_admin_places(places);
         context::add_driver(admin);
-        let device = self.device();
-        let entries = u32::from(ADMIN_ENTRIES - 1);
-        device.write32(AQA, AdminQueueAttributes::default().with_asqs(entries).with_acqs(entries).bits());
-        device.write64(ASQ, places.sq);
-        device.write64(ACQ, places.cq);
-        // All command sets that there are, for namespaces with zones (Base 2.0 §3.1.3.5, CSS).
-        let sets = if self.capabilities().css() >> 6 & 1 == 1 { 6 } else { 0 };
-        // Entries of 64 and 16 bytes, pages of 4 KiB, round robin.
-        let configuration = Configuration::default().with_css(sets).with_iosqes(6).with_iocqes(4);
-        self.configure(configuration.with_enabled(true));
-        self.wait_ready(true).await
-    }
-
-    /// Asks for a queue pair for each core.
-    pub(super) async fn negotiate_queues(self: &Arc<Self>) -> Result<(), Error> {
-        let cores = self.home().0.cores().len().min(u16::MAX.into()) as u32;
-        let wanted = NumberOfQueues::default().with_submission(cores - 1).with_completion(cores - 1);
-        let set = Command::set_features(FeatureId::NUMBER_OF_QUEUES, 0, wanted.bits(), false);
-        let given = NumberOfQueues::from_bits(self.ask(set).await? as u32);
-        let pairs = given.submission().min(given.completion()).min(cores - 1) + 1;
-        self.allow_queues(pairs as u16);
         Ok(())
     }
 
-    /// Has the controller know of a pair's queues.
-    pub(super) async fn create_queues(
-        self: &Arc<Self>,
-        qid: u16,
-        entries: u32,
-        places: Places,
-    ) -> Result<(), Error> {
-        let contiguous = CompletionQueueFlags::default().with_contiguous(true);
-        self.ask(Command::create_cq(qid, entries, contiguous).with_prp(places.cq, 0)).await?;
+    /// Has the controller know of a pair's queues, as of this generation.
+    pub(super) async fn create_queues(self: &Arc<Self>, places: Places) -> Result<(), Error> {
+        loop {
+            let generation = self.generation();
+            let (cq, sq) = self.creation(places);
+            let made = match self.ask(cq).await {
+                Ok(_) => self.ask(sq).await,
+                Err(error) => Err(error),
+            };
+            if generation == self.generation() {
+                if made.is_ok() {
+                    self.pairs().push(places);
+                }
+                return made.map(drop);
+            }
+            // It was reset meanwhile, and may know of neither, one or both: begins anew.
+            self.ask(Command::delete_sq(places.qid)).await.ok();
+            self.ask(Command::delete_cq(places.qid)).await.ok();
+        }
+    }
+
+    /// The commands that have the controller know of a pair's queues: the completion queue comes first (Base 2.0 §5.5).
+    pub(super) fn creation(&self, places: Places) -> (Command, Command) {
+        let Places { qid, entries, vector, sq, cq } = places;
+        let flags = CompletionQueueFlags::default().with_contiguous(true).with_interrupts(vector.is_some());
+        let flags = flags.with_vector(vector.unwrap_or(0).into());
+        let create_cq = Command::create_cq(qid, entries.into(), flags).with_prp(cq, 0);
+        let priority = self.weights().map_or(0, |weights| weights.priority.into());
         let flags = SubmissionQueueFlags::default().with_contiguous(true).with_cqid(qid.into());
-        self.ask(Command::create_sq(qid, entries, flags).with_prp(places.sq, 0)).await?;
-        Ok(())
+        let flags = flags.with_priority(priority);
+        (create_cq, Command::create_sq(qid, entries.into(), flags).with_prp(sq, 0))
+    }
+
+    /// How commands are taken by weight, if they are.
+    pub(super) fn weights(&self) -> Option<Weights> {
+        self.config().arbitration.filter(|_| self.capabilities().has_weighted_arbitration())
     }
 
     /// Has the controller forget a pair's queues, at home and later: then their memory and identifier are free. If it will not, they
@@ -128,20 +153,21 @@ impl<D: Device> Link<D> {
         let _ended = handle.post(core, move || drop(spawn_local(async move { link.delete(qid).await })));
     }
 
-    async fn delete(self: Arc<Self>, qid: u16) -> Result<(), Error> {
+    async fn delete(self: Arc<Self>, qid: u16) {
+        let generation = self.generation();
+        self.pairs().retain(|pair| pair.qid != qid);
+        let mut is_deleted = true;
         // The completion queue goes last (Base 2.0 §5.6).
-        self.ask(Command::delete_sq(qid)).await?;
-        self.ask(Command::delete_cq(qid)).await?;
-        self.free(qid);
-        self.put_queue_id(qid);
-        Ok(())
-    }
-
-    /// Disables the controller, has the pairs of all cores end what is on its way, and lets go of it.
-    pub(super) async fn close_here(self: &Arc<Self>) -> Result<(), Error> {
-        self.disable().await?;
-        self.seats().for_each(async |seat| seat.abort_all()).await;
-        self.let_go();
-        Ok(())
+        for command in [Command::delete_sq(qid), Command::delete_cq(qid)] {
+            let answer = self.admin(command, Payload::None).await.0;
+            is_deleted &= answer.is_ok_and(|answer| {
+                answer.status.is_success() || answer.status.code() == StatusCode::INVALID_QID
+            });
+        }
+        // A reset deletes them as well.
+        if is_deleted || generation != self.generation() {
+            self.free(qid);
+            self.put_queue_id(qid);
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! What all cores share of one controller: its registers, where its home is, and the memory that it may touch.
 
+use super::commands::SWEEPS_LATE;
 use super::device::Device;
+use super::done::Lost;
+use super::doorbells::Shadows;
+use super::events::Listeners;
+use super::pair::Places;
 use super::seat::Seat;
 use super::spec::register::{CAP, CC, CSTS};
 use super::spec::{Capabilities, Configuration, ControllerStatus, IdentifyController};
@@ -9,7 +14,7 @@ use crate::sync::PerCore;
 use crate::sys::dma::DmaWords;
 use crate::time::sleep;
 use crate::{Core, Handle};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +32,15 @@ pub(super) struct Link<D: Device> {
     /// Queues and lists, and whose they are. Freed when the controller cannot touch them any more.
     memory: Mutex<Vec<(u16, DmaWords)>>,
     queue_ids: Mutex<QueueIds>,
+    /// The I/O queue pairs that the controller knows, for it to be told again after a reset.
+    pairs: Mutex<Vec<Places>>,
+    shadows: OnceLock<Arc<Shadows>>,
+    listeners: Listeners,
+    admin_places: OnceLock<Places>,
+    over: OnceLock<Lost>,
+    is_resetting: AtomicBool,
+    /// How often it was reset.
+    generation: AtomicU32,
     /// The controller is claimed, as it may be enabled.
     is_ours: AtomicBool,
     /// It would not be disabled: nobody waits for that a second time.
@@ -57,6 +71,13 @@ impl<D: Device> Link<D> {
             identity: OnceLock::new(),
             memory: Mutex::default(),
             queue_ids: Mutex::default(),
+            pairs: Mutex::default(),
+            shadows: OnceLock::new(),
+            listeners: Listeners::default(),
+            admin_places: OnceLock::new(),
+            over: OnceLock::new(),
+            is_resetting: AtomicBool::new(false),
+            generation: AtomicU32::new(0),
             is_ours: AtomicBool::new(true),
             is_stuck: AtomicBool::new(false),
         })
@@ -128,6 +149,64 @@ impl<D: Device> Link<D> {
     /// How many queue pairs the controller allows.
     pub(super) fn allow_queues(&self, max: u16) {
         lock(&self.queue_ids).max = max;
+    }
+
+    /// Why the controller takes no more commands.
+    pub(super) fn over(&self) -> Option<Lost> {
+        self.over.get().copied()
+    }
+
+    pub(super) fn set_over(&self, lost: Lost) {
+        let _was_over = self.over.set(lost);
+    }
+
+    /// Whether it is being reset or closed: commands wait, and a pair that is new then waits to be seen.
+    pub(super) fn is_resetting(&self) -> bool {
+        // Relaxed: home sets it before it sends for the pairs of a core, which looks after that, or before it has a new one.
+        self.is_resetting.load(Relaxed)
+    }
+
+    pub(super) fn set_resetting(&self, is_resetting: bool) {
+        self.is_resetting.store(is_resetting, Relaxed);
+    }
+
+    pub(super) fn admin_places(&self) -> Option<Places> {
+        self.admin_places.get().copied()
+    }
+
+    pub(super) fn set_admin_places(&self, places: Places) {
+        let _set_before = self.admin_places.set(places);
+    }
+
+    pub(super) fn pairs(&self) -> MutexGuard<'_, Vec<Places>> {
+        lock(&self.pairs)
+    }
+
+    /// The pages of doorbells, if the controller has been told of some.
+    pub(super) fn shadows(&self) -> Option<Arc<Shadows>> {
+        self.shadows.get().cloned()
+    }
+
+    pub(super) fn set_shadows(&self, shadows: Shadows) {
+        let _set_before = self.shadows.set(Arc::new(shadows));
+    }
+
+    pub(super) fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Relaxed)
+    }
+
+    /// It was reset: what it knew of queues before is forgotten.
+    pub(super) fn next_generation(&self) {
+        self.generation.fetch_add(1, Relaxed);
+    }
+
+    /// How often commands are counted older, so that those are late that take longer than they may.
+    pub(super) fn sweep_period(&self) -> Duration {
+        self.config.command_timeout / u32::from(SWEEPS_LATE - 1)
     }
 
     pub(super) fn status(&self) -> ControllerStatus {
@@ -215,17 +294,17 @@ impl<D: Device> Link<D> {
         }
     }
 
-    /// Has the queue pairs of all cores end what is on its way, of a controller that is disabled.
-    pub(super) fn abort_everywhere(&self) {
+    /// Has the queue pairs of all cores end what is on its way, of a controller that is disabled as its home has ended.
+    pub(super) fn end_everywhere(&self) {
         for core in self.home.0.cores() {
             let seats = self.seats.clone();
-            let abort = move || {
+            let end = move || {
                 if let Ok(seat) = seats.get() {
-                    seat.abort_all();
+                    seat.end(Lost::Closed);
                 }
             };
             // A core that has ended has no queue pair.
-            let _ended = self.home.0.post(core, abort);
+            let _ended = self.home.0.post(core, end);
         }
     }
 }

@@ -5,12 +5,17 @@
 //! [`Channel`] does so over a [`Queue`]. Controllers on the bus come from [`pcie`]; those made of software,
 //! for tests, from `soft`, with the feature `testing`.
 
+mod admin;
 mod channel;
 mod cids;
+mod commands;
 mod config;
 mod controller;
 mod device;
+mod done;
+mod doorbells;
 mod error;
+mod events;
 mod home;
 mod link;
 mod namespace;
@@ -21,17 +26,20 @@ pub mod pcie;
 mod prp;
 mod queue;
 mod queue_pair;
+mod recovery;
 mod rings;
 mod seat;
 mod sgl;
 #[cfg(any(test, feature = "testing"))]
 pub mod soft;
 pub mod spec;
+mod start;
 
 pub use channel::{Channel, IoOptions, Registrant, Reservations};
-pub use config::{Config, Counters};
+pub use config::{Config, Counters, Weights};
 pub use controller::Controller;
 pub use error::Error;
+pub use events::{Event, Events};
 pub use namespace::{Format, Guard, Names, Namespace, NamespaceLimits, ProtectionFormat, Zones};
 pub use payload::{Buffer, Payload, Pieces};
 pub use queue::{Answer, Limits, Queue};

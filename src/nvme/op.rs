@@ -1,12 +1,14 @@
 //! The future of one command: queued on first poll, ready with its answer, its payload kept from harm when dropped.
 
 use super::device::Device;
-use super::pair::{Done, Pair};
+use super::done::Done;
+use super::pair::Pair;
 use super::spec::Command;
 use super::{Answer, Error, Payload};
 use crate::inflight::{Id, Orphan, Polled};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 type Output = (Result<Answer, Error>, Payload);
 
@@ -19,6 +21,8 @@ pub struct Op<'a, D: Device> {
 
 enum State {
     New(Command, Payload),
+    /// One of home's own.
+    Own(Command, Payload),
     Submitted(Id),
     Done,
 }
@@ -29,28 +33,33 @@ impl<'a, D: Device> Op<'a, D> {
         Self { pair, state: State::New(command, payload) }
     }
 
+    /// One of home's own, which goes before all that wait.
+    pub(super) fn own(pair: &'a Pair<D>, command: Command, payload: Payload) -> Self {
+        Self { pair, state: State::Own(command, payload) }
+    }
+
     #[inline(always)]
-    fn submit(&mut self, command: Command, payload: Payload, cx: &Context<'_>) -> Poll<Output> {
+    fn submit(&mut self, command: Command, payload: Payload, is_own: bool, cx: &Context<'_>) -> Poll<Output> {
         // Cloning a waker may run anything, so it comes before the borrow.
         let waker = cx.waker().clone();
-        match self.pair.start(command, payload, waker) {
+        match self.pair.start(command, payload, is_own, waker) {
             Ok(id) => {
                 self.state = State::Submitted(id);
                 Poll::Pending
             }
-            Err((lost, payload)) => Poll::Ready((Err(lost.into()), payload)),
+            Err((lost, payload)) => Poll::Ready((Err(lost.error(Duration::ZERO)), payload)),
         }
     }
 
     #[cold]
     fn renew(&mut self, id: Id, cx: &mut Context<'_>) -> Poll<Output> {
         let waker = cx.waker().clone();
-        let renewed = self.pair.queues().ops().renew(id, waker);
+        let renewed = self.pair.commands().ops().renew(id, waker);
         match renewed {
             Ok(_displaced) => Poll::Pending,
             // The answer has come meanwhile.
             Err(_waker) => {
-                let polled = self.pair.queues().ops().poll(id, cx.waker());
+                let polled = self.pair.commands().ops().poll(id, cx.waker());
                 let Polled::Ready(payload, done) = polled else { unreachable!("the answer has come") };
                 self.finish(payload, done)
             }
@@ -73,7 +82,7 @@ impl<D: Device> Future for Op<'_, D> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
         if let State::Submitted(id) = self.state {
-            let polled = self.pair.queues().ops().poll(id, cx.waker());
+            let polled = self.pair.commands().ops().poll(id, cx.waker());
             return match polled {
                 Polled::Ready(payload, done) => self.finish(payload, done),
                 Polled::Pending => Poll::Pending,
@@ -81,7 +90,8 @@ impl<D: Device> Future for Op<'_, D> {
             };
         }
         match std::mem::replace(&mut self.state, State::Done) {
-            State::New(command, payload) => self.submit(command, payload, cx),
+            State::New(command, payload) => self.submit(command, payload, false, cx),
+            State::Own(command, payload) => self.submit(command, payload, true, cx),
             _ => panic!("a command was polled after it had finished"),
         }
     }
@@ -99,7 +109,7 @@ impl<D: Device> Drop for Op<'_, D> {
 /// The device may be at the payload: the slot keeps it until the answer.
 #[cold]
 fn give_up<D: Device>(pair: &Pair<D>, id: Id) {
-    let orphan = pair.queues().ops().orphan(id);
+    let orphan = pair.commands().ops().orphan(id);
     match orphan {
         Orphan::Unsubmitted(payload, waker) => drop((payload, waker)),
         Orphan::InFlight(waker) => drop(waker),

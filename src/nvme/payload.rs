@@ -1,7 +1,7 @@
 //! What a command carries: the memory that the controller reads or writes, kept until it has answered.
 
 use super::device::Device;
-use super::pair::Lost;
+use super::done::Lost;
 use super::prp::{Lists, aligned};
 use super::spec::Command;
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};

@@ -2,7 +2,7 @@
 //!
 //! Each command has a page for a list, of PRP entries or, in `sgl`, of SGL descriptors.
 
-use super::pair::Lost;
+use super::done::Lost;
 use super::spec::Command;
 use crate::sys::dma::DmaWords;
 use std::ops::Range;

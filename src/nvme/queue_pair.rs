@@ -1,6 +1,7 @@
 //! A core's queue pair, as its users have it: made for the first of them, deleted after the last.
 
 use super::device::Device;
+use super::done::Lost;
 use super::link::{Attached, Link};
 use super::op::Op;
 use super::pair::Pair;
@@ -9,11 +10,12 @@ use super::queue::{Limits, Queue, sealed::Sealed};
 use super::sgl::PIECES_MAX;
 use super::spec::Command;
 use super::{Counters, Error, Payload};
-use crate::reactor::context;
+use crate::time::sleep;
 use crate::{spawn_local, sync::PerCoreRef};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::seat::Seat;
 
@@ -35,6 +37,9 @@ impl<D: Device> QueuePair<D> {
     /// This core's, made if it has none.
     pub(super) async fn of(attached: &Arc<Attached<D>>) -> Result<Self, Error> {
         let link = &attached.0;
+        if link.over().is_some() {
+            return Err(link.gone());
+        }
         let seat = link.seats().get().map_err(|_closed| Error::Closed)?;
         if let Some(pair) = seat.io() {
             return Ok(Self::new(pair, attached.clone()));
@@ -54,12 +59,19 @@ impl<D: Device> QueuePair<D> {
         let entries = u32::from(link.config().queue_entries).min(limit);
         let qid = link.take_queue_id()?;
         let made = Self::create(link, &seat, qid, entries).await;
-        if !matches!(made, Ok(_) | Err(Error::AdminTimeout(_))) {
-            link.free(qid);
-            link.put_queue_id(qid);
+        if made.is_err() {
+            // Of one of the two the controller may know.
+            link.delete_queues(qid);
         }
         let pair = made?;
-        context::add_driver(pair.clone());
+        while link.is_resetting() && link.over().is_none() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        if link.over().is_some() {
+            pair.end(Lost::Closed);
+            return Err(link.gone());
+        }
+        pair.begin();
         seat.set_io(&pair);
         Ok(Self::new(pair, attached.clone()))
     }
@@ -71,13 +83,19 @@ impl<D: Device> QueuePair<D> {
         entries: u32,
     ) -> Result<Rc<Pair<D>>, Error> {
         let (pair, places) = Pair::new(link, seat.clone(), qid, entries as u16)?;
-        link.create_queues(qid, entries, places).await?;
+        let known = link.at_home(async move |link| link.create_queues(places).await).await;
+        known.and_then(|made| made)?;
         Ok(pair)
+    }
+
+    /// Commands that are not answered yet, those that wait and those that nobody awaits any more included.
+    pub fn in_flight(&self) -> usize {
+        self.pair.commands().unanswered()
     }
 
     /// What it has done.
     pub fn counters(&self) -> Counters {
-        self.pair.queues().counters()
+        self.pair.commands().counters()
     }
 }
 
@@ -97,7 +115,7 @@ impl<D: Device> Queue for QueuePair<D> {
         let (most, segments) =
             if has_sgls { (u32::MAX as u64 & !3, PIECES_MAX) } else { (BYTES_MAX, usize::MAX) };
         let bytes = identity.transfer_bytes_max(PAGE).unwrap_or(most).min(most);
-        let has_fused = identity.fused.compare_and_write() && self.pair.queues().capacity() >= 2;
+        let has_fused = identity.fused.compare_and_write() && self.pair.commands().capacity() >= 2;
         Limits { bytes, segments, has_sgls, has_fused }
     }
 }

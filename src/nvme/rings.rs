@@ -41,6 +41,16 @@ impl SubmissionQueue {
         self.tail = next(self.tail, self.entries);
     }
 
+    /// Whether the doorbell has more to tell.
+    pub(super) fn is_unrung(&self) -> bool {
+        self.rung != self.tail
+    }
+
+    /// Begins anew, as the controller does.
+    pub(super) fn restart(&mut self) {
+        (self.tail, self.rung) = (0, 0);
+    }
+
     /// What to write to the doorbell, if there is anything new.
     #[inline(always)]
     pub(super) fn bell(&mut self) -> Option<u32> {
@@ -86,6 +96,23 @@ impl CompletionQueue {
         self.head = next(self.head, self.entries);
         self.phase ^= self.head == 0;
         Some(zerocopy::transmute!([first, last.to_le()]))
+    }
+
+    /// Whether the doorbell has more to tell.
+    pub(super) fn is_unrung(&self) -> bool {
+        self.rung != self.head
+    }
+
+    /// Begins anew, as the controller does, which touches it no more.
+    pub(super) fn restart(&mut self) {
+        self.memory.words().iter().for_each(|word| word.store(0, Relaxed));
+        (self.head, self.rung, self.phase) = (0, 0, true);
+    }
+
+    /// Whether an answer waits to be taken.
+    pub(super) fn has_next(&self) -> bool {
+        let last = self.memory.words()[usize::from(self.head) * COMPLETION_WORDS + 1].load(Relaxed);
+        (u64::from_le(last) >> 48 & 1 == 1) == self.phase
     }
 
     /// What to write to the doorbell, if anything was taken.

@@ -1,6 +1,8 @@
 //! Where a core finds its queue pairs of one controller.
 
+use super::commands::Flow;
 use super::device::Device;
+use super::done::Lost;
 use super::pair::Pair;
 use crate::sync::Mutex;
 use std::cell::RefCell;
@@ -12,11 +14,18 @@ pub(super) struct Seat<D: Device> {
     io: RefCell<Weak<Pair<D>>>,
     /// Held while a pair is made, so that one is.
     pub(super) making: Mutex<()>,
+    /// At home, held while the controller is reset or closed.
+    pub(super) resetting: Mutex<()>,
 }
 
 impl<D: Device> Default for Seat<D> {
     fn default() -> Self {
-        Self { admin: RefCell::default(), io: RefCell::default(), making: Mutex::new(()) }
+        Self {
+            admin: RefCell::default(),
+            io: RefCell::default(),
+            making: Mutex::new(()),
+            resetting: Mutex::new(()),
+        }
     }
 }
 
@@ -39,14 +48,40 @@ impl<D: Device> Seat<D> {
         self.io.replace(Rc::downgrade(pair));
     }
 
-    /// Ends what is on its way to a controller that is disabled.
-    pub(super) fn abort_all(&self) {
-        if let Some(pair) = self.io() {
-            pair.abort_all();
+    /// Has all commands wait.
+    pub(super) fn hold(&self) {
+        self.pairs().for_each(|pair| pair.set_flow(Flow::Held));
+    }
+
+    /// Empties the queues of a controller that is disabled. Home's own commands may go from then on.
+    pub(super) fn restart(&self) {
+        self.pairs().for_each(|pair| pair.restart());
+        if let Some(admin) = self.admin() {
+            admin.set_flow(Flow::Reserved);
         }
-        if let Some(pair) = self.admin() {
-            pair.abort_all();
-            pair.retire();
+    }
+
+    /// Has commands go on.
+    pub(super) fn resume(&self) {
+        self.pairs().for_each(|pair| pair.set_flow(Flow::Open));
+    }
+
+    /// Takes no more commands, for this reason.
+    pub(super) fn refuse(&self, lost: Lost) {
+        self.pairs().for_each(|pair| pair.set_flow(Flow::Over(lost)));
+    }
+
+    /// The same, and ends what is on its way to a controller that is disabled, or gone.
+    pub(super) fn end(&self, lost: Lost) {
+        // Those that take no more commands as well: they were refused.
+        let admin = self.admin.borrow().upgrade();
+        self.io.borrow().upgrade().into_iter().chain(admin.clone()).for_each(|pair| pair.end(lost));
+        if let Some(admin) = admin {
+            admin.retire();
         }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = Rc<Pair<D>>> {
+        self.io().into_iter().chain(self.admin())
     }
 }

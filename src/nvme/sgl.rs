@@ -2,7 +2,7 @@
 //!
 //! One piece is described in the command itself, more in the page of the command's slot, which is their last segment.
 
-use super::pair::Lost;
+use super::done::Lost;
 use super::prp::{Lists, PAGE, Place, aligned};
 use super::spec::SglDescriptor;
 use std::sync::atomic::Ordering::Relaxed;

@@ -224,6 +224,11 @@ impl Device for PcieDevice {
         Some(buffer.seen())
     }
 
+    /// It may be used again once it is opened anew, which resets it.
+    fn cut_off(&self) -> bool {
+        self.0.set_command(0, BUS_MASTER).is_ok()
+    }
+
     fn vectors(&self) -> u16 {
         self.0.events().len() as u16
     }

@@ -4,7 +4,6 @@ use super::*;
 use crate::nvme::Error;
 use crate::nvme::soft::Fault;
 use crate::spawn_local;
-use crate::time::Clock;
 
 #[test]
 fn a_controller_is_brought_up_and_says_what_it_is() {
@@ -31,24 +30,6 @@ fn a_controller_is_brought_up_and_says_what_it_is() {
             "the controller refused: Invalid Namespace or Format (0x400b, do not retry)"
         );
     });
-}
-
-/// Turns a core by hand, on a clock that goes on by a millisecond each time, until `task` is done.
-fn in_virtual_time<T: 'static>(device: &SoftController, task: impl Future<Output = T> + 'static) -> T {
-    let (clock, time) = Clock::manual();
-    let executor = LocalExecutor::with_clock(clock).unwrap();
-    let slot = std::rc::Rc::new(std::cell::Cell::new(None));
-    let result = slot.clone();
-    drop(executor.spawn_local(async move { result.set(Some(task.await)) }));
-    for _ in 0..100_000 {
-        if let Some(result) = slot.take() {
-            return result;
-        }
-        executor.turn();
-        device.step();
-        time.advance(Duration::from_millis(1));
-    }
-    panic!("it does not end");
 }
 
 #[test]

@@ -4,14 +4,18 @@ mod attach;
 mod blocks;
 mod commands;
 mod cores;
+mod events;
 mod faults;
 mod ranges;
+mod recovery;
 mod requests;
+mod waking;
 mod zones;
 
 use super::soft::{SoftConfig, SoftController};
 use super::{Channel, Config, Controller, QueuePair};
 use crate::sys::dma::{DmaBuf, DmaPool};
+use crate::time::Clock;
 use crate::{LocalExecutor, Poller, yield_now};
 use std::time::Duration;
 
@@ -34,6 +38,25 @@ fn on_a_core(
 fn works(device: &SoftController) -> Poller {
     let device = device.clone();
     Poller::register("a device", move || device.step())
+}
+
+/// Turns a core by hand, on a clock that goes on by a millisecond each time, until `task` is done.
+fn in_virtual_time<T: 'static>(device: &SoftController, task: impl Future<Output = T> + 'static) -> T {
+    let (clock, time) = Clock::manual();
+    let executor = LocalExecutor::with_clock(clock).unwrap();
+    let slot = std::rc::Rc::new(std::cell::Cell::new(None));
+    let result = slot.clone();
+    drop(executor.spawn_local(async move { result.set(Some(task.await)) }));
+    for _ in 0..100_000 {
+        if let Some(result) = slot.take() {
+            return result;
+        }
+        executor.turn();
+        device.step();
+        device.pass(Duration::from_millis(1));
+        time.advance(Duration::from_millis(1));
+    }
+    panic!("it does not end");
 }
 
 async fn disk_of(controller: &Controller<SoftController>) -> Disk {
