@@ -57,7 +57,7 @@ impl Disk {
         Self::of(controller).await
     }
 
-    async fn of(controller: Controller<PcieDevice>) -> Self {
+    pub async fn of(controller: Controller<PcieDevice>) -> Self {
         let namespace = controller.namespace(1).await.unwrap();
         let channel = Channel::new(namespace, controller.queue_pair().await.unwrap());
         Self { controller, channel }

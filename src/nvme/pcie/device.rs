@@ -171,15 +171,35 @@ impl Inner {
     /// Whether the device is to be taken for gone: the kernel wants it back, to remove it. From then on it is kept from memory.
     fn is_ended(&self) -> bool {
         if self.ended.get().is_none() && self.request.drain() {
-            self.ended.get_or_init(|| {
-                // If it is gone already, that changes nothing.
-                let _ = self.set_command(0, BUS_MASTER);
-                if self.can_reset {
-                    let _ = ioctl::reset(&self.file);
-                }
-            });
+            self.end();
         }
         self.ended.get().is_some()
+    }
+
+    /// When this is back, whoever called it, the device is at no memory any more.
+    fn end(&self) {
+        self.ended.get_or_init(|| {
+            // If it is gone already, that changes nothing.
+            let _ = self.set_command(0, BUS_MASTER);
+            let _ = self.reset();
+        });
+    }
+
+    fn cut_off(&self) -> bool {
+        if self.set_command(0, BUS_MASTER).is_err() {
+            return false;
+        }
+        if self.reset().and_then(|()| self.set_command(BUS_MASTER, 0)).is_err() {
+            self.end();
+        }
+        true
+    }
+
+    fn reset(&self) -> io::Result<()> {
+        if !self.can_reset {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        ioctl::reset(&self.file)
     }
 }
 
@@ -224,9 +244,9 @@ impl Device for PcieDevice {
         Some(buffer.seen())
     }
 
-    /// It may be used again once it is opened anew, which resets it.
+    /// Its function is reset, so that it can be attached again. Where that cannot be done it is taken for gone.
     fn cut_off(&self) -> bool {
-        self.0.set_command(0, BUS_MASTER).is_ok()
+        self.0.cut_off()
     }
 
     fn vectors(&self) -> u16 {
