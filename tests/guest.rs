@@ -6,8 +6,14 @@
 use std::io::Write;
 use std::process::Command;
 
+#[cfg(feature = "nvme")]
+#[path = "guest/formats.rs"]
+mod formats;
 #[path = "guest/host_loop.rs"]
 mod host_loop;
+#[cfg(feature = "nvme")]
+#[path = "guest/passthru.rs"]
+mod passthru;
 #[cfg(feature = "nvme")]
 #[path = "guest/pcie.rs"]
 mod pcie;

@@ -53,6 +53,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/inbox/event.rs", "closures stored inline, their type erased"),
     ("src/inbox/ring.rs", "slots claimed by sequence number"),
     ("src/inflight/parcel.rs", "values of an erased type in inline bytes"),
+    ("src/nvme/passthru/entry.rs", "commands with pointers that the kernel follows"),
+    ("src/nvme/passthru/kernel.rs", "ioctls that point to commands"),
     ("src/nvme/pcie/bar.rs", "registers of a device, mapped"),
     ("src/nvme/pcie/ioctl.rs", "operations of vfio that point to structures"),
     ("src/nvme/soft/memory.rs", "a device in software, which reads and writes where commands point"),

@@ -126,6 +126,9 @@ pub enum Error {
     /// The buffer is in memory that the controller cannot reach.
     #[error("the controller cannot reach the buffer's memory: take one of a pool that was made known to it")]
     Unseen,
+    /// The kernel's driver, where it is that which the command goes to, did not pass it on.
+    #[error("{}", super::passthru::why(.0))]
+    Kernel(#[source] io::Error),
     /// No memory for queues.
     #[error("no memory for queues")]
     Memory(#[source] io::Error),

@@ -4,6 +4,8 @@
 //! [`QueuePair`] of its own, whose completions wake the tasks that wait. A [`Namespace`] says what there is to read and write, and a
 //! [`Channel`] does so over a [`Queue`]. Controllers on the bus come from [`pcie`]; those made of software,
 //! for tests, from `soft`, with the feature `testing`.
+//!
+//! [`passthru`] has the same commands go through the kernel's driver, where that keeps the device.
 
 mod admin;
 mod channel;
@@ -21,6 +23,7 @@ mod link;
 mod namespace;
 mod op;
 mod pair;
+pub mod passthru;
 mod payload;
 pub mod pcie;
 mod prp;

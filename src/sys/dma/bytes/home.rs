@@ -24,10 +24,14 @@ impl DmaBytes {
     }
 }
 
-// No controller but that of software is told of addresses as they are here.
-#[cfg(all(feature = "nvme", any(test, feature = "testing")))]
+#[cfg(feature = "nvme")]
 impl super::DmaAny {
-    /// The addresses of its bytes, for a device that will be told of them.
+    #[inline(always)]
+    pub(crate) fn chunk(&self) -> DmaChunk {
+        self.0.chunk()
+    }
+
+    /// The addresses of its bytes, for a kernel or a controller of software, which will be told of them.
     #[inline(always)]
     pub(crate) fn expose(&self) -> std::ops::Range<u64> {
         let start = self.0.start().as_ptr().expose_provenance() as u64;
