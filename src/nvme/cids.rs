@@ -114,7 +114,7 @@ mod tests {
             let mut take = |n| (cids.next().unwrap(), cids.take(id(n)).unwrap());
             let taken: Vec<_> = (0..capacity).map(|n| take(n.into())).collect();
             assert!(cids.next().is_none() && cids.take(id(0)).is_none());
-            assert_eq!(cids.used(), capacity.into());
+            assert_eq!(cids.used(), usize::from(capacity));
             for (n, &(slot, cid)) in (0_u64..).zip(&taken) {
                 assert!(slot < capacity.into());
                 assert_eq!(cids.release(cid), Some(id(n)));

@@ -175,10 +175,9 @@ impl<D: Device> Link<D> {
     async fn hear_one(self: Arc<Self>) {
         loop {
             let Some(admin) = self.seats().get().ok().and_then(|seat| seat.admin()) else { return };
-            let answer = {
-                let _standing = admin.stand();
-                Op::new(&admin, Command::async_event(), Payload::None).await.0
-            };
+            admin.stand();
+            let answer = Op::new(&admin, Command::async_event(), Payload::None).await.0;
+            admin.unstand();
             drop(admin);
             match answer {
                 Ok(answer) if answer.status.is_success() => {

@@ -163,16 +163,14 @@ impl<D: Device> Pair<D> {
         self.is_left.set(self.users.get() == 0);
     }
 
-    /// Counts a command that waits for an event, as long as the guard lives.
-    pub(super) fn stand(&self) -> impl Drop + '_ {
-        struct Standing<'a>(&'a Cell<usize>);
-        impl Drop for Standing<'_> {
-            fn drop(&mut self) {
-                self.0.set(self.0.get() - 1);
-            }
-        }
+    /// Has one more command wait for an event. Given up it waits on.
+    pub(super) fn stand(&self) {
         self.standing.set(self.standing.get() + 1);
-        Standing(&self.standing)
+    }
+
+    /// One of them was answered.
+    pub(super) fn unstand(&self) {
+        self.standing.set(self.standing.get() - 1);
     }
 
     /// Whether it can have users: it has not gone, and takes commands.

@@ -1,7 +1,10 @@
 //! What a controller tells by itself, and what else is asked of it.
 
 use super::*;
-use crate::nvme::spec::{ALL_NAMESPACES, CriticalWarning, EventKind, FeatureId, FeatureSelect, LogPage};
+use crate::nvme::spec::{
+    ALL_NAMESPACES, CriticalWarning, EventKind, FeatureId, FeatureSelect, FormatOptions, IdentifyNamespace,
+    LogPage,
+};
 use crate::nvme::{Error, Event};
 use crate::{Mode, call_on};
 

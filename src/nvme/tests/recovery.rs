@@ -125,8 +125,8 @@ fn a_reset_sends_again_what_it_cut_off() {
         (0..3).for_each(|_| device.inject(Fault::Lose));
         let mut cut_off = read_many(&disk, 1);
         for _ in 0..3 {
-            assert_eq!(disk.queue().in_flight(), 1);
             turns().await;
+            assert_eq!(disk.queue().in_flight(), 1);
             controller.reset().await.unwrap();
             turns().await;
         }
@@ -229,6 +229,7 @@ fn every_core_goes_on_after_a_reset() {
                 resets +=
                     std::iter::from_fn(|| events.try_next()).filter(|event| *event == Event::Reset).count();
             }
+            sent.store(true, SeqCst);
         });
         while !is_over.load(SeqCst) {
             sleep(Duration::from_millis(2)).await;
@@ -261,7 +262,9 @@ fn a_core_that_ends_with_a_lost_command_takes_only_its_own() {
             let disk = disk_of(&sent).await;
             lost.inject(Fault::Lose);
             drop(spawn_local(async move { disk.read(0, buffer(512, 0)).await.0 }));
-            turns().await;
+            while lost.held() == 0 {
+                yield_now().await;
+            }
         });
     });
     while !other.is_finished() {
