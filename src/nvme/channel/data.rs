@@ -108,8 +108,7 @@ impl<Q: Queue> Channel<Q> {
         }
         let mut rest = Rest::new(lba, blocks, payload);
         let mut filled = Filled::default();
-        // Zones are written in order, and commands on their way together are done in any.
-        let is_ordered = self.namespace.zones().is_some() && opcode == IoOpcode::WRITE;
+        let window = if opcode == IoOpcode::WRITE { self.window(WINDOW) } else { WINDOW };
         let commands =
             std::iter::from_fn(|| {
                 let share = rest.next(&shape)?;
@@ -118,7 +117,7 @@ impl<Q: Queue> Channel<Q> {
                 }))
             });
         let back = |payload, goes_on| filled.add(payload, goes_on);
-        let result = run(&self.queue, if is_ordered { 1 } else { WINDOW }, commands, back).await;
+        let result = run(&self.queue, window, commands, back).await;
         (result, filled.finish(rest))
     }
 

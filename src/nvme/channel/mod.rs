@@ -153,6 +153,11 @@ impl<Q: Queue> Channel<Q> {
         answer.and_then(Answer::ok)
     }
 
+    /// How many commands that write may be on their way together: zones are written in order, and commands are done in any.
+    fn window(&self, most: usize) -> usize {
+        if self.namespace.zones().is_some() { 1 } else { most }
+    }
+
     /// # Errors
     /// If the blocks are none, or not all within the namespace.
     fn check(&self, lba: u64, blocks: u64) -> Result<(), Error> {

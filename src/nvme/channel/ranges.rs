@@ -128,15 +128,15 @@ impl<Q: Queue> Channel<Q> {
         self.check(blocks.start, blocks.end.saturating_sub(blocks.start))?;
         let format = self.namespace.format();
         options.check(&format)?;
-        let mut next = blocks.start;
+        let (mut next, zone) = (blocks.start, self.namespace.zones().map_or(u64::MAX, |zones| zones.blocks));
         let commands = std::iter::from_fn(|| {
-            let count = max.min(blocks.end - next);
+            let count = max.min(blocks.end - next).min(zone - next % zone);
             let command = Command::of_blocks(opcode, self.namespace.id(), next, count.max(1) as u32);
             let command = options.apply(command, next - blocks.start, &format);
             next += count;
             (count > 0).then_some(Ok((command, Payload::None, ())))
         });
-        run(&self.queue, WINDOW, commands, |_, ()| {}).await
+        run(&self.queue, self.window(WINDOW), commands, |_, ()| {}).await
     }
 
     /// Commands whose data is a list of ranges, one for each group.
@@ -152,7 +152,7 @@ impl<Q: Queue> Channel<Q> {
                 lists.push(list(group.iter().map(&entry)).await?);
             }
             let commands = some.iter().zip(lists).map(|(group, list)| Ok((command(group), list.into(), ())));
-            run(&self.queue, LISTS, commands, |_, ()| {}).await?;
+            run(&self.queue, self.window(LISTS), commands, |_, ()| {}).await?;
         }
         Ok(())
     }

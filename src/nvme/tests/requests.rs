@@ -258,6 +258,21 @@ fn a_long_request_is_in_pieces_that_are_on_their_way_together() {
 }
 
 #[test]
+fn no_command_crosses_the_boundary() {
+    for (boundary, commands) in [(0, 1), (8, 4), (24, 2)] {
+        on_a_core(SoftConfig::default(), Config::default(), async |device, controller, _works| {
+            let mut like = SoftNamespace::new(64, 9);
+            like.io_boundary = boundary;
+            let disk = disk_like(&device, &controller, like).await;
+            let before = disk.queue().counters().submitted;
+            // Blocks 5 to 30.
+            disk.read(5, buffer(25 * 512, 0)).await.0.unwrap();
+            assert_eq!(disk.queue().counters().submitted - before, commands);
+        });
+    }
+}
+
+#[test]
 fn the_first_error_by_block_is_told_when_all_is_answered() {
     on_a_core(small(), Config::default(), async |device, controller, _works| {
         let disk = disk_of(&controller).await;
@@ -338,11 +353,11 @@ fn what_a_payload_cannot_be_is_refused_with_it() {
 #[test]
 fn protection_is_made_checked_and_counted_on_from_piece_to_piece() {
     on_a_core(small(), Config::default(), async |device, controller, _works| {
-        for is_extended in [false, true] {
+        for (kind, first, is_extended) in [(1, 5, false), (1, 5, true), (2, 1000, false), (2, 1000, true)] {
             let mut like = SoftNamespace::new(64, 12);
-            (like.metadata_bytes, like.protection, like.is_extended) = (8, 1, is_extended);
+            (like.metadata_bytes, like.protection, like.is_extended) = (8, kind, is_extended);
             let disk = disk_like(&device, &controller, like).await;
-            let checked = IoOptions::new().checked(true, true, true).with_tags(0, 0xabcd, 0xffff);
+            let checked = IoOptions::new().checked(true, true, true).with_tags(first, 0xabcd, 0xffff);
             // The controller makes it: no metadata is brought, in either form.
             let data = pattern(8 * 4096, 3);
             let mut buf = buffer(data.len(), 0);
@@ -352,7 +367,7 @@ fn protection_is_made_checked_and_counted_on_from_piece_to_piece() {
             let (read, payload) = disk.read_with(5, buffer(data.len(), 0).into(), checked.protected()).await;
             read.unwrap();
             assert!(payload.into_buf().unwrap()[..] == data);
-            // It is there, with the blocks' numbers for reference tags.
+            // It is there: reference tags count on where a command ends, with type 1 the blocks' numbers.
             let extra = if is_extended { 8 } else { 0 };
             let payload = Payload::from(buffer(8 * (4096 + extra), 0));
             let payload = if is_extended { payload } else { payload.with_metadata(buffer(64, 0)) };
@@ -363,10 +378,10 @@ fn protection_is_made_checked_and_counted_on_from_piece_to_piece() {
                 Some(metadata) => metadata.chunks(8).map(<[u8]>::to_vec).collect(),
                 None => bufs[0].chunks(4104).map(|block| block[4096..].to_vec()).collect(),
             };
-            for (lba, tuple) in (5_u32..).zip(tuples) {
-                assert_eq!((&tuple[2..4], &tuple[4..]), (&[0xab, 0xcd][..], &lba.to_be_bytes()[..]));
+            for (tag, tuple) in (first..).zip(tuples) {
+                assert_eq!((&tuple[2..4], &tuple[4..]), (&[0xab, 0xcd][..], &tag.to_be_bytes()[..]));
             }
-            let other = checked.with_tags(0, 0xabce, 0xffff);
+            let other = checked.with_tags(first, 0xabce, 0xffff);
             let Err(Error::Status(status)) = disk.verify(5..13, other).await else { panic!("another tag") };
             assert_eq!(status, Status::of(StatusCode::APPLICATION_TAG_CHECK).with_dnr(true));
         }

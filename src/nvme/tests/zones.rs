@@ -1,7 +1,7 @@
 //! Zones: written in order, appended to in any, reported, and no more open than may be.
 
 use super::*;
-use crate::nvme::soft::{SoftNamespace, SoftZones};
+use crate::nvme::soft::{Fault, SoftNamespace, SoftZones};
 use crate::nvme::spec::{ReportFilter, StatusCode, ZoneAction, ZoneState};
 use crate::nvme::{Error, IoOptions};
 use crate::spawn_local;
@@ -35,6 +35,8 @@ fn zones_are_written_in_order_and_read_across() {
         // Four zones and a half at once, which are nine commands, each at the write pointer.
         let mut buf = buffer(144 * 512, 0);
         buf.chunks_mut(512).enumerate().for_each(|(lba, block)| block.fill(lba as u8));
+        // The first is late: those behind it have to wait.
+        device.inject(Fault::Delay(3));
         disk.write(0, buf.freeze()).await.unwrap();
         let (read, buf) = disk.read(0, buffer(160 * 512, 0xee)).await;
         read.unwrap();
@@ -96,6 +98,11 @@ fn no_more_zones_are_open_than_may_be_and_all_are_reset_at_once() {
         disk.zone_manage(96, ZoneAction::OPEN).await.unwrap();
         let open = states(&disk, ReportFilter::EXPLICITLY_OPEN).await;
         assert_eq!(open, [0, 2, 3].map(|zone| (zone, ZoneState::EXPLICITLY_OPEN)));
+        disk.zone_manage_all(ZoneAction::RESET).await.unwrap();
+        // Zeroes are written in order as well, and zone by zone.
+        device.inject(Fault::Delay(3));
+        disk.write_zeroes(0..80).await.unwrap();
+        assert_eq!(states(&disk, ReportFilter::FULL).await.len(), 2);
         disk.zone_manage_all(ZoneAction::RESET).await.unwrap();
         assert_eq!(states(&disk, ReportFilter::EMPTY).await.len(), 64);
         let brings = disk.zone_manage(0, ZoneAction::SET_DESCRIPTOR_EXTENSION).await;
