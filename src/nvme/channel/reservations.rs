@@ -9,6 +9,9 @@ use super::Channel;
 use crate::sys::dma::DmaPool;
 use zerocopy::{Immutable, IntoBytes};
 
+/// How often a report is asked for again, as more have registered meanwhile than it had room for.
+const REPORTS_MAX: usize = 8;
+
 /// Who has registered with a namespace, and who has reserved it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -92,7 +95,7 @@ impl<Q: Queue> Channel<Q> {
     pub async fn reservations(&self) -> Result<Reservations, Error> {
         self.has_reservations()?;
         let mut bytes = 4096;
-        loop {
+        for _ in 0..REPORTS_MAX {
             let mut buf = DmaPool::local().alloc(bytes).await?;
             buf.fill(0);
             let command = Command::reservation_report(self.namespace.id(), bytes as u32);
@@ -110,6 +113,7 @@ impl<Q: Queue> Channel<Q> {
                 return Err(Error::TooLarge { len: bytes as u64, max: self.transfer_max() });
             }
         }
+        Err(Error::Unsupported("its registrations change faster than they are reported"))
     }
 
     async fn reserve(&self, command: Command, keys: impl IntoBytes + Immutable) -> Result<(), Error> {

@@ -33,6 +33,8 @@ impl<Q: Queue> Channel<Q> {
         let mut found: Vec<ZoneDescriptor> = Vec::new();
         let mut next = blocks.start - blocks.start % zones.blocks;
         while next < blocks.end {
+            // What a short answer leaves out is no zone, whatever was in the buffer before.
+            buf.fill(0);
             let command = Command::zone_report(self.namespace.id(), next, filter, bytes);
             let (answer, payload) = self.queue.send(command, buf.into()).await;
             buf = payload.into_buf().expect("the buffer comes back");
@@ -41,8 +43,9 @@ impl<Q: Queue> Channel<Q> {
             let Some(last) = report.zones.last() else { break };
             // A controller that does not count upwards would be asked for ever.
             let starts = report.zones.iter().map(|zone| zone.start.get());
-            if !starts.clone().zip(starts.skip(1)).all(|(one, other)| one < other)
-                || report.zones[0].start.get() < next
+            // Nor would one whose zones begin within zones come to an end in time.
+            if !starts.clone().zip(starts.clone().skip(1)).all(|(one, other)| one < other)
+                || !starts.clone().all(|start| start >= next && start % zones.blocks == 0)
             {
                 return Err(Error::Unsupported("its zones are not in order"));
             }

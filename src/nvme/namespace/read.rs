@@ -16,6 +16,9 @@ use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 const NVM: u8 = 0;
 const ZONED: u8 = 2;
 
+/// More zones than any disk has: a report of them takes 64 bytes each.
+const ZONES_MAX: u64 = 1 << 22;
+
 impl Namespace {
     /// Asks what the namespace of this identifier is. `identify` has the controller answer one Identify with a page.
     ///
@@ -110,6 +113,9 @@ fn zones_of(identity: &IdentifyNamespace, zoned: &IdentifyZonedNamespace) -> Res
     let blocks = zoned.formats[index].zone_blocks.get();
     if blocks == 0 {
         return Err(Error::Unsupported("its zones have no blocks"));
+    }
+    if identity.size.get() / blocks > ZONES_MAX {
+        return Err(Error::Unsupported("it has more zones than any disk"));
     }
     // Less one, and all ones is no limit.
     let limit = |told: u32| told.checked_add(1);
