@@ -142,7 +142,7 @@ impl State {
         if shadow % 4096 != 0 || event_index % 4096 != 0 || shadow == event_index {
             return Err(StatusCode::INVALID_FIELD);
         }
-        let buffers = [self.memory.list(shadow, 4096), self.memory.list(event_index, 4096)];
+        let buffers = [self.memory.list(shadow, 4096)?, self.memory.list(event_index, 4096)?];
         for id in 1..self.queues.count() {
             let (tail, head) = self.queues.places(id);
             buffers[0].words()[id].store(u64::from(tail) | u64::from(head) << 32, Release);

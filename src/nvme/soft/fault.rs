@@ -37,6 +37,8 @@ pub(super) struct Faults {
     to_come: VecDeque<Fault>,
     /// Commands that were taken and are not answered.
     held: Vec<Held>,
+    /// Commands that were answered before they were taken, by queue and identifier.
+    void: Vec<(usize, u16)>,
 }
 
 /// Changes an answer of bytes.
@@ -103,7 +105,20 @@ impl Faults {
         Some(self.held.remove(at).command)
     }
 
+    /// Has a command that was not taken yet not be done when it is.
+    pub(super) fn void(&mut self, queue: usize, cid: u16) {
+        self.void.push((queue, cid));
+    }
+
+    /// Whether that is so of this one, which is taken now.
+    #[inline]
+    pub(super) fn is_void(&mut self, queue: usize, cid: u16) -> bool {
+        let found = self.void.iter().position(|&void| void == (queue, cid));
+        found.map(|at| self.void.swap_remove(at)).is_some()
+    }
+
     pub(super) fn forget_commands(&mut self) {
+        self.void.clear();
         self.held.clear();
     }
 }

@@ -23,6 +23,9 @@ impl State {
         if command.opcode == IoOpcode::FLUSH.0 && command.nsid.get() == ALL_NAMESPACES {
             return Ok(0);
         }
+        if command.flags.psdt() != 0 && !self.config.has_sgl {
+            return Err(StatusCode::INVALID_FIELD);
+        }
         let namespace = subsystem.attached(command.nsid.get(), self.id)?;
         if namespace.is_plain && reaches_all {
             let disk = &mut namespace.disk;

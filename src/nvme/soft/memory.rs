@@ -9,13 +9,17 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// Bytes of the largest buffer that is looked for.
+const BUFFER_MAX: u64 = 1 << 26;
+
 /// Queues and lists by their addresses, and where buffers are.
 #[derive(Default)]
 pub(super) struct Memory {
     words: Vec<DmaWords>,
-    /// Ends of buffers by their starts, if that is to be checked; neighbours are one.
+    /// Ends of buffers by their starts, if that is to be checked.
     seen: BTreeMap<u64, u64>,
     is_strict: bool,
+    is_forgiving: bool,
     /// Kept for the next command.
     pieces: Vec<Piece>,
 }
@@ -62,16 +66,13 @@ impl Memory {
 
     /// A buffer that commands may point to.
     pub(super) fn see(&mut self, buffer: Range<u64>) {
-        let mut range = buffer;
-        // Whatever touches it becomes one with it: there is at most one before, as they are apart from each other.
-        while let Some((&start, &end)) = self.seen.range(..=range.end).next_back() {
-            if end < range.start {
-                break;
-            }
-            self.seen.remove(&start);
-            range = range.start.min(start)..range.end.max(end);
-        }
-        self.seen.insert(range.start, range.end);
+        let end = self.seen.entry(buffer.start).or_default();
+        *end = buffer.end.max(*end);
+    }
+
+    /// The controller lies: what it then does to memory is not the driver's fault, and stopped as an IOMMU would.
+    pub(super) fn forgive(&mut self) {
+        self.is_forgiving = true;
     }
 
     /// What was mapped at `at`, if it is so long, in whole words.
@@ -87,17 +88,21 @@ impl Memory {
     /// A list that a command leads to.
     ///
     /// # Panics
-    /// If there is none.
-    pub(super) fn list(&self, at: u64, bytes: u64) -> Region {
+    /// If there is none, and that is the driver's fault.
+    pub(super) fn list(&self, at: u64, bytes: u64) -> Result<Region, StatusCode> {
         let list = self.find(at, bytes);
-        list.unwrap_or_else(|| panic!("a list of {bytes} bytes at {at:#x}, where the driver has mapped none"))
+        assert!(
+            list.is_some() || self.is_forgiving,
+            "a list of {bytes} bytes at {at:#x}, where the driver has mapped none"
+        );
+        list.ok_or(StatusCode::DATA_TRANSFER_ERROR)
     }
 
     /// Copies `bytes` to where the command's data is.
     pub(super) fn put(&mut self, command: &Command, bytes: &[u8]) -> Result<(), StatusCode> {
         let mut pieces = std::mem::take(&mut self.pieces);
         let found = self.data(command, bytes.len() as u64, &mut pieces);
-        let done = found.map(|()| self.write(&pieces, bytes));
+        let done = found.and_then(|()| self.write(&pieces, bytes));
         self.pieces = pieces;
         done
     }
@@ -106,7 +111,7 @@ impl Memory {
     pub(super) fn get(&mut self, command: &Command, bytes: &mut [u8]) -> Result<(), StatusCode> {
         let mut pieces = std::mem::take(&mut self.pieces);
         let found = self.data(command, bytes.len() as u64, &mut pieces);
-        let done = found.map(|()| self.read(&pieces, bytes));
+        let done = found.and_then(|()| self.read(&pieces, bytes));
         self.pieces = pieces;
         done
     }
@@ -115,47 +120,58 @@ impl Memory {
     pub(super) fn put_metadata(&mut self, command: &Command, bytes: &[u8]) -> Result<(), StatusCode> {
         let mut pieces = Vec::new();
         self.metadata(command, bytes.len() as u64, &mut pieces)?;
-        self.write(&pieces, bytes);
-        Ok(())
+        self.write(&pieces, bytes)
     }
 
     /// The same with its metadata.
     pub(super) fn get_metadata(&mut self, command: &Command, bytes: &mut [u8]) -> Result<(), StatusCode> {
         let mut pieces = Vec::new();
         self.metadata(command, bytes.len() as u64, &mut pieces)?;
-        self.read(&pieces, bytes);
+        self.read(&pieces, bytes)
+    }
+
+    /// Whether these pieces are within buffers that the driver has shown.
+    ///
+    /// # Panics
+    /// If they are not, and that is the driver's fault.
+    fn check(&self, pieces: &[Piece]) -> Result<(), StatusCode> {
+        for (at, bytes) in pieces.iter().filter_map(|piece| piece.at.map(|at| (at, piece.bytes))) {
+            let nearby = self.seen.range(at.saturating_sub(BUFFER_MAX)..=at);
+            if nearby.rev().any(|(_, &end)| at.checked_add(bytes).is_some_and(|behind| behind <= end)) {
+                continue;
+            }
+            assert!(
+                self.is_forgiving,
+                "a command points to {bytes} bytes at {at:#x}, where the driver has shown no buffer"
+            );
+            return Err(StatusCode::DATA_TRANSFER_ERROR);
+        }
         Ok(())
     }
 
     #[inline]
-    fn check(&self, at: u64, bytes: u64) {
-        if !self.is_strict || bytes == 0 {
-            return;
+    fn write(&self, pieces: &[Piece], mut bytes: &[u8]) -> Result<(), StatusCode> {
+        if self.is_strict {
+            self.check(pieces)?;
         }
-        let end = self.seen.range(..=at).next_back().map_or(0, |(_, &end)| end);
-        assert!(
-            at + bytes <= end,
-            "a command points to {bytes} bytes at {at:#x}, where the driver has shown no buffer"
-        );
-    }
-
-    #[inline]
-    fn write(&self, pieces: &[Piece], mut bytes: &[u8]) {
         for piece in pieces {
             let (from, rest) = bytes.split_at((piece.bytes as usize).min(bytes.len()));
             bytes = rest;
             let Some(at) = piece.at else { continue };
-            self.check(at, from.len() as u64);
             let to = ptr::with_exposed_provenance_mut::<u8>(at as usize);
             // SAFETY: only drivers of this crate write to the registers, and thereby have commands done. Theirs point to a buffer
             // that the command's slot owns until the answer, which comes after this; the driver has exposed it, it is as long as the
-            // command says, and nobody else touches it meanwhile. `from` is the controller's own.
+            // command says, or else checked above, and nobody else touches it meanwhile. `from` is the controller's own.
             unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
         }
+        Ok(())
     }
 
     #[inline]
-    fn read(&self, pieces: &[Piece], mut bytes: &mut [u8]) {
+    fn read(&self, pieces: &[Piece], mut bytes: &mut [u8]) -> Result<(), StatusCode> {
+        if self.is_strict {
+            self.check(pieces)?;
+        }
         for piece in pieces {
             let len = (piece.bytes as usize).min(bytes.len());
             let (to, rest) = bytes.split_at_mut(len);
@@ -165,10 +181,10 @@ impl Memory {
                 to.fill(0);
                 continue;
             };
-            self.check(at, len as u64);
             let from = ptr::with_exposed_provenance::<u8>(at as usize);
             // SAFETY: as above, and frozen bytes have no writer. `to` is the controller's own.
             unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), len) }
         }
+        Ok(())
     }
 }

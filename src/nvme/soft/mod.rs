@@ -218,3 +218,6 @@ impl fmt::Debug for SoftController {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -87,7 +87,7 @@ impl Memory {
             let room = (PAGE - list % PAGE) / 8;
             let is_last = rest <= room * PAGE;
             let count = if is_last { rest.div_ceil(PAGE) } else { room };
-            let words = self.list(list, count * 8);
+            let words = self.list(list, count * 8)?;
             for n in 0..count - u64::from(!is_last) {
                 let bytes = rest.min(PAGE);
                 page(words.word(n as usize), bytes, pieces)?;
@@ -120,7 +120,7 @@ impl Memory {
             if len == 0 || len % 16 != 0 || this.address.get() % 8 != 0 || segments > SEGMENTS_MAX {
                 return Err(StatusCode::INVALID_SGL_SEGMENT);
             }
-            let words = self.list(this.address.get(), len);
+            let words = self.list(this.address.get(), len)?;
             let count = (len / 16) as usize;
             for n in 0..count {
                 let one = descriptor(words.word(2 * n), words.word(2 * n + 1));

@@ -175,6 +175,14 @@ impl Queues {
         Some(zerocopy::transmute!(words))
     }
 
+    /// Whether such a command waits to be taken.
+    pub(super) fn waits(&self, id: usize, cid: u16) -> bool {
+        let Some(sq) = self.sqs.get(id).and_then(Option::as_ref) else { return false };
+        let mut places = (0..distance(sq.head, sq.tail, sq.entries)).map(|n| (sq.head + n) % sq.entries);
+        // CID is the upper half of the first doubleword.
+        places.any(|at| sq.region.word(at as usize * 8) >> 16 & 0xffff == u64::from(cid))
+    }
+
     /// Adds an answer to the completion queue of this submission queue, now or when there is room.
     #[inline]
     pub(super) fn post(&mut self, id: usize, completion: Completion, interrupts: &mut u64) {

@@ -89,7 +89,7 @@ impl State {
             self.read_letter(letter);
         }
         self.queues.post_waiting(&mut self.interrupts);
-        let mut done = self.tell_events();
+        let mut done = 0;
         while let Some((queue, command, answer)) = self.faults.due() {
             match answer {
                 Some(answer) => self.post(queue, &command, answer),
@@ -107,6 +107,7 @@ impl State {
                 }
             }
         }
+        done += self.tell_events();
         if self.shadow.is_some() {
             self.say_where_to_ring();
         }
@@ -138,6 +139,9 @@ impl State {
     /// Does one command that was taken from a queue, or has it go wrong.
     #[inline]
     fn take(&mut self, subsystem: &mut Subsystem, queue: usize, command: Command) {
+        if self.faults.is_void(queue, command.cid.get()) {
+            return;
+        }
         self.check(queue, &command);
         if command.flags.fuse() != 0 {
             return self.take_fused(subsystem, queue, command);
@@ -189,8 +193,19 @@ impl State {
         }
         if let Some(tamper) = &mut self.faults.tamper_completions {
             tamper(queue, &mut completion);
+            self.belie(queue, command, completion.cid.get());
         }
         completion
+    }
+
+    /// A command is answered that was not meant: it is not done later, when its buffer is its host's again.
+    fn belie(&mut self, queue: usize, command: &Command, answered: u16) {
+        if answered != command.cid.get() {
+            let is_held = self.faults.give_up(queue, Some(answered)).is_some();
+            if !is_held && self.queues.waits(queue, answered) {
+                self.faults.void(queue, answered);
+            }
+        }
     }
 
     /// Writes an answer of bytes, tampered with if a test wants that: never more than there were.
@@ -264,6 +279,7 @@ impl State {
                 let Some(done) = self.perform(subsystem, queue, &command) else { return };
                 let mut completion = self.completion(queue, &command, done);
                 completion.cid.set(command.cid.get() ^ difference);
+                self.belie(queue, &command, completion.cid.get());
                 self.queues.post(queue, completion, &mut self.interrupts);
                 // Its host waits for it yet.
                 if difference != 0 {
@@ -272,6 +288,7 @@ impl State {
             }
             Fault::Stray(cid) => {
                 let stray = Completion { cid: cid.into(), ..Completion::default() };
+                self.belie(queue, &command, cid);
                 self.queues.post(queue, stray, &mut self.interrupts);
                 self.answer(subsystem, queue, command);
             }

@@ -49,19 +49,28 @@ impl SoftController {
     }
 
     /// Changes what the controller is about to write as the answer of an admin command, a report of zones or one of reservations, to
-    /// any bytes: fewer are a short answer, more than were asked for are not written.
+    /// any bytes: fewer are a short answer, more than were asked for are not written. Where that has it read or write beyond a buffer,
+    /// the command fails, as behind an IOMMU.
     ///
     /// ```
-    /// use reactor::nvme::{soft::SoftController, spec::{AdminOpcode, Command}};
-    /// let device = SoftController::default();
+    /// use reactor::nvme::{soft::{SoftConfig, SoftController}, spec::{AdminOpcode, Command}};
+    /// let mut config = SoftConfig::default();
+    /// config.is_strict = true;
+    /// let device = SoftController::new(config);
     /// device.tamper(|command: &Command, answer| {
     ///     if command.opcode == AdminOpcode::IDENTIFY.0 {
     ///         answer.fill(0xff);
     ///     }
     /// });
     /// ```
+    ///
+    /// # Panics
+    /// If it is not [strict](super::SoftConfig::is_strict): nobody would stop it there.
     pub fn tamper(&self, with: impl FnMut(&Command, &mut Vec<u8>) + Send + 'static) {
-        self.lock().faults.tamper = Some(Box::new(with));
+        assert!(self.0.is_strict, "only a strict controller is tampered with");
+        let mut state = self.lock();
+        state.faults.tamper = Some(Box::new(with));
+        state.memory.forgive();
     }
 
     /// Changes completions before they are written, all but their phase; the number is the queue's.
