@@ -6,9 +6,11 @@ mod commands;
 mod cores;
 mod events;
 mod faults;
+mod hostile;
 mod ranges;
 mod recovery;
 mod requests;
+mod storm;
 mod waking;
 mod zones;
 
