@@ -41,6 +41,7 @@ mod start;
 pub use channel::{Channel, IoOptions, Registrant, Reservations};
 pub use config::{Config, Counters, Weights};
 pub use controller::Controller;
+pub(crate) use device::Device;
 pub use error::Error;
 pub use events::{Event, Events};
 pub use namespace::{Format, Guard, Names, Namespace, NamespaceLimits, ProtectionFormat, Zones};

@@ -5,6 +5,7 @@
 //! | [`Null`] | answers at once and keeps nothing | `null:1G` |
 //! | [`Ram`], [`TaggedRam`] | memory shared by all cores; with metadata and protection information | `ram:64M`, `ram:64M,md=8,pi=1` |
 //! | [`Uring`] | a file or a block device | `file:PATH`, `poll:PATH` |
+//! | [`Nvme`] | the namespaces of an NVMe controller, by one path or several (feature `nvme`) | `nvme:0000:00:04.0,ns=1` |
 //! | [`Passthru`] | hands everything on | `passthru(SPEC)` |
 //! | [`Delay`] | answers later, by fixed times or by percentiles | `delay:avg=100us,p99=1ms(SPEC)` |
 //! | [`Faulty`] | goes wrong as told: failures, corrupted data, stalls | `error:read=io_error,count=3(SPEC)` |
@@ -128,6 +129,8 @@ mod members;
 mod metadata_tests;
 mod mirror;
 mod null;
+#[cfg(feature = "nvme")]
+mod nvme;
 mod part;
 mod passthru;
 mod ram;
@@ -149,6 +152,8 @@ pub use mirror::{
     MEMBERS_MAX, MemberState, MemberStatus, Mirror, MirrorChannel, MirrorControl, MirrorStatus,
 };
 pub use null::Null;
+#[cfg(feature = "nvme")]
+pub use nvme::{Nvme, NvmeChannel, NvmeDisk, NvmeOptions, PathPolicy, PathStatus, Source, Told};
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
 pub use ram::{Ram, TaggedRam};

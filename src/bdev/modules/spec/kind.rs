@@ -11,6 +11,8 @@ use crate::bdev::module::AnyBdev;
 use crate::bdev::modules::crypt;
 #[cfg(feature = "gpt")]
 use crate::bdev::modules::gpt;
+#[cfg(feature = "nvme")]
+use crate::bdev::modules::nvme;
 use crate::bdev::modules::{
     concat, delay, faulty, mirror, null, part, passthru, ram, stripe, uring, verify, zoned,
 };
@@ -22,6 +24,8 @@ pub(super) static KINDS: &[&Kind] = &[
     &ram::KIND,
     &uring::FILE,
     &uring::POLL,
+    #[cfg(feature = "nvme")]
+    &nvme::NVME,
     &passthru::KIND,
     &delay::KIND,
     &faulty::KIND,
@@ -121,6 +125,16 @@ impl Plan {
         Self { is_shared: true, ..self }
     }
 
+    /// The same for one that is made by I/O.
+    #[cfg(feature = "nvme")]
+    pub(in crate::bdev::modules) fn making<B: Bdev, F: Future<Output = Result<B>> + 'static>(
+        name: impl Display,
+        make: impl FnOnce() -> F + Send + 'static,
+    ) -> Self {
+        let name = Some(name.to_string());
+        Self { name, is_shared: false, make: Box::new(|_, _| -> Made { Box::pin(on_this_core(make)) }) }
+    }
+
     /// A device over others.
     pub(in crate::bdev::modules) fn over<B: Bdev>(
         make: impl FnOnce(Vec<Descriptor>) -> Result<B> + Send + 'static,
@@ -156,7 +170,7 @@ fn at_once<B: Bdev>(made: Result<B>) -> Made {
 
 /// Channels stay on their core, and opening a device may be waited for by a task that does not: a task of this core's makes it then,
 /// and gives up if nobody waits any more.
-#[cfg(feature = "gpt")]
+#[cfg(any(feature = "gpt", feature = "nvme"))]
 async fn on_this_core<B: Bdev, F: Future<Output = Result<B>> + 'static>(
     make: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Box<dyn AnyBdev>> {

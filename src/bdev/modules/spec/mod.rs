@@ -35,6 +35,7 @@ use planned::Planned;
 /// | `ram:64M` | memory, zeroed; gone with its last descriptor; also `block=4K`, `md=8` bytes beside each block, in `form=separate` or `interleaved`, with protection information of type `pi=1`, 2 or 3 (`pi_first=true`, `app=N`) |
 /// | `file:PATH` | a file or a block device, through io_uring |
 /// | `poll:PATH` | the same, its completions polled for where it can; its name is that of `file:PATH` |
+/// | `nvme:0000:00:04.0,ns=1` | a namespace of an NVMe controller that vfio-pci has, by its only one if none is named; also `path=ADDRESS` for other controllers that have it, and `policy=active_passive` or `round_robin` (feature `nvme`) |
 /// | `passthru(SPEC)` | hands everything on |
 /// | `delay:avg=100us,p99=1ms(SPEC)` | answers later than what lies below by that time; also `read_avg`, `write_p999` and the like |
 /// | `error:read=io_error,count=3(SPEC)` | goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt`, `lost`, `misdirected` or `stall`; also `blocks=A..B`, `skip=N`, `every=N` |

@@ -1,0 +1,318 @@
+//! The data path of one core: an I/O becomes a command, which goes by one of the paths that the table names, and by others if need be.
+//!
+//! ```text
+//!             a path that is used, its queue made                  success
+//!   Io ─ask──────────────────────────────────────▶ carried ──────────────────▶ brought home, Done
+//!                     │ none yet                      │ failed
+//!                     ▼                               ▼
+//!                 ┌─────────── persist (boxed: nothing of it weighs on the way above) ────────────┐
+//!                 │ another path │ the same, later │ wait for a path │ give up, and explain why   │
+//!                 └───────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Source;
+use super::attached::Attached;
+use super::failure::{Failure, Verdict};
+use super::paths::Disk;
+use super::request::{Ask, Repeat};
+use crate::bdev::{Done, Io, Op, Submit};
+use crate::nvme::spec::Command;
+use crate::nvme::{Answer, Error, Payload, Queue};
+use crate::sys::dma::DmaPool;
+use crate::time::{Instant, sleep, timeout_at};
+
+/// One core's ways to a namespace.
+pub struct NvmeChannel<S: Source> {
+    pub(super) disk: Arc<Disk<S>>,
+    view: RefCell<View<S>>,
+}
+
+/// The paths that this core uses, as of one version of the table.
+struct View<S: Source> {
+    version: u32,
+    used: Vec<Rc<Here<S>>>,
+    /// Whose turn it was, of several.
+    turn: Cell<usize>,
+}
+
+/// A path, and this core's queue on it.
+struct Here<S: Source> {
+    epoch: Cell<u64>,
+    controller: Arc<Attached<S>>,
+    queue: OnceCell<S::Queue>,
+}
+
+/// How often a controller is asked for a queue that has none left, and how long in between: one that is let go of takes a moment.
+const QUEUE_TRIES: u32 = 50;
+const QUEUE_PAUSE: Duration = Duration::from_millis(2);
+
+/// What became of a first try.
+enum First<S: Source> {
+    /// This path's turn it is, but it has no queue yet; or there is none.
+    NotYet(Option<Rc<Here<S>>>),
+    /// The path of this epoch was tried.
+    Failed(u64, Failure),
+}
+
+impl<S: Source> Here<S> {
+    /// This core's queue, made with the first I/O. Several may ask for it at a time, and get the same.
+    async fn queue(&self) -> Result<&S::Queue, Error> {
+        if let Some(queue) = self.queue.get() {
+            return Ok(queue);
+        }
+        let mut tries = QUEUE_TRIES;
+        loop {
+            match self.controller.source.queue().await {
+                Ok(queue) => return Ok(self.queue.get_or_init(|| queue)),
+                Err(Error::NoQueue(_)) if tries > 0 => tries -= 1,
+                Err(e) => return Err(e),
+            }
+            sleep(QUEUE_PAUSE).await;
+        }
+    }
+}
+
+impl<S: Source> View<S> {
+    fn of(disk: &Disk<S>, before: &[Rc<Here<S>>]) -> Self {
+        let (version, paths) = disk.used();
+        let here =
+            |(epoch, controller)| match before.iter().find(|it| Arc::ptr_eq(&it.controller, &controller)) {
+                Some(here) => {
+                    here.epoch.set(epoch);
+                    here.clone()
+                }
+                None => Rc::new(Here { epoch: Cell::new(epoch), controller, queue: OnceCell::new() }),
+            };
+        Self { version, used: paths.into_iter().map(here).collect(), turn: Cell::new(0) }
+    }
+
+    #[inline(always)]
+    fn next(&self) -> Option<&Rc<Here<S>>> {
+        match self.used.len() {
+            0 => None,
+            1 => self.used.first(),
+            many => {
+                let turn = self.turn.get();
+                self.turn.set(if turn + 1 < many { turn + 1 } else { 0 });
+                self.used.get(turn)
+            }
+        }
+    }
+}
+
+impl<S: Source> NvmeChannel<S> {
+    pub(super) fn new(disk: Arc<Disk<S>>) -> Self {
+        let view = RefCell::new(View::of(&disk, &[]));
+        Self { disk, view }
+    }
+
+    /// The path for the next command, if there is one.
+    #[inline]
+    fn path(&self) -> Option<Rc<Here<S>>> {
+        if self.view.borrow().version != self.disk.version() {
+            self.look_again();
+        }
+        self.view.borrow().next().cloned()
+    }
+
+    #[cold]
+    fn look_again(&self) {
+        let view = View::of(&self.disk, &self.view.borrow().used);
+        // The one before is dropped with nothing borrowed: its queues may be the last.
+        drop(self.view.replace(view));
+    }
+
+    /// Has the device carry `command` out, by whatever path; yields its result and what it carried.
+    #[inline]
+    pub(super) async fn carry(
+        &self,
+        command: Command,
+        payload: Payload,
+        repeat: Repeat,
+    ) -> (Result<u64, Failure>, Payload) {
+        let bytes = payload.len();
+        let here = self.path();
+        let (first, payload) = match here {
+            Some(here) if here.queue.get().is_some() => {
+                let (queue, epoch) = (here.queue.get().expect("just seen"), here.epoch.get());
+                let (answer, payload) = queue.send(command, payload).await;
+                match outcome(answer) {
+                    Ok(value) => return (Ok(value), payload),
+                    Err(failure) => (First::Failed(epoch, failure), payload),
+                }
+            }
+            here => (First::NotYet(here), payload),
+        };
+        Box::pin(self.persist(command, payload, bytes, repeat, first)).await
+    }
+
+    /// Goes on where the first try failed, or could not be.
+    async fn persist(
+        &self,
+        command: Command,
+        mut payload: Payload,
+        bytes: usize,
+        repeat: Repeat,
+        first: First<S>,
+    ) -> (Result<u64, Failure>, Payload) {
+        let (mut chosen, mut failed) = match first {
+            First::NotYet(here) => (here, None),
+            First::Failed(epoch, failure) => (None, Some((epoch, failure))),
+        };
+        let options = &self.disk.options;
+        let mut retries = options.retries;
+        let mut until = None;
+        loop {
+            if let Some((epoch, failure)) = failed.take() {
+                let verdict = failure.verdict();
+                match verdict {
+                    Verdict::OtherPath => self.disk.failed(epoch, &failure),
+                    Verdict::AccessChanged => self.disk.access_changed(epoch),
+                    Verdict::Final | Verdict::Again(_) => {}
+                }
+                // What was carried must come back for another try.
+                if payload.len() != bytes || !repeat.is_allowed(&failure, verdict) {
+                    return (Err(failure), payload);
+                }
+                match verdict {
+                    Verdict::Final => return (Err(failure), payload),
+                    Verdict::Again(_) if retries == 0 => return (Err(failure), payload),
+                    Verdict::Again(delay) => {
+                        retries -= 1;
+                        sleep(self.disk.shape.retry_delays[delay]).await;
+                    }
+                    // Paths that come back and fail again: not for ever.
+                    _ if until.is_some_and(|until| until <= Instant::now()) => {
+                        return (Err(failure), payload);
+                    }
+                    _ => {
+                        until.get_or_insert_with(|| Instant::now() + options.path_timeout);
+                    }
+                }
+            }
+            let Some(here) = chosen.take().or_else(|| self.path()) else {
+                let until = *until.get_or_insert_with(|| Instant::now() + options.path_timeout);
+                match self.wait_for_path(until).await {
+                    Ok(()) => continue,
+                    Err(failure) => return (Err(failure), payload),
+                }
+            };
+            let epoch = here.epoch.get();
+            let answer;
+            match here.queue().await {
+                Ok(queue) => (answer, payload) = queue.send(command, payload).await,
+                Err(e) => answer = Err(e),
+            }
+            match outcome(answer) {
+                Ok(value) => return (Ok(value), payload),
+                Err(failure) => failed = Some((epoch, failure)),
+            }
+        }
+    }
+
+    /// Ready when the table has changed.
+    async fn wait_for_path(&self, until: Instant) -> Result<(), Failure> {
+        let version = self.view.borrow().version;
+        match timeout_at(until, poll_fn(|cx| self.disk.poll_change(version, cx))).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Gone),
+            Err(_elapsed) => Err(Failure::NoPath),
+        }
+    }
+
+    /// The controllers of all paths, used or not.
+    pub(super) fn controllers(&self) -> Vec<Arc<Attached<S>>> {
+        self.disk.controllers()
+    }
+
+    /// A queue of a path that is used, once there is one.
+    pub(super) async fn queue(&self) -> Result<S::Queue, Failure> {
+        let until = Instant::now() + self.disk.options.path_timeout;
+        loop {
+            match self.path() {
+                Some(here) => match here.queue().await {
+                    Ok(queue) => return Ok(queue.clone()),
+                    Err(e) => {
+                        let failure = Failure::from(e);
+                        if failure.verdict() == Verdict::Final {
+                            return Err(failure);
+                        }
+                        self.disk.failed(here.epoch.get(), &failure);
+                    }
+                },
+                None => self.wait_for_path(until).await?,
+            }
+        }
+    }
+
+    /// The controller of a path that is used, once there is one.
+    pub(super) async fn controller(&self) -> Result<Arc<Attached<S>>, Failure> {
+        let until = Instant::now() + self.disk.options.path_timeout;
+        loop {
+            match self.path() {
+                Some(here) => return Ok(here.controller.clone()),
+                None => self.wait_for_path(until).await?,
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn outcome(answer: Result<Answer, Error>) -> Result<u64, Failure> {
+    match answer {
+        Ok(answer) if answer.status.is_success() => Ok(answer.result),
+        Ok(answer) => Err(Failure::Status(answer.status)),
+        Err(e) => Err(e.into()),
+    }
+}
+
+impl<S: Source> Submit for NvmeChannel<S> {
+    async fn submit(&self, mut io: Io) -> Done {
+        let shape = &self.disk.shape;
+        match io.op() {
+            Op::Read | Op::Write if shape.takes_whole(&io) => {}
+            Op::Flush if !shape.geometry.write_cache => return io.done(Ok(())),
+            Op::Read | Op::Write | Op::ZoneReport | Op::CompareAndWrite | Op::Reset | Op::NvmeAdmin => {
+                return Box::pin(self.take_steps(io)).await;
+            }
+            _ => {}
+        }
+        let aside = match shape.bytes_aside(&mut io) {
+            0 => None,
+            bytes => match DmaPool::local().alloc(bytes).await {
+                Ok(buf) => Some(buf),
+                Err(e) => return io.done(Err(e.into())),
+            },
+        };
+        let Some(Ask { command, payload, repeat, home }) = shape.ask(&mut io, aside) else {
+            return io.unsupported();
+        };
+        match self.carry(command, payload, repeat).await {
+            (Ok(value), payload) => {
+                shape.bring_home(&mut io, home, value, payload);
+                io.done(Ok(()))
+            }
+            (Err(failure), payload) => {
+                home.put_back(&mut io, payload);
+                Box::pin(self.explain(io, failure)).await
+            }
+        }
+    }
+
+    fn is_lingering(&self) -> bool {
+        self.view.borrow().used.iter().any(|here| here.queue.get().is_some_and(S::is_lingering))
+    }
+}
+
+impl<S: Source> fmt::Debug for NvmeChannel<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NvmeChannel").field("paths", &self.view.borrow().used.len()).finish_non_exhaustive()
+    }
+}

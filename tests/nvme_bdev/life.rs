@@ -1,0 +1,223 @@
+//! Namespaces that come, grow and go, controllers that are reset or taken out, and more than one core: every I/O ends.
+
+use super::*;
+use reactor::bdev::Event;
+use reactor::bdev::modules::PathStatus;
+use reactor::nvme::soft::SoftNamespace;
+use reactor::nvme::spec::AnaState;
+use reactor::{Core, app, call_on};
+use std::cell::Cell;
+use std::rc::Rc;
+
+#[test]
+fn namespaces_that_appear_become_devices_and_those_that_go_are_removed() {
+    on_a_core(async || {
+        let attached = Bay::new("life-hot", SoftConfig::default()).await;
+        let nsid = attached.device.add_namespace(SoftNamespace::new(512, 12));
+        let name = format!("life-hotn{nsid}");
+        until(|| bdev::names().contains(&name)).await;
+        let disk = open(&name).await;
+        let channel = disk.channel().unwrap();
+        let mut events = disk.events();
+        write(&channel, 4, 4).await;
+        assert!(attached.device.remove_namespace(nsid));
+        assert_eq!(events.next().await, Some(Event::Removed));
+        assert!(matches!(channel.read(4..5).await, Err(Error::Removed)));
+        assert_eq!(attached.nvme.disks(), ["life-hotn1"]);
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+#[test]
+fn what_somebody_has_taken_away_stays_away() {
+    on_a_core(async || {
+        let attached = Bay::new("life-away", SoftConfig::default()).await;
+        bdev::unregister("life-awayn1").unwrap().await;
+        let nsid = attached.device.add_namespace(SoftNamespace::new(512, 12));
+        until(|| bdev::names().contains(&format!("life-awayn{nsid}"))).await;
+        assert!(!bdev::names().contains(&"life-awayn1".to_owned()));
+        attached.detach().await;
+    });
+}
+
+#[test]
+fn a_namespace_that_grows_or_shrinks_is_resized() {
+    on_a_core(async || {
+        let attached = Bay::new("life-size", SoftConfig::default()).await;
+        let disk = open("life-sizen1").await;
+        let channel = disk.channel().unwrap();
+        let mut events = disk.events();
+        for blocks in [4096, 100] {
+            attached.device.resize_namespace(1, blocks);
+            let Some(Event::Resized(geometry)) = events.next().await else { panic!("it is resized") };
+            assert_eq!(geometry.block_count, blocks);
+            write(&channel, blocks - 1, 7).await;
+            assert!(matches!(channel.read(blocks..blocks + 1).await, Err(Error::OutOfRange { .. })));
+        }
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+/// Writes and reads back until it is told to stop, and counts.
+fn load(disk: &Descriptor, tasks: u64, stop: &Rc<Cell<bool>>) -> Vec<reactor::JoinHandle<u64>> {
+    let task = |number: u64| {
+        let (disk, stop) = (disk.clone(), stop.clone());
+        spawn_local(async move {
+            let channel = disk.channel().unwrap();
+            let mut rounds = 0;
+            while !stop.get() {
+                write(&channel, number, rounds as u8).await;
+                assert_eq!(reads(&channel, number).await, rounds as u8);
+                rounds += 1;
+            }
+            rounds
+        })
+    };
+    (0..tasks).map(task).collect()
+}
+
+#[test]
+fn io_goes_on_after_the_controller_was_reset_or_had_failed() {
+    on_a_core(async || {
+        let attached = Bay::new("life-reset", SoftConfig::default()).await;
+        let disk = open("life-resetn1").await;
+        let stop = Rc::new(Cell::new(false));
+        let tasks = load(&disk, 32, &stop);
+        for round in 0..4 {
+            turns(50).await;
+            match round % 2 {
+                0 => attached.nvme.source().reset().await.unwrap(),
+                _ => {
+                    let mut events = attached.nvme.source().events();
+                    attached.device.fail();
+                    while events.next().await != Some(reactor::nvme::Event::Reset) {}
+                }
+            }
+        }
+        turns(50).await;
+        stop.set(true);
+        for task in tasks {
+            assert!(task.await.unwrap() > 0);
+        }
+        // The layer's own, which aborts what is in flight.
+        disk.reset().await.unwrap();
+        write(&disk.channel().unwrap(), 1, 1).await;
+        drop(disk);
+        attached.detach().await;
+    });
+}
+
+#[test]
+fn a_controller_that_is_taken_out_takes_its_devices_along() {
+    on_a_core(async || {
+        let attached = Bay::new("life-out", SoftConfig::default()).await;
+        let disk = open("life-outn1").await;
+        let channel = disk.channel().unwrap();
+        let mut events = disk.events();
+        write(&channel, 0, 0).await;
+        // The device keeps what it was asked.
+        attached.device.set_silent(true);
+        let reads = (0..128).map(|lba| {
+            let channel = channel.clone();
+            spawn_local(async move { channel.read(lba..lba + 1).await.map(drop) })
+        });
+        let reads: Vec<_> = reads.collect();
+        turns(10).await;
+        attached.device.remove();
+        for read in reads {
+            let answer = read.await.unwrap();
+            assert!(matches!(answer, Err(Error::Removed)), "{answer:?}");
+        }
+        assert_eq!(events.next().await, Some(Event::Removed));
+        drop((disk, channel));
+        attached.detach().await;
+    });
+}
+
+#[test]
+fn of_two_controllers_one_may_be_taken_out_under_load() {
+    on_a_core(async || {
+        let device = SoftController::default();
+        let other = device.another(SoftConfig::default());
+        let a = Bay::of_subsystem("life-two", "life-two-a", device, options()).await;
+        let b = Bay::of_subsystem("life-two", "life-two-b", other, options()).await;
+        let disk = open("life-two-an1").await;
+        let stop = Rc::new(Cell::new(false));
+        let tasks = load(&disk, 32, &stop);
+        turns(50).await;
+        a.device.remove();
+        let paths = || disk.module_as::<Disk>().unwrap().paths();
+        until(|| paths().len() == 1).await;
+        turns(50).await;
+        stop.set(true);
+        for task in tasks {
+            assert!(task.await.unwrap() > 0);
+        }
+        drop(disk);
+        drop(a.nvme.detach());
+        b.detach().await;
+    });
+}
+
+#[test]
+fn access_states_are_told_and_followed() {
+    on_a_core(async || {
+        let device = SoftController::default();
+        let other = device.another(SoftConfig::default());
+        let a = Bay::of_subsystem("life-ana", "life-ana-a", device, options()).await;
+        let b = Bay::of_subsystem("life-ana", "life-ana-b", other, options()).await;
+        let disk = open("life-ana-an1").await;
+        let used = || {
+            disk.module_as::<Disk>()
+                .unwrap()
+                .paths()
+                .iter()
+                .map(|path: &PathStatus| path.is_used)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(used(), [true, false]);
+        for (state, is_used) in [
+            (AnaState::NON_OPTIMIZED, false),
+            (AnaState::OPTIMIZED, true),
+            (AnaState::INACCESSIBLE, false),
+            (AnaState::OPTIMIZED, true),
+            (AnaState::PERSISTENT_LOSS, false),
+        ] {
+            a.device.set_ana(1, state);
+            until(|| used() == [is_used, !is_used]).await;
+        }
+        b.device.set_ana(1, AnaState::NON_OPTIMIZED);
+        until(|| disk.module_as::<Disk>().unwrap().paths()[1].access == AnaState::NON_OPTIMIZED).await;
+        assert_eq!(used(), [false, true], "better than none");
+        drop(disk);
+        drop(a.nvme.detach());
+        b.detach().await;
+    });
+}
+
+#[test]
+fn two_cores_use_one_controller_and_see_the_same_blocks() {
+    app::test_entry(app::Builder::new().cores("0-1"), async || {
+        let attached = Bay::new("life-cores", SoftConfig::default()).await;
+        let disk = open("life-coresn1").await;
+        let far = disk.clone();
+        let there = call_on(Core::nth(1).unwrap(), async move || {
+            let channel = far.channel().unwrap();
+            for lba in 100..200 {
+                write(&channel, lba, lba as u8).await;
+            }
+        });
+        let channel = disk.channel().unwrap();
+        for lba in 0..100 {
+            write(&channel, lba, lba as u8).await;
+        }
+        there.await.unwrap();
+        for lba in 0..200 {
+            assert_eq!(reads(&channel, lba).await, lba as u8);
+        }
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
