@@ -11,6 +11,9 @@ use std::process::Command;
 mod formats;
 #[path = "guest/host_loop.rs"]
 mod host_loop;
+#[cfg(all(feature = "nvme", feature = "testing"))]
+#[path = "guest/nvme_bdev.rs"]
+mod nvme_bdev;
 #[cfg(feature = "nvme")]
 #[path = "guest/passthru.rs"]
 mod passthru;

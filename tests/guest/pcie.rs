@@ -23,7 +23,7 @@ pub fn controllers() -> Vec<String> {
 }
 
 /// Takes the device from who has it, for `driver`.
-fn bind(address: &str, driver: &str) {
+pub fn bind(address: &str, driver: &str) {
     let device = Path::new("/sys/bus/pci/devices").join(address);
     fs::write(device.join("driver_override"), driver).unwrap();
     if device.join("driver").exists() {

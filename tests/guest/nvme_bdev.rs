@@ -1,0 +1,75 @@
+//! A namespace as a block device, by each way to it: what every device promises, and its spec.
+
+use super::in_guest;
+use super::pcie::{SMALL, bind, controllers, machine};
+use reactor::LocalExecutor;
+use reactor::bdev::modules::{Nvme, NvmeOptions};
+use reactor::bdev::{self, Access, conformance};
+
+#[test]
+fn block_devices() {
+    let options = machine(SMALL, &["-n", "64M", "-n", "64M"]);
+    let stories =
+        [every_way_conforms, what_was_written_by_one_way_is_read_by_the_other, config_makes_it_again];
+    in_guest("nvme_bdev::block_devices", &options, &stories);
+}
+
+/// The first controller from user space; the second stays the kernel's.
+fn by_address() -> String {
+    let address = controllers().remove(0);
+    bind(&address, "vfio-pci");
+    address
+}
+
+/// A spec for each way.
+fn ways() -> Vec<String> {
+    vec![
+        format!("nvme:{}", by_address()),
+        format!("nvme:{},ns=1", by_address()),
+        "file:/dev/nvme1n1".to_owned(),
+    ]
+}
+
+fn every_way_conforms() {
+    ways().iter().for_each(|spec| conformance::check_spec(spec));
+}
+
+fn what_was_written_by_one_way_is_read_by_the_other() {
+    let address = by_address();
+    LocalExecutor::new().unwrap().block_on(async {
+        let disk = bdev::open(&format!("nvme:{address}"), Access::ReadWrite).await.unwrap();
+        let channel = disk.channel().unwrap();
+        let mut data = channel.try_alloc(4096).unwrap();
+        data.fill(0x5a);
+        channel.write(8, data).await.unwrap();
+        channel.flush().await.unwrap();
+        drop((channel, disk));
+    });
+    bind(&address, "nvme");
+    LocalExecutor::new().unwrap().block_on(async {
+        let disk = bdev::open("file:/dev/nvme0n1", Access::ReadOnly).await.unwrap();
+        let read = disk.channel().unwrap().read(8..16).await.unwrap();
+        assert!(read.iter().all(|byte| *byte == 0x5a));
+    });
+}
+
+fn config_makes_it_again() {
+    let address = by_address();
+    LocalExecutor::new().unwrap().block_on(async {
+        let nvme = Nvme::attach_address("nvme7", &address, NvmeOptions::default()).await.unwrap();
+        assert_eq!(nvme.disks(), ["nvme7n1"]);
+        let config = bdev::config();
+        assert!(config.contains(&format!("nvme:{address},ns=1")), "{config}");
+        for removal in nvme.detach() {
+            removal.await;
+        }
+        let made = bdev::load(&config).await.unwrap();
+        assert_eq!(bdev::config(), config);
+        let channel = bdev::open("nvme7n1", Access::ReadWrite).await.unwrap().channel().unwrap();
+        channel.read(0..8).await.unwrap();
+        drop(channel);
+        for device in made {
+            device.remove().await;
+        }
+    });
+}
