@@ -29,6 +29,8 @@ command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 command -v busybox >/dev/null || packages+=(busybox-static)
 command -v depmod >/dev/null || packages+=(kmod)
 command -v xz >/dev/null || packages+=(xz-utils)
+# Whom `reactor nvme` is held against. It stands where only root looks.
+PATH=$PATH:/usr/sbin command -v nvme >/dev/null || packages+=(nvme-cli)
 for tool in cpio zstd curl wrk; do command -v "$tool" >/dev/null || packages+=("$tool"); done
 if [ ${#packages[@]} -gt 0 ]; then
   install "${packages[@]}" || echo "tests/guest.rs and .ci/examples.sh will skip what takes: ${packages[*]}"

@@ -6,5 +6,8 @@
 mod command;
 #[path = "cli/events.rs"]
 mod events;
+#[cfg(feature = "testing")]
+#[path = "cli/nvme.rs"]
+mod nvme;
 #[path = "cli/perf.rs"]
 mod perf;

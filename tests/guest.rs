@@ -14,6 +14,9 @@ mod host_loop;
 #[cfg(all(feature = "nvme", feature = "testing"))]
 #[path = "guest/nvme_bdev.rs"]
 mod nvme_bdev;
+#[cfg(feature = "cli")]
+#[path = "guest/nvme_tools.rs"]
+mod nvme_tools;
 #[cfg(feature = "nvme")]
 #[path = "guest/passthru.rs"]
 mod passthru;

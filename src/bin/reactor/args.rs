@@ -2,6 +2,7 @@
 //!
 //! Everything that can be refused without a look at a device is refused here, by clap, with exit code 2.
 
+use crate::nvme::args::Nvme;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
 use reactor::bdev::{self, Limits};
@@ -10,9 +11,9 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Measures what this machine does with the reactor runtime: events between cores, and block I/O.
+/// Measures what this machine does with the reactor runtime: events between cores, and block I/O; and looks after NVMe controllers.
 ///
-/// Needs no root, no hugepages and no device.
+/// Measuring needs no root, no hugepages and no device.
 #[derive(Debug, Parser)]
 #[command(name = "reactor", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
@@ -25,14 +26,16 @@ Examples:
   reactor perf                                            a RAM disk and a temporary file, 4 KiB random reads
   reactor perf null --qd 128 --time 3                     what the block layer itself costs
   reactor events --cores 0-1 --time 3                     events round two cores
+  reactor nvme list                                       the NVMe controllers of this machine, and who has them
 
-`reactor help perf` and `reactor help events` say what the numbers mean.
+`reactor help perf`, `reactor help events` and `reactor help nvme` say what the numbers mean.
 Exit codes: 0 done; 1 it failed while running, or data was wrong; 2 what was asked for makes no sense.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Job {
     Events(Events),
     Perf(Perf),
+    Nvme(Nvme),
 }
 
 /// Sends events round a ring of cores and counts them
@@ -173,7 +176,7 @@ Examples:
                                                             pair0 = stripe(left0,right0)
   truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
 
-/// What jobs do, and where.
+// What jobs do, and where. (What clap would take of a comment for users would stand in for that of the command.)
 #[derive(Debug, Args)]
 pub(crate) struct Load {
     /// What to do; everything but read and randread overwrites the devices

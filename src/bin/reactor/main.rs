@@ -1,10 +1,11 @@
-//! The `reactor` command: measures events and block I/O on the runtime.
+//! The `reactor` command: measures events and block I/O on the runtime, and looks after NVMe controllers.
 //!
-//! `args` says what can be asked for, `events` and `perf` do it, `report` is what they print and `failure` how they end.
+//! `args` says what can be asked for, `events`, `perf` and `nvme` do it, `report` is what they print and `failure` how they end.
 
 mod args;
 mod events;
 mod failure;
+mod nvme;
 mod perf;
 mod progress;
 mod report;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let (name, outcome) = match CommandLine::parse().job {
         Job::Events(args) => ("events", events::main(&args)),
         Job::Perf(args) => ("perf", perf::main(&args)),
+        Job::Nvme(args) => nvme::main(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,8 +36,8 @@ fn main() -> ExitCode {
 fn refuse(job: &str, message: String) -> ! {
     let mut line = CommandLine::command();
     line.build();
-    let job = line.find_subcommand_mut(job).expect("a subcommand by its name");
-    job.error(ErrorKind::ValueValidation, message).exit()
+    let find = |line, word| clap::Command::find_subcommand_mut(line, word).expect("a subcommand by its name");
+    job.split(' ').fold(&mut line, find).error(ErrorKind::ValueValidation, message).exit()
 }
 
 /// Says something beside the report. Where nobody listens, nobody is told: `eprintln!` would panic.

@@ -1,7 +1,7 @@
 //! Devices before a run: opened, of a shape that fits what was asked for, and filled where reads would find nothing.
 
 use super::pattern::Pass;
-use super::{Disk, Source, reads_what_was_there};
+use super::{Disk, Source, must_fit, reads_what_was_there};
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use crate::note;
@@ -79,7 +79,6 @@ impl Disk for Channel {
 
 /// Opens and prepares `names` for what `args` asks for, on the cores of this runtime.
 pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, Failure> {
-    let cores = reactor::cores().len();
     let mut devices: Vec<Opened> = Vec::new();
     must_have_memory(names)?;
     for name in names {
@@ -94,7 +93,7 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         if devices.iter().any(|other| other.device.name() == device.name()) {
             return Err(listed_twice(name));
         }
-        must_fit(args, name, &device, cores)?;
+        must_suit(args, name, &device)?;
         devices.push(Opened { name: name.clone(), device });
     }
     if !reads_what_was_there(args.load.rw) {
@@ -230,32 +229,16 @@ fn listed_twice(name: &str) -> Failure {
 }
 
 /// Whether `args` can be done on `device`.
-fn must_fit(args: &Perf, name: &str, device: &Descriptor, cores: usize) -> Result<(), Failure> {
+fn must_suit(args: &Perf, name: &str, device: &Descriptor) -> Result<(), Failure> {
     let geometry = device.geometry();
-    let (bytes, block_size) = (args.load.bs as u64, u64::from(geometry.block_size));
-    let units = geometry.len_bytes() / bytes;
     let usage = |message| Err(Failure::Usage(message));
-    if bytes % block_size != 0 {
-        return usage(format!(
-            "--bs {bytes} does not fit {name}, whose blocks have {block_size} bytes: give a multiple of that"
-        ));
-    }
     if geometry.metadata.is_some_and(|metadata| metadata.interleaved && metadata.protection.is_some()) {
         return usage(format!(
             "{name} has protection information within its blocks, which who writes them must make, and perf makes none: give it \
              form=separate"
         ));
     }
-    if units == 0 {
-        let len = geometry.len_bytes();
-        return usage(format!("--bs {bytes} does not fit {name}, which has {len} bytes: give less"));
-    }
-    let needs_shares = matches!(args.load.rw, Rw::Read | Rw::Write | Rw::Verify);
-    if needs_shares && units < cores as u64 {
-        return usage(format!(
-            "{name} is too small to be divided among {cores} cores: it has room for {units} I/Os of {bytes} bytes"
-        ));
-    }
+    must_fit(&args.load, name, geometry.block_size, geometry.block_count)?;
     if args.load.rw == Rw::Verify && !geometry.keeps_data {
         return usage(format!(
             "{name} keeps nothing, so --rw verify cannot succeed: give it ram:SIZE or file:PATH"

@@ -2,7 +2,7 @@
 
 use super::job::{self, Disk, Place, Work};
 use super::tally::{Live, Outcome};
-use crate::args::Load;
+use crate::args::{Load, Rw};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use reactor::{AbortOnDrop, JoinHandle, app};
@@ -89,6 +89,29 @@ impl Jobs {
             None => Ok(outcomes),
         }
     }
+}
+
+/// Whether `load` can be done on a disk of that shape, by all cores of this runtime.
+pub(crate) fn must_fit(load: &Load, name: &str, block_bytes: u32, blocks: u64) -> Result<(), Failure> {
+    let (bytes, cores) = (load.bs as u64, reactor::cores().len());
+    let len = blocks.saturating_mul(block_bytes.into());
+    let units = len / bytes;
+    let usage = |message| Err(Failure::Usage(message));
+    if bytes % u64::from(block_bytes) != 0 {
+        return usage(format!(
+            "--bs {bytes} does not fit {name}, whose blocks have {block_bytes} bytes: give a multiple of that"
+        ));
+    }
+    if units == 0 {
+        return usage(format!("--bs {bytes} does not fit {name}, which has {len} bytes: give less"));
+    }
+    let needs_shares = matches!(load.rw, Rw::Read | Rw::Write | Rw::Verify);
+    if needs_shares && units < cores as u64 {
+        return usage(format!(
+            "{name} is too small to be divided among {cores} cores: it has room for {units} I/Os of {bytes} bytes"
+        ));
+    }
+    Ok(())
 }
 
 /// Different in every run, so that what an earlier one wrote is not taken for this one's.

@@ -20,7 +20,7 @@ use reactor::app::{self, Builder};
 use reactor::sys::cpu::CpuSet;
 
 pub(crate) use job::Disk;
-pub(crate) use jobs::{Jobs, Source};
+pub(crate) use jobs::{Jobs, Source, must_fit};
 pub(crate) use tally::Outcome;
 
 pub(crate) fn main(args: &args::Perf) -> Result<(), Failure> {
