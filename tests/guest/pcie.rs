@@ -13,7 +13,18 @@ pub const SMALL: &str = "-device intel-iommu,intremap=on";
 const LARGE: &str = "-device intel-iommu,intremap=on,aw-bits=48";
 
 pub fn machine<'a>(iommu: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let vfio = ["-m", "vfio-pci", "-m", "vfio_iommu_type1", "-q", iommu, "-k", "intel_iommu=on iommu=pt"];
+    let vfio = [
+        "-m",
+        "vfio-pci",
+        "-m",
+        "vfio_iommu_type1",
+        "-q",
+        iommu,
+        "-k",
+        "intel_iommu=on iommu=pt",
+        "-t",
+        "600",
+    ];
     [&vfio, more].concat()
 }
 
@@ -147,9 +158,9 @@ fn what_is_written_is_read() {
         // A second time as well, as after the first it was left as it was.
         for _ in 0..2 {
             let disk = Disk::attach(address).await;
-            write_and_verify(&disk, 128, 4096, 20).await;
-            write_and_verify(&disk, 32, 512, 20).await;
-            write_and_verify(&disk, 16, 256 << 10, 4).await;
+            write_and_verify(&disk, 128, 4096, 5).await;
+            write_and_verify(&disk, 32, 512, 5).await;
+            write_and_verify(&disk, 16, 256 << 10, 2).await;
             disk.controller.close().await.unwrap();
         }
     });
@@ -163,7 +174,7 @@ fn pools_come_and_go() {
         let others: Vec<_> = (0..2)
             .map(|_| {
                 std::thread::spawn(|| {
-                    for round in 0..200 {
+                    for round in 0..50 {
                         let pool = DmaPool::new();
                         let len = 4096 << (round % 11);
                         let mut bufs: Vec<_> = (0..4).map(|_| pool.try_alloc(len).unwrap()).collect();
@@ -172,7 +183,7 @@ fn pools_come_and_go() {
                 })
             })
             .collect();
-        for round in 0..100 {
+        for round in 0..40 {
             // Each pool is new to the device, and gone when it goes round again; the buffers of one outlive it.
             let pool = DmaPool::with_limit(1 << 20);
             let mut buf = pool.try_alloc(64 << 10).unwrap();

@@ -44,9 +44,8 @@ fn a_core_that_may_sleep_is_woken_by_the_device() {
             match mode {
                 Mode::Poll => assert_eq!((interrupts, sleeps), (0, 0)),
                 Mode::Adaptive => assert!(interrupts >= ROUNDS, "{interrupts}"),
-                Mode::Interrupt => {
-                    assert!(interrupts >= ROUNDS && sleeps >= ROUNDS, "{interrupts}, {sleeps}")
-                }
+                // Some answers may be there before it has fallen asleep.
+                Mode::Interrupt => assert!(interrupts >= ROUNDS && sleeps > 0, "{interrupts}, {sleeps}"),
             }
             write_and_verify(&disk, 128, 4096, 4).await;
             disk.controller.close().await.unwrap();
@@ -69,12 +68,17 @@ fn commands_outlive_resets() {
         let (disk, events) = (Disk::of(controller.clone()).await, controller.events());
         let is_done = Rc::new(Cell::new(false));
         let resets = spawn_local({
-            let (controller, is_done) = (controller.clone(), is_done.clone());
+            let (disk, is_done) = (disk.clone(), is_done.clone());
             async move {
                 let mut resets = 0;
                 while !is_done.get() {
-                    controller.reset().await.unwrap();
+                    disk.controller.reset().await.unwrap();
                     resets += 1;
+                    // No more often than that something gets done in between.
+                    let before = disk.channel.queue().counters().completed;
+                    while !is_done.get() && disk.channel.queue().counters().completed < before + 64 {
+                        yield_now().await;
+                    }
                 }
                 resets
             }
