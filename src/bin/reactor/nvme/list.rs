@@ -311,14 +311,14 @@ mod tests {
             "nobody has to let go of it"
         );
 
-        let shown = shown(&all);
+        let text = shown(&all);
         for words in [
             "0000:00:04.0  1b36:0010  vfio-pci",
             "64 MiB",
             "To lend 0000:00:05.0 to programs, whose disks",
             "driver/unbind",
         ] {
-            assert!(shown.contains(words), "{words}: {shown}");
+            assert!(text.contains(words), "{words}: {text}");
         }
         assert!(shown(&[]).contains("no NVMe function"));
         assert!(shown(&[found("0000:00:06.0", None, None)]).contains("intel_iommu=on"));
