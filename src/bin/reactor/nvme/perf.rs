@@ -20,18 +20,23 @@ pub(crate) fn main(args: &args::Perf) -> Result<(), Failure> {
 
 async fn run(args: &args::Perf) -> Result<Vec<Outcome>, Failure> {
     let mut all = Vec::new();
-    for target in &args.targets {
-        let opened = Opened::new(target, args).await?;
-        must_suit(args, target, opened.namespace())?;
-        all.push(opened);
-    }
-    let mut jobs = Jobs::new(&args.load);
-    all.iter().for_each(|opened| opened.start(&mut jobs));
-    let outcomes = jobs.finish().await;
+    let measured = measure(args, &mut all).await;
     for opened in all {
         opened.close().await;
     }
-    outcomes
+    measured
+}
+
+/// Opens all targets, to be closed however it ends.
+async fn measure(args: &args::Perf, all: &mut Vec<Opened>) -> Result<Vec<Outcome>, Failure> {
+    for target in &args.targets {
+        let opened = Opened::new(target, args).await?;
+        all.push(opened);
+        must_suit(args, target, all[all.len() - 1].namespace())?;
+    }
+    let mut jobs = Jobs::new(&args.load);
+    all.iter().for_each(|opened| opened.start(&mut jobs));
+    jobs.finish().await
 }
 
 /// Whether `args` can be done on the namespace.
@@ -95,7 +100,13 @@ impl Opened {
         match target {
             Target::Pci(address) => {
                 let by = target::attach(*address).await?;
-                let namespace = by.namespace(args.ns).await.map_err(|e| failed(&e))?;
+                let namespace = match by.namespace(args.ns).await {
+                    Ok(namespace) => namespace,
+                    Err(error) => {
+                        drop(by.close().await);
+                        return Err(failed(&error));
+                    }
+                };
                 Ok(Self::Pci(Reached { name, namespace, by }))
             }
             Target::Node(path) => {
@@ -108,7 +119,13 @@ impl Opened {
             #[cfg(feature = "testing")]
             Target::Soft => {
                 let (by, works) = target::soft().await?;
-                let namespace = by.namespace(args.ns).await.map_err(|e| failed(&e))?;
+                let namespace = match by.namespace(args.ns).await {
+                    Ok(namespace) => namespace,
+                    Err(error) => {
+                        drop(by.close().await);
+                        return Err(failed(&error));
+                    }
+                };
                 Ok(Self::Soft(Reached { name, namespace, by }, works))
             }
         }
