@@ -27,8 +27,6 @@ use crate::time::{Instant, timeout_at};
 /// The most of a log of access states that is read: of 2,000 groups, or 16,000 namespaces.
 const ANA_BYTES_MAX: usize = 64 << 10;
 const PAGE: usize = 4096;
-/// How often a device whose further names others take meanwhile is registered without them.
-const ALIAS_TRIES: u32 = 8;
 
 /// One controller, and what it has brought.
 pub(super) struct Attached<S: Source> {
@@ -204,10 +202,10 @@ impl<S: Source> Attached<S> {
 
     /// Registers a device by the controller's name and the namespace's number, and by those of its other names that are free.
     fn register(&self, disk: &Arc<Disk<S>>) -> crate::bdev::Result<DeviceRef> {
-        let is_free = |name: &String| registry::name_of(name).is_none();
         let (own, name) = (&disk.shape.names, format!("{}n{}", self.name, disk.shape.nsid));
-        let mut tries = ALIAS_TRIES;
+        let mut taken = Vec::new();
         loop {
+            let is_free = |name: &String| registry::name_of(name).is_none() && !taken.contains(name);
             let mut names = Names::new(&name);
             for alias in own.aliases().into_iter().filter(is_free) {
                 names = names.with_alias(alias);
@@ -216,9 +214,11 @@ impl<S: Source> Attached<S> {
                 names = names.with_uuid(uuid);
             }
             match register(names, NvmeDisk(disk.clone())) {
-                // Somebody has taken it since.
-                Err(crate::bdev::Error::BadName { name: taken, .. }) if taken != name && tries > 0 => {
-                    tries -= 1
+                // Somebody has taken it since, or is about to.
+                Err(crate::bdev::Error::BadName { name: other, .. })
+                    if other != name && !taken.contains(&other) =>
+                {
+                    taken.push(other);
                 }
                 made => return made,
             }
