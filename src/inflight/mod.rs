@@ -274,6 +274,7 @@ impl<R, C: Copy> Inflight<R, C> {
     ///
     /// # Panics
     /// If there is no such operation.
+    #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "NVMe's commands wait with their payload"))]
     pub(crate) fn resource(&self, id: Id) -> &R {
         let slot = self.slots.get(id.key as usize).filter(|slot| slot.generation == id.generation);
         slot.and_then(|slot| slot.resource.as_ref()).expect("an operation in flight")

@@ -71,12 +71,13 @@ impl<D: Device> Controller<D> {
     }
 
     /// Formats a namespace, or all: **what is on it is lost** (Base 2.0 §5.14). It may take longer than an
-    /// [admin command may](super::Config::admin_timeout).
+    /// [admin command may](super::Config::admin_timeout). Await all I/O to it before: each [`Namespace`](super::Namespace) that was given
+    /// out of it is [gone](super::Namespace::is_gone) from now on, also if the format fails.
     ///
     /// # Errors
     /// As the controller answers, or does not.
     pub async fn format(&self, nsid: u32, options: FormatOptions) -> Result<(), Error> {
-        self.link().ask(Command::format(nsid, options)).await.map(drop)
+        self.admin(Command::format(nsid, options), Payload::None).await.0?.ok().map(drop)
     }
 
     /// Makes a namespace of this size, capacity and format, and says its identifier (Base 2.0 §5.23). It is to be

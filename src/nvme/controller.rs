@@ -13,10 +13,13 @@
 
 use super::device::Device;
 use super::link::{Attached, Link};
+use super::prp::PAGE;
 use super::queue_pair::QueuePair;
 use super::spec::register::VS;
-use super::spec::{Command, IdentifyController, IdentifyWhat, NamespaceList, Version};
-use super::{Answer, Config, Error, Events, Namespace, Payload};
+use super::spec::{
+    ALL_NAMESPACES, AdminOpcode, Command, IdentifyController, IdentifyWhat, NamespaceList, Version,
+};
+use super::{Answer, Config, Error, Events, Namespace, Payload, bounds};
 use std::fmt;
 use std::sync::Arc;
 use zerocopy::FromBytes;
@@ -78,12 +81,27 @@ impl<D: Device> Controller<D> {
     }
 
     /// Sends an admin command from any core. Yields what was answered, whatever that is, and the payload; that is lost if the answer
-    /// does not come.
+    /// does not come. Identifier and pointers are filled in.
     ///
     /// # Errors
-    /// [`Error::AdminTimeout`], [`Error::Removed`], [`Error::Closed`].
+    /// [`Error::Payload`] if the command moves more than the payload has, [`Error::Frozen`] if it would write what is shared.
+    /// [`Error::Unsupported`] for what is the driver's (queues, events, a host memory buffer), and for commands of vendors whose data is
+    /// not one whole page. [`Error::AdminTimeout`], [`Error::Removed`], [`Error::Closed`].
     pub async fn admin(&self, command: Command, payload: Payload) -> (Result<Answer, Error>, Payload) {
-        self.link().admin(command, payload).await
+        if let Err(error) = bounds::check_admin(&command, &payload, PAGE as usize) {
+            return (Err(error), payload);
+        }
+        if command.opcode == AdminOpcode::FORMAT.0 {
+            self.retire(command.nsid.get());
+        }
+        self.link().admin(bounds::without_pointers(command), payload).await
+    }
+
+    /// A block may not be what it was: whoever reads on as before would be given more than he has room for.
+    fn retire(&self, nsid: u32) {
+        let support = self.identity().format;
+        let nsid = if support.formats_all() || support.erases_all() { ALL_NAMESPACES } else { nsid };
+        self.link().known().of(nsid).iter().for_each(Namespace::retire);
     }
 
     /// The identifiers of its active namespaces, in order (Base 2.0 §5.17.2.2).
@@ -115,7 +133,11 @@ impl<D: Device> Controller<D> {
     /// # Errors
     /// [`Error::NoNamespace`] if it is not active; [`Error::Unsupported`] if its format is none for this driver.
     pub async fn namespace(&self, id: u32) -> Result<Namespace, Error> {
-        Namespace::read(id, self.identity(), async |command| self.link().identify_by(command).await).await
+        let link = self.link();
+        let identify = async |command| link.identify_by(command).await;
+        let namespace = Namespace::read(link.origin(), id, self.identity(), identify).await?;
+        link.known().add(&namespace);
+        Ok(namespace)
     }
 
     /// What happens to it from now on.

@@ -8,8 +8,8 @@ use super::device::Device;
 use super::link::Link;
 use super::op::Op;
 use super::spec::{
-    ALL_NAMESPACES, AsyncEvent, Command, CriticalWarning, EventKind, LogPage, NamespaceList, SmartLog,
-    StatusCode,
+    ALL_NAMESPACES, AsyncEvent, Command, CriticalWarning, EventKind, IdentifyNamespace, IdentifyWhat,
+    LogPage, NamespaceList, SmartLog, StatusCode,
 };
 use crate::spawn_local;
 use crate::sys::unwind::wake;
@@ -182,11 +182,26 @@ impl<D: Device> Link<D> {
             match answer {
                 Ok(answer) if answer.status.is_success() => {
                     let event = self.clear(AsyncEvent::from_bits(answer.result as u32)).await;
+                    if let Event::NamespacesChanged(which) = &event {
+                        self.look_at(which).await;
+                    }
                     self.listeners().tell(&event);
                 }
                 // A reset, after which it waits again.
                 Ok(answer) if answer.status.code() == StatusCode::ABORTED_SQ_DELETION => {}
                 _ => return,
+            }
+        }
+    }
+
+    /// Has the namespaces that were given out know what they are now; all of them if none is named.
+    async fn look_at(self: &Arc<Self>, changed: &[u32]) {
+        for namespace in self.known().of(ALL_NAMESPACES) {
+            if !changed.is_empty() && !changed.contains(&namespace.id()) {
+                continue;
+            }
+            if let Ok(page) = self.identify(IdentifyWhat::NAMESPACE, namespace.id()).await {
+                namespace.update(IdentifyNamespace::ref_from_bytes(&page).expect("it is a page"));
             }
         }
     }

@@ -5,7 +5,9 @@ use super::device::Device;
 use super::done::Lost;
 use super::doorbells::Shadows;
 use super::events::Listeners;
+use super::namespace::Known;
 use super::pair::Places;
+use super::queue::Origin;
 use super::seat::Seat;
 use super::spec::register::{CAP, CC, CSTS};
 use super::spec::{Capabilities, Configuration, ControllerStatus, IdentifyController};
@@ -36,6 +38,8 @@ pub(super) struct Link<D: Device> {
     pairs: Mutex<Vec<Places>>,
     shadows: OnceLock<Arc<Shadows>>,
     listeners: Listeners,
+    origin: Origin,
+    known: Known,
     admin_places: OnceLock<Places>,
     over: OnceLock<Lost>,
     is_resetting: AtomicBool,
@@ -74,6 +78,8 @@ impl<D: Device> Link<D> {
             pairs: Mutex::default(),
             shadows: OnceLock::new(),
             listeners: Listeners::default(),
+            origin: Origin::new(),
+            known: Known::default(),
             admin_places: OnceLock::new(),
             over: OnceLock::new(),
             is_resetting: AtomicBool::new(false),
@@ -86,6 +92,16 @@ impl<D: Device> Link<D> {
     #[inline(always)]
     pub(super) fn device(&self) -> &D {
         &self.device
+    }
+
+    /// What its queues and namespaces know each other by.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The namespaces that were given out.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {

@@ -8,6 +8,7 @@
 //! [`passthru`] has the same commands go through the kernel's driver, where that keeps the device.
 
 mod admin;
+pub(crate) mod bounds;
 mod channel;
 mod cids;
 mod commands;
@@ -46,7 +47,7 @@ pub use error::Error;
 pub use events::{Event, Events};
 pub use namespace::{Format, Guard, Names, Namespace, NamespaceLimits, ProtectionFormat, Zones};
 pub use payload::{Buffer, Payload, Pieces};
-pub use queue::{Answer, Limits, Queue};
+pub use queue::{Answer, Limits, Queue, Request};
 pub use queue_pair::QueuePair;
 
 #[cfg(all(test, not(loom)))]

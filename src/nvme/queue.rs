@@ -2,6 +2,7 @@
 
 use super::spec::{Command, Status};
 use super::{Error, Payload};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the controller answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,33 @@ pub struct Limits {
     pub has_fused: bool,
 }
 
+/// A command and what it carries, made by this crate alone, which has seen to it that the one has room for what the other moves.
+pub struct Request {
+    pub(super) command: Command,
+    pub(super) payload: Payload,
+}
+
+impl Request {
+    /// The caller has checked that the payload has room for all that the command moves, and may be written if that is written.
+    #[inline(always)]
+    pub(crate) fn new(command: Command, payload: Payload) -> Self {
+        Self { command, payload }
+    }
+}
+
+/// Which controller, or device node, a queue or a namespace is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin(u64);
+
+impl Origin {
+    /// Another than all before.
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: a number, each once.
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
 pub(super) mod sealed {
     pub trait Sealed {}
 }
@@ -55,8 +83,11 @@ pub trait Queue: Clone + sealed::Sealed + 'static {
     ///
     /// # Errors
     /// Those of a command that was not answered: [`Error::Closed`], [`Error::Unseen`], …
-    fn send(&self, command: Command, payload: Payload) -> Self::Sent<'_>;
+    fn send(&self, request: Request) -> Self::Sent<'_>;
 
     /// What one command takes.
     fn limits(&self) -> Limits;
+
+    #[doc(hidden)]
+    fn origin(&self) -> Origin;
 }

@@ -6,10 +6,10 @@ use super::link::{Attached, Link};
 use super::op::Op;
 use super::pair::Pair;
 use super::prp::{BYTES_MAX, PAGE};
-use super::queue::{Limits, Queue, sealed::Sealed};
+use super::queue::{Limits, Origin, Queue, Request, sealed::Sealed};
 use super::sgl::PIECES_MAX;
-use super::spec::Command;
-use super::{Counters, Error, Payload};
+
+use super::{Counters, Error};
 use crate::time::sleep;
 use crate::{spawn_local, sync::PerCoreRef};
 use std::fmt;
@@ -105,8 +105,12 @@ impl<D: Device> Queue for QueuePair<D> {
     type Sent<'a> = Op<'a, D>;
 
     #[inline(always)]
-    fn send(&self, command: Command, payload: Payload) -> Op<'_, D> {
-        Op::new(&self.pair, command, payload)
+    fn send(&self, request: Request) -> Op<'_, D> {
+        Op::new(&self.pair, request.command, request.payload)
+    }
+
+    fn origin(&self) -> Origin {
+        self.pair.link().origin()
     }
 
     fn limits(&self) -> Limits {

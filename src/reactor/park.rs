@@ -111,6 +111,7 @@ impl Parker {
     }
 
     /// Takes back what [`add`](Self::add) did.
+    #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "NVMe's queues come and go"))]
     pub(super) fn remove(&self, source: BorrowedFd<'_>) {
         if let Some(sources) = self.sources.get() {
             if epoll::delete(sources, source).is_ok() {

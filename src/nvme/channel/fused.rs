@@ -1,5 +1,6 @@
 //! Compare and write as one: two commands, next to each other in the queue (Base 2.0 §3.4.2, Fused Operations).
 
+use super::super::queue::Request;
 use super::super::spec::{Command, IoOpcode, StatusCode};
 use super::super::{Answer, Error, Payload, Queue};
 use super::{Channel, IoOptions};
@@ -46,8 +47,8 @@ impl<Q: Queue> Channel<Q> {
             let command = Command::of_blocks(opcode, id, lba, blocks as u32).fused(is_second);
             options.apply(command, 0, &format)
         };
-        let compare = self.queue.send(command(IoOpcode::COMPARE, false), expected);
-        let write = self.queue.send(command(IoOpcode::WRITE, true), new);
+        let compare = self.queue.send(Request::new(command(IoOpcode::COMPARE, false), expected));
+        let write = self.queue.send(Request::new(command(IoOpcode::WRITE, true), new));
         let (mut compare, mut write) = (pin!(compare), pin!(write));
         let (mut compared, mut written) = (None, None);
         // Both are queued by the first poll, with nothing in between.

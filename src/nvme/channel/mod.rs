@@ -19,6 +19,7 @@ pub use options::IoOptions;
 pub use reservations::{Registrant, Reservations};
 
 use super::namespace::BLOCKS_MAX;
+use super::queue::Request;
 use super::spec::{Command, IoOpcode};
 use super::{Answer, Error, Limits, Namespace, Payload, Queue};
 use crate::sys::dma::{DmaBuf, DmaBytes};
@@ -65,8 +66,17 @@ pub struct Channel<Q> {
 }
 
 impl<Q: Queue> Channel<Q> {
-    /// The namespace over this queue, which is to be one of its controller's.
+    /// The namespace over this queue.
+    ///
+    /// # Panics
+    /// If the queue is not of the controller, or of the opened device node, that the namespace is from: the blocks of another's may be
+    /// larger than the buffers.
     pub fn new(namespace: Namespace, queue: Q) -> Self {
+        assert!(
+            namespace.origin() == queue.origin(),
+            "namespace {} is another controller's than the queue",
+            namespace.id()
+        );
         let (limits, format) = (queue.limits(), namespace.format());
         let boundary = namespace.limits().boundary_blocks;
         let is_plain = format.metadata_size == 0 && namespace.zones().is_none();
@@ -105,7 +115,7 @@ impl<Q: Queue> Channel<Q> {
         let Some(command) = self.short(IoOpcode::READ, lba, buf.len()) else {
             return Box::pin(self.read_long(lba, buf)).await;
         };
-        let (answer, payload) = self.queue.send(command, buf.into()).await;
+        let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
         let buf = payload.into_buf().expect("the buffer comes back");
         match answer {
             Ok(answer) if answer.status.is_success() => (Ok(()), buf),
@@ -149,7 +159,7 @@ impl<Q: Queue> Channel<Q> {
     /// Sends one command and yields its result. What it carries is dropped.
     #[inline(always)]
     async fn ask(&self, command: Command, payload: Payload) -> Result<u64, Error> {
-        let (answer, _payload) = self.queue.send(command, payload).await;
+        let (answer, _payload) = self.queue.send(Request::new(command, payload)).await;
         answer.and_then(Answer::ok)
     }
 

@@ -1,5 +1,6 @@
 //! Reservations: hosts that share a namespace keep each other out (Base 2.0 §8.19).
 
+use super::super::queue::Request;
 use super::super::spec::{
     AcquireAction, Command, RegisterAction, RegisteredController, ReleaseAction, ReservationAcquire,
     ReservationRegister, ReservationRelease, ReservationStatus, ReservationType,
@@ -99,7 +100,7 @@ impl<Q: Queue> Channel<Q> {
             let mut buf = DmaPool::local().alloc(bytes).await?;
             buf.fill(0);
             let command = Command::reservation_report(self.namespace.id(), bytes as u32);
-            let (answer, payload) = self.queue.send(command, buf.into()).await;
+            let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
             answer?.ok()?;
             let buf = payload.into_buf().expect("the buffer comes back");
             let (head, controllers) = ReservationStatus::parse(&buf).expect("it has a head");

@@ -2,6 +2,7 @@
 
 use super::super::Error;
 use super::super::payload::Payload;
+use super::super::queue::Request;
 use super::super::queue::{Answer, Queue};
 use super::super::spec::Command;
 use std::collections::VecDeque;
@@ -27,7 +28,7 @@ pub(super) async fn run<Q: Queue, M>(
                 None => break,
                 Some(Err(error)) => result = Err(error),
                 Some(Ok((command, payload, mark))) => {
-                    let mut sent = Box::pin(queue.send(command, payload));
+                    let mut sent = Box::pin(queue.send(Request::new(command, payload)));
                     // The first poll queues it. It wakes this task, also if it is not the one awaited then.
                     let at_once = poll_fn(|cx| match sent.as_mut().poll(cx) {
                         Poll::Ready(done) => Poll::Ready(Some(done)),

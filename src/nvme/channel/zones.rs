@@ -1,6 +1,7 @@
 //! The zones of zoned namespaces (ZNS 1.1): reported, appended to, opened and reset.
 
 use super::super::namespace::Zones;
+use super::super::queue::Request;
 use super::super::spec::{
     Command, IoOpcode, ReportFilter, ZoneAction, ZoneDescriptor, ZoneReport, ZoneReportHeader,
 };
@@ -36,7 +37,7 @@ impl<Q: Queue> Channel<Q> {
             // What a short answer leaves out is no zone, whatever was in the buffer before.
             buf.fill(0);
             let command = Command::zone_report(self.namespace.id(), next, filter, bytes);
-            let (answer, payload) = self.queue.send(command, buf.into()).await;
+            let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
             buf = payload.into_buf().expect("the buffer comes back");
             answer?.ok()?;
             let report = ZoneReport::parse(&buf).expect("it has a head");
@@ -122,7 +123,7 @@ impl<Q: Queue> Channel<Q> {
             return Err(Error::Unsupported("this action brings data: there is `zone_extend` for it"));
         }
         let command = Command::zone_send(self.namespace.id(), zone, action, all);
-        let (answer, _) = self.queue.send(command, Payload::None).await;
+        let (answer, _) = self.queue.send(Request::new(command, Payload::None)).await;
         answer.and_then(Answer::ok).map(drop)
     }
 

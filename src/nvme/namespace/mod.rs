@@ -8,10 +8,11 @@ pub use format::{Format, Guard, ProtectionFormat};
 pub(super) use limits::BLOCKS_MAX;
 pub use limits::NamespaceLimits;
 
-use super::spec::{IdentifyNamespace, IoSupport};
+use super::queue::Origin;
+use super::spec::{ALL_NAMESPACES, IdentifyNamespace, IoSupport};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What a namespace of a controller is: what it says of itself, checked and put in order. A clone is the same namespace; it may go to any
 /// core.
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Namespace(Arc<Inner>);
 
 struct Inner {
+    origin: Origin,
     id: u32,
     /// Blocks; 0 once it is [gone](Namespace::is_gone). The only thing that changes.
     size: AtomicU64,
@@ -66,6 +68,11 @@ impl Namespace {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.0.id
+    }
+
+    /// Whose it is.
+    pub(super) fn origin(&self) -> Origin {
+        self.0.origin
     }
 
     /// How many blocks it has, as the controller last said.
@@ -132,7 +139,6 @@ impl Namespace {
 
     /// Takes over what it says of itself now. True if its size is another; one of another format is [gone](Self::is_gone), as a block is
     /// not what it was.
-    #[allow(dead_code, reason = "the controller's events use it")]
     pub(super) fn update(&self, identity: &IdentifyNamespace) -> bool {
         let known = &self.0.identity;
         let is_same = identity.is_active()
@@ -146,9 +152,27 @@ impl Namespace {
     }
 
     /// Lets nothing reach it any more.
-    #[allow(dead_code, reason = "the controller formats")]
     pub(super) fn retire(&self) {
         self.0.size.store(0, Relaxed);
+    }
+}
+
+/// The namespaces that a controller has given out.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Vec<Weak<Inner>>>);
+
+impl Known {
+    pub(super) fn add(&self, namespace: &Namespace) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|one| one.strong_count() > 0);
+        known.push(Arc::downgrade(&namespace.0));
+    }
+
+    /// Those of this identifier, or [all](ALL_NAMESPACES).
+    pub(super) fn of(&self, id: u32) -> Vec<Namespace> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.iter().filter_map(Weak::upgrade).map(Namespace);
+        all.filter(|one| id == ALL_NAMESPACES || one.id() == id).collect()
     }
 }
 

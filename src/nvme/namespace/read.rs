@@ -1,6 +1,7 @@
 //! Asking a controller what a namespace is.
 
 use super::super::Error;
+use super::super::queue::Origin;
 use super::super::spec::{
     Command, ExtendedFormat, IdentifyController, IdentifyNamespace, IdentifyNvmController,
     IdentifyNvmNamespace, IdentifyWhat, IdentifyZonedController, IdentifyZonedNamespace, NamespaceId,
@@ -26,6 +27,7 @@ impl Namespace {
     /// [`Error::NoNamespace`] if it is not active, [`Error::Unsupported`] if it is none for this driver, and what `identify` says. What a
     /// controller refuses to tell beyond the namespace itself is taken as not told.
     pub(in super::super) async fn read(
+        origin: Origin,
         id: u32,
         controller: &IdentifyController,
         identify: impl AsyncFn(Command) -> Result<DmaBuf, Error>,
@@ -59,6 +61,7 @@ impl Namespace {
         }
         let limits = NamespaceLimits::of(controller, &identity, &nvm, &zoned, format.block_size);
         Ok(Self(Arc::new(Inner {
+            origin,
             id,
             size: AtomicU64::new(identity.size.get()),
             format,

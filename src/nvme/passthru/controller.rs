@@ -5,11 +5,11 @@ use super::kernel::{URING_ADMIN, URING_ADMIN_VEC};
 use super::namespace::{beside, identify};
 use super::node::{self, Kind, Node, PIECES_MAX};
 use super::queue::Sent;
-use super::{OpenError, admin, queue};
+use super::{OpenError, queue};
 use crate::nvme::spec::{
     Command, FeatureId, FeatureSelect, IdentifyController, IdentifyWhat, LogPage, NamespaceList,
 };
-use crate::nvme::{Answer, Error, Limits, Payload};
+use crate::nvme::{Answer, Error, Limits, Payload, bounds};
 use crate::sys::dma::{DmaBuf, DmaPool};
 use std::fmt;
 use std::io;
@@ -181,8 +181,8 @@ impl Controller {
         payload: Payload,
         limit: Option<Duration>,
     ) -> (Result<Answer, Error>, Payload) {
-        let checked =
-            admin::check(&command, &payload).and_then(|()| entry::check(&command, &payload, LIMITS));
+        let checked = bounds::check_admin(&command, &payload, usize::MAX)
+            .and_then(|()| entry::check(&command, &payload, LIMITS));
         if let Err(error) = checked {
             return (Err(error), payload);
         }

@@ -28,7 +28,6 @@
 //! # }
 //! ```
 
-mod admin;
 mod controller;
 mod entry;
 mod error;

@@ -3,6 +3,7 @@
 use super::kernel::{self, namespace_id};
 use super::node::{self, Kind, Node};
 use super::{OpenError, Queue, queue};
+use crate::nvme::queue::Origin;
 use crate::nvme::spec::{Command, IdentifyController, IdentifyNamespace, IdentifyWhat};
 use crate::nvme::{self, Error};
 use crate::sys::dma::{DmaBuf, DmaPool};
@@ -47,8 +48,9 @@ impl Namespace {
         let page =
             identify(&node.fd, Command::identify(IdentifyWhat::CONTROLLER, 0)).await.map_err(unusable)?;
         let controller = IdentifyController::read_from_bytes(&page).expect("it is a page");
-        let description =
-            nvme::Namespace::read(id, &controller, async |command| identify(&node.fd, command).await);
+        let description = nvme::Namespace::read(Origin::new(), id, &controller, async |command| {
+            identify(&node.fd, command).await
+        });
         let description = description.await.map_err(unusable)?;
         Ok(Self(Arc::new(Shared { path, node, description })))
     }
@@ -86,7 +88,7 @@ impl Namespace {
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     pub fn queue(&self) -> Result<Queue, OpenError> {
-        Queue::new(&self.0.node.fd, self.0.node.limits(), false)
+        Queue::new(&self.0.node.fd, self.0.node.limits(), self.description().origin(), false)
     }
 
     /// The same to the kernel's queues that are asked for completions, whose interrupts are off (Linux 6.1). While a command is on its
@@ -100,7 +102,7 @@ impl Namespace {
     pub fn polling_queue(&self) -> Result<Queue, OpenError> {
         let limits = self.0.node.limits();
         match limits.is_polled {
-            true => Queue::new(&self.0.node.fd, limits, true),
+            true => Queue::new(&self.0.node.fd, limits, self.description().origin(), true),
             false => Err(OpenError::NoPollQueues { path: self.0.path.clone() }),
         }
     }

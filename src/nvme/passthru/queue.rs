@@ -4,8 +4,8 @@ use super::OpenError;
 use super::entry::{self, Held, Operations};
 use super::kernel::{URING_IO, URING_IO_VEC};
 use super::node::QueueLimits;
-use crate::nvme::queue::sealed::Sealed;
-use crate::nvme::spec::{Command, Status};
+use crate::nvme::queue::{Origin, Request, sealed::Sealed};
+use crate::nvme::spec::Status;
 use crate::nvme::{self, Answer, Error, Limits, Payload};
 use crate::uring::command::{self, CommandRing, Reply, Target};
 use crate::uring::{Config, CoreGone, Counters};
@@ -28,6 +28,7 @@ struct Inner {
     ring: Rc<CommandRing<Held>>,
     target: Rc<Target<Held>>,
     limits: Limits,
+    origin: Origin,
 }
 
 /// Commands of a core on their way. As many as a queue of the kernel's has room for (`nvme.io_queue_depth`): with more, workers of the
@@ -48,10 +49,15 @@ pub(super) fn ring(is_polling: bool) -> Result<Rc<CommandRing<Held>>, OpenError>
 }
 
 impl Queue {
-    pub(super) fn new(fd: &Arc<OwnedFd>, limits: QueueLimits, is_polling: bool) -> Result<Self, OpenError> {
+    pub(super) fn new(
+        fd: &Arc<OwnedFd>,
+        limits: QueueLimits,
+        origin: Origin,
+        is_polling: bool,
+    ) -> Result<Self, OpenError> {
         let ring = ring(is_polling)?;
         let target = ring.target(fd.clone());
-        Ok(Self(Rc::new(Inner { ring, target, limits: limits.limits() })))
+        Ok(Self(Rc::new(Inner { ring, target, limits: limits.limits(), origin })))
     }
 
     /// What this core's ring for commands has done so far, for all its namespaces.
@@ -66,8 +72,9 @@ impl nvme::Queue for Queue {
     type Sent<'a> = Sent<'a>;
 
     #[inline]
-    fn send(&self, command: Command, payload: Payload) -> Sent<'_> {
-        let Inner { ring, target, limits } = &*self.0;
+    fn send(&self, request: Request) -> Sent<'_> {
+        let Request { command, payload } = request;
+        let Inner { ring, target, limits, .. } = &*self.0;
         match entry::check(&command, &payload, *limits) {
             Ok(()) => Sent::new(entry::send(ring, target, OPERATIONS, &command, payload, None)),
             Err(error) => Sent(State::Refused(error, payload)),
@@ -76,6 +83,10 @@ impl nvme::Queue for Queue {
 
     fn limits(&self) -> Limits {
         self.0.limits
+    }
+
+    fn origin(&self) -> Origin {
+        self.0.origin
     }
 }
 

@@ -3,8 +3,8 @@
 use super::*;
 use crate::nvme::soft::{Fault, SoftNamespace};
 use crate::nvme::spec::{
-    AcquireAction, Command, DataProtection, IoOpcode, RegisterAction, ReleaseAction, ReservationType, Status,
-    StatusCode,
+    AcquireAction, Command, DataProtection, FormatOptions, IdentifyWhat, IoOpcode, RegisterAction,
+    ReleaseAction, ReservationType, Status, StatusCode,
 };
 use crate::nvme::{Error, IoOptions, Payload};
 use crate::spawn_local;
@@ -212,5 +212,52 @@ fn what_a_namespace_says_is_known_and_its_end_too() {
         let raw = Command::new(IoOpcode::FLUSH.0, 1, [0; 6]);
         assert!(matches!(disk.raw(raw, Payload::None).await.0, Err(Error::NamespaceGone)));
         assert!(!it.update(it.identity()), "it does not come back");
+    });
+}
+
+/// What is the driver's, what has no room, and what nobody knows the length of.
+#[test]
+fn admin_commands_that_could_harm_are_refused() {
+    on_a_core(SoftConfig::default(), Config::default(), async |_, controller, _works| {
+        let identify = Command::identify(IdentifyWhat::CONTROLLER, 0);
+        let (answer, payload) = controller.admin(identify, buffer(512, 0).into()).await;
+        assert!(matches!(answer, Err(Error::Payload { len: 512, needed: 4096 })), "{answer:?}");
+        assert_eq!(payload.len(), 512, "it comes back");
+        let (answer, _) = controller.admin(identify, buffer(4096, 0).freeze().into()).await;
+        assert!(matches!(answer, Err(Error::Frozen)), "{answer:?}");
+        let (answer, _) = controller.admin(identify.with_prp(0x1000, 0), Payload::None).await;
+        assert!(matches!(answer, Err(Error::Payload { .. })), "{answer:?}");
+        for command in [Command::delete_sq(1), Command::async_event(), Command::new(0xc2, 0, [0; 6])] {
+            let (answer, _) = controller.admin(command, buffer(8192, 0).into()).await;
+            assert!(matches!(answer, Err(Error::Unsupported(_))), "{answer:?}");
+        }
+        let (answer, payload) = controller.admin(identify, buffer(4096, 0).into()).await;
+        assert!(
+            answer.unwrap().status.is_success() && payload.into_buf().unwrap().iter().any(|&byte| byte != 0)
+        );
+    });
+}
+
+#[test]
+#[should_panic(expected = "namespace 1 is another controller's than the queue")]
+fn a_channel_is_of_one_controller() {
+    on_a_core(SoftConfig::default(), Config::default(), async |_, one, _works| {
+        let device = SoftController::default();
+        let _works = works(&device);
+        let other = Controller::attach(device, Config::default()).await.unwrap();
+        Channel::new(one.namespace(1).await.unwrap(), other.queue_pair().await.unwrap());
+    });
+}
+
+/// Its blocks are eight times as long, and the buffers of who reads on are not.
+#[test]
+fn a_format_ends_what_was_known_of_the_namespace() {
+    on_a_core(SoftConfig::default(), Config::default(), async |_, controller, _works| {
+        let disk = disk_of(&controller).await;
+        controller.format(1, FormatOptions::default()).await.unwrap();
+        assert!(disk.namespace().is_gone());
+        assert!(matches!(disk.read(0, buffer(512, 0)).await.0, Err(Error::NamespaceGone)));
+        let disk = disk_of(&controller).await;
+        disk.read(0, buffer(512, 0)).await.0.unwrap();
     });
 }

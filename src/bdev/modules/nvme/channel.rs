@@ -24,7 +24,7 @@ use super::paths::Disk;
 use super::request::{Ask, Repeat};
 use crate::bdev::{Done, Io, Op, Submit};
 use crate::nvme::spec::Command;
-use crate::nvme::{Answer, Error, Payload, Queue};
+use crate::nvme::{Answer, Error, Payload, Queue, Request};
 use crate::sys::dma::DmaPool;
 use crate::time::{Instant, sleep, timeout_at};
 
@@ -142,7 +142,7 @@ impl<S: Source> NvmeChannel<S> {
         let (first, payload) = match here {
             Some(here) if here.queue.get().is_some() => {
                 let (queue, epoch) = (here.queue.get().expect("just seen"), here.epoch.get());
-                let (answer, payload) = queue.send(command, payload).await;
+                let (answer, payload) = queue.send(Request::new(command, payload)).await;
                 match outcome(answer) {
                     Ok(value) => return (Ok(value), payload),
                     Err(failure) => (First::Failed(epoch, failure), payload),
@@ -207,7 +207,7 @@ impl<S: Source> NvmeChannel<S> {
             let epoch = here.epoch.get();
             let answer;
             match here.queue().await {
-                Ok(queue) => (answer, payload) = queue.send(command, payload).await,
+                Ok(queue) => (answer, payload) = queue.send(Request::new(command, payload)).await,
                 Err(e) => answer = Err(e),
             }
             match outcome(answer) {
@@ -294,6 +294,12 @@ impl<S: Source> Submit for NvmeChannel<S> {
         let Some(Ask { command, payload, repeat, home }) = shape.ask(&mut io, aside) else {
             return io.unsupported();
         };
+        if io.op() == Op::NvmeIo {
+            if let Err(error) = shape.check(&command, &payload) {
+                home.put_back(&mut io, payload);
+                return Box::pin(self.explain(io, Failure::Queue(error))).await;
+            }
+        }
         match self.carry(command, payload, repeat).await {
             (Ok(value), payload) => {
                 shape.bring_home(&mut io, home, value, payload);

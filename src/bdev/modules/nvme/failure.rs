@@ -110,12 +110,13 @@ const NO_PATH: &str =
 /// Whether the command could not be sent as it is: by another path neither.
 fn is_of_command(error: &nvme::Error) -> bool {
     use nvme::Error::{
-        Buffer, Misaligned, NoQueue, OutOfRange, Scattered, Status, TooLarge, Unseen, Unsupported,
-        WrongLength,
+        Buffer, Frozen, Metadata, Misaligned, NoQueue, OutOfRange, Payload, Scattered, Status, TooLarge,
+        Unseen, Unsupported, WrongLength,
     };
     match error {
         Status(_) | OutOfRange { .. } | WrongLength { .. } | TooLarge { .. } | Misaligned | Scattered => true,
         // Of this core, or of the buffer: the path is as good as before.
+        Payload { .. } | Metadata { .. } | Frozen => true,
         Unsupported(_) | NoQueue(_) | Unseen | Buffer(_) => true,
         _ => false,
     }

@@ -7,8 +7,8 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::failure::{Failure, Verdict};
 use super::shape::Shape;
 use crate::bdev::{Io, Metadata, NvmeCommand, Op, Protection, ProtectionType, ZoneAction};
-use crate::nvme::Payload;
 use crate::nvme::spec::{self, Command, CopyRange, DatasetAttributes, DatasetRange};
+use crate::nvme::{self, Payload, bounds};
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
 /// A command that carries an I/O out.
@@ -161,7 +161,7 @@ impl Shape {
                 Some(Ask { command, payload, repeat: Repeat::IfUndone, home: Home::default() })
             }
             Op::NvmeIo => {
-                let mut command = command_of(&io.nvme_command());
+                let mut command = bounds::without_pointers(command_of(&io.nvme_command()));
                 command.nsid.set(nsid);
                 let payload = carried(io);
                 Some(Ask { command, payload, repeat: Repeat::IfUnseen, home: Home::default() })
@@ -193,6 +193,14 @@ impl Shape {
         let checks = checks(&protection);
         let prinfo = if metadata.interleaved || brought { checks } else { PRACT | checks };
         with_protection(command, prinfo)
+    }
+
+    /// Checks a caller's own command: that what it carries has room for all that it may move, and that it writes nothing that is shared.
+    pub(super) fn check(&self, command: &Command, payload: &Payload) -> Result<(), nvme::Error> {
+        let apart = self.geometry.metadata.filter(|metadata| !metadata.interleaved);
+        let apart = apart.map_or(0, |metadata| metadata.bytes.into());
+        let moves = bounds::io_moves(command, self.geometry.block_size.into(), apart, None);
+        bounds::check_io(command, payload, moves, false).map(drop)
     }
 
     /// Gives the I/O what its command has brought.
