@@ -65,7 +65,7 @@ fn admin_commands_are_sent_from_any_core() {
             answer.unwrap().ok().unwrap();
             page = payload.into_buf().unwrap();
             assert_eq!(page[24..43], *b"software controller");
-            let wrong = Command::set_features(FeatureId(0xff), 0, 0, false);
+            let wrong = Command::set_features(FeatureId(0), 0, 0, false);
             let (answer, _) = controller.admin(wrong, Payload::None).await;
             assert!(matches!(answer.unwrap().ok(), Err(Error::Status(_))));
         });

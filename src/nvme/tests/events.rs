@@ -141,11 +141,12 @@ fn namespaces_are_made_attached_formatted_and_deleted() {
         assert_eq!(controller.namespaces().await.unwrap(), [1]);
         controller.attach_namespace(id).await.unwrap();
         assert_eq!(controller.namespaces().await.unwrap(), [1, id]);
-        let disk =
-            Channel::new(controller.namespace(id).await.unwrap(), controller.queue_pair().await.unwrap());
-        write(&disk, 3, 7).await;
+        let disk = async || {
+            Channel::new(controller.namespace(id).await.unwrap(), controller.queue_pair().await.unwrap())
+        };
+        write(&disk().await, 3, 7).await;
         controller.format(id, FormatOptions::default()).await.unwrap();
-        assert_eq!(reads(&disk, 3).await, 0);
+        assert_eq!(reads(&disk().await, 3).await, 0);
         controller.detach_namespace(id).await.unwrap();
         assert_eq!(controller.namespaces().await.unwrap(), [1]);
         controller.delete_namespace(id).await.unwrap();

@@ -19,8 +19,7 @@ use crate::unblock::unblock;
 pub(in crate::bdev::modules) const NVME: Kind = Kind::new(
     "nvme",
     "nvme:0000:00:04.0,ns=1",
-    "a namespace of an NVMe controller that vfio-pci has, also `path=ADDRESS` for others that have it, and \
-     `policy=active_passive` or `round_robin` (feature `nvme`)",
+    "a namespace of an NVMe controller that vfio-pci has, by its only one if none is named; also `path=ADDRESS` for other controllers that have it, and `policy=active_passive` or `round_robin` (feature `nvme`)",
     Bases::None,
     |args| {
         let controllers = addresses(args)?;
