@@ -66,7 +66,10 @@ impl Namespace {
             size: AtomicU64::new(identity.size.get()),
             format,
             limits,
-            commands: controller.io,
+            // Some controllers have Copy for namespaces which then take none of any length (MSSRL and MCL are 0).
+            commands: controller.io.with_copy(
+                controller.io.copy() && identity.copy_range_max.get() > 0 && identity.copy_max.get() > 0,
+            ),
             has_fused: controller.fused.compare_and_write(),
             names,
             zones,

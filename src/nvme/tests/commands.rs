@@ -3,12 +3,13 @@
 use super::*;
 use crate::nvme::soft::{Fault, SoftNamespace};
 use crate::nvme::spec::{
-    AcquireAction, Command, DataProtection, FormatOptions, IdentifyWhat, IoOpcode, RegisterAction,
-    ReleaseAction, ReservationType, Status, StatusCode,
+    AcquireAction, Command, DataProtection, FormatOptions, IdentifyNamespace, IdentifyWhat, IoOpcode,
+    RegisterAction, ReleaseAction, ReservationType, Status, StatusCode,
 };
 use crate::nvme::{Error, IoOptions, Payload};
 use crate::spawn_local;
 use std::rc::Rc;
+use zerocopy::{FromBytes, IntoBytes};
 
 fn code(result: Result<(), Error>) -> StatusCode {
     let Err(Error::Status(status)) = result else { panic!("{result:?}") };
@@ -259,5 +260,23 @@ fn a_format_ends_what_was_known_of_the_namespace() {
         assert!(matches!(disk.read(0, buffer(512, 0)).await.0, Err(Error::NamespaceGone)));
         let disk = disk_of(&controller).await;
         disk.read(0, buffer(512, 0)).await.0.unwrap();
+    });
+}
+
+/// As QEMU's, for disks that are given to the controller itself.
+#[test]
+fn a_namespace_that_copies_nothing_of_any_length_has_no_copy() {
+    on_a_core(SoftConfig::default(), Config::default(), async |device, controller, _works| {
+        assert!(controller.namespace(1).await.unwrap().commands().copy());
+        device.tamper(|command: &Command, answer| {
+            if command.opcode == 6 && command.identify_what() == IdentifyWhat::NAMESPACE {
+                let mut told = IdentifyNamespace::read_from_bytes(answer).unwrap();
+                told.copy_range_max.set(0);
+                answer.copy_from_slice(told.as_bytes());
+            }
+        });
+        let disk = disk_of(&controller).await;
+        assert!(!disk.namespace().commands().copy());
+        assert!(matches!(disk.copy(std::slice::from_ref(&(0..8)), 8).await, Err(Error::Unsupported(_))));
     });
 }

@@ -38,6 +38,18 @@ pub(super) fn checked(offset: u64) -> Result<u64, Errno> {
     if offset <= i64::MAX as u64 { Ok(offset) } else { Err(Errno::INVAL) }
 }
 
+/// The buffer's number among those that are registered, if it is to be named by that.
+///
+/// Of registered memory the kernel looks at each page by itself, and direct I/O has it refused (`EINVAL`) unless what is in each is whole
+/// blocks (Linux 6.12, `bdev_iter_is_aligned`): from 4 bytes into a page on, say, where the device takes it. So pages are to be whole, or
+/// one.
+#[inline]
+fn registered<B: IoBuf>(ring: &Rc<Ring>, buf: &B) -> Option<u16> {
+    const PAGE: usize = 4096;
+    let into = buf.as_ptr().addr() % PAGE;
+    if into == 0 || into + buf.len() <= PAGE { ring.buffer_entry(buf.chunk()) } else { None }
+}
+
 // SAFETY: the entry points to the buffer's bytes, which `IoBufMut` keeps in place, and ours alone while `Held` has it.
 unsafe impl<B: IoBufMut> Operation for Read<B> {
     type Held = Transfer<B>;
@@ -48,7 +60,7 @@ unsafe impl<B: IoBufMut> Operation for Read<B> {
         let Self(mut held, offset) = self;
         let (len, to) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_mut_ptr());
         let (fd, flags) = held.fd.target_of(held.buf.len(), ring);
-        let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
+        let entry = |offset| match registered(ring, &held.buf) {
             Some(index) => opcode::ReadFixed::new(fd, to, len, index).offset(offset).build().flags(flags),
             None => opcode::Read::new(fd, to, len).offset(offset).build().flags(flags),
         };
@@ -71,7 +83,7 @@ unsafe impl<B: IoBuf> Operation for Write<B> {
         let Self(held, offset) = self;
         let (len, from) = (held.buf.len().min(LEN_MAX) as u32, held.buf.as_ptr());
         let (fd, flags) = held.fd.target_of(held.buf.len(), ring);
-        let entry = |offset| match ring.buffer_entry(held.buf.chunk()) {
+        let entry = |offset| match registered(ring, &held.buf) {
             Some(index) => opcode::WriteFixed::new(fd, from, len, index).offset(offset).build().flags(flags),
             None => opcode::Write::new(fd, from, len).offset(offset).build().flags(flags),
         };
@@ -151,6 +163,7 @@ mod tests {
             assert_eq!(opcodes(&ring, DmaPool::local().try_alloc(4096).unwrap().slice(512..1024)), fixed);
         }
         let plain = [opcode::Read::CODE, opcode::Write::CODE].map(u32::from);
+        assert_eq!(opcodes(&ring, DmaPool::local().try_alloc(8192).unwrap().slice(512..4612)), plain);
         assert_eq!(opcodes(&ring, vec![0; 4096]), plain);
         assert_eq!(opcodes(&ring, DmaPool::new().try_alloc(4096).unwrap()), plain);
     }

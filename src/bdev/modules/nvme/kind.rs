@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, LazyLock, Weak};
+use std::time::Duration;
 
 use futures::lock::Mutex;
 
@@ -13,7 +14,8 @@ use super::{NvmeDisk, NvmeOptions, PathPolicy, Source, of_controller};
 use crate::bdev::modules::spec::{Args, Bases, Fault, Kind, Plan};
 use crate::bdev::{Error, Result};
 use crate::nvme::pcie::{self, Address, PcieDevice};
-use crate::nvme::{Config, Controller};
+use crate::nvme::{self, Config, Controller};
+use crate::time::{Instant, sleep};
 use crate::unblock::unblock;
 
 pub(in crate::bdev::modules) const NVME: Kind = Kind::new(
@@ -102,13 +104,24 @@ async fn by_address(address: Address, policy: PathPolicy) -> Result<Arc<Attached
     Ok(attached)
 }
 
+/// How long a controller that is attached already is waited for.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// Opens the controller at `address`, on a thread beside the core as that waits for a reset, and attaches it.
 pub(super) async fn attach(address: Address) -> Result<Controller<PcieDevice>> {
     let place = address.to_string();
     let os = |source| Error::Os { context: format!("the NVMe controller {address}"), source };
-    let device = unblock(move || PcieDevice::open(&place)).await.map_err(|e| os(io::Error::other(e)))?;
-    let device = device.map_err(|e| os(io::Error::other(e)))?;
-    Controller::attach(device, Config::default()).await.map_err(|e| of_controller(&address.to_string(), e))
+    let until = Instant::now() + LETTING_GO;
+    loop {
+        let place = place.clone();
+        let device = unblock(move || PcieDevice::open(&place)).await.map_err(|e| os(io::Error::other(e)))?;
+        let device = device.map_err(|e| os(io::Error::other(e)))?;
+        match Controller::attach(device, Config::default()).await {
+            // Who had it last may be letting it go at this moment, in the turns of its cores.
+            Err(nvme::Error::Busy) if Instant::now() < until => sleep(Duration::from_millis(5)).await,
+            attached => return attached.map_err(|e| of_controller(&address.to_string(), e)),
+        }
+    }
 }
 
 async fn only_namespace<S: Source>(address: Address, source: &S) -> Result<u32> {
