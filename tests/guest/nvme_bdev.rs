@@ -5,6 +5,7 @@ use super::pcie::{SMALL, bind, controllers, machine};
 use reactor::LocalExecutor;
 use reactor::bdev::modules::{Nvme, NvmeOptions};
 use reactor::bdev::{self, Access, conformance};
+use std::path::Path;
 
 #[test]
 fn block_devices() {
@@ -46,6 +47,10 @@ fn what_was_written_by_one_way_is_read_by_the_other() {
         drop((channel, disk));
     });
     bind(&address, "nvme");
+    // The kernel makes the disk of it in its own time.
+    while !Path::new("/dev/nvme0n1").exists() {
+        std::thread::yield_now();
+    }
     LocalExecutor::new().unwrap().block_on(async {
         let disk = bdev::open("file:/dev/nvme0n1", Access::ReadOnly).await.unwrap();
         let read = disk.channel().unwrap().read(8..16).await.unwrap();
