@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if grep -q '^\[\[bench\]\]' Cargo.toml; then
-  timeout --foreground 5m cargo bench --all-features -- --quick
+  timeout --foreground 15m cargo bench --all-features -- --quick
 fi
 
 cargo build --release --features cli
