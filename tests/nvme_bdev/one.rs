@@ -132,6 +132,17 @@ fn commands_of_ones_own_are_answered_as_the_controller_does() {
         assert_eq!((written.status, reads(&channel, 11).await), (0, 4));
         let read = channel.nvme_io(place(2), NvmeData::Read(buffer(512, 0))).await.unwrap();
         assert_eq!((read.status, read.data.unwrap()[511]), (0, 4));
+        // What has no room, writes what is shared, or is of a length that nobody knows does not reach the controller.
+        let two = place(2).with_dword(12, 1);
+        for (command, data) in [
+            (two, NvmeData::Read(buffer(512, 0))),
+            (place(2), NvmeData::Write(buffer(512, 0).freeze())),
+            (place(0x82), NvmeData::Read(buffer(4096, 0))),
+        ] {
+            let bells = attached.device.bells();
+            channel.nvme_io(command, data).await.unwrap_err();
+            assert_eq!(attached.device.bells(), bells, "{command:?}");
+        }
         // Refusals are answers, and tried once.
         let past = NvmeCommand::new(2).with_dword(10, u32::MAX);
         let refused = channel.nvme_io(past, NvmeData::Read(buffer(512, 0))).await.unwrap();
