@@ -40,7 +40,7 @@ impl Bay {
     async fn of_subsystem(subsystem: &str, name: &str, device: SoftController, options: NvmeOptions) -> Self {
         let subsystem = format!("nqn.2014-08.org.example:{subsystem}\0");
         device.tamper(move |command, answer| {
-            if command.opcode == AdminOpcode::IDENTIFY.0
+            if command.opcode() == AdminOpcode::IDENTIFY.0
                 && command.identify_what() == IdentifyWhat::CONTROLLER
             {
                 answer[768..][..subsystem.len()].copy_from_slice(subsystem.as_bytes());

@@ -18,7 +18,7 @@ const PAGE: usize = 4096;
 /// If it would take the controller out of its driver's hands, moves more than the payload has, or writes what others may read.
 pub(super) fn check_admin(command: &Command, payload: &Payload, unknown_max: usize) -> Result<(), Error> {
     use AdminOpcode as Op;
-    match AdminOpcode(command.opcode) {
+    match AdminOpcode(command.opcode()) {
         Op::CREATE_SQ | Op::CREATE_CQ | Op::DELETE_SQ | Op::DELETE_CQ | Op::DOORBELL_BUFFER => {
             return Err(Error::Unsupported("its queues are its driver's"));
         }
@@ -56,7 +56,7 @@ pub(crate) fn check_io(
     moves: Option<(u64, u64)>,
     has_sgls: bool,
 ) -> Result<bool, Error> {
-    if command.flags.fuse() != 0 {
+    if command.flags().fuse() != 0 {
         return Err(Error::Unsupported("one of two fused commands: there is `compare_and_write` for them"));
     }
     check_direction(command, payload)?;
@@ -65,7 +65,7 @@ pub(crate) fn check_io(
         Some((data, _)) if has.0 < data => Err(Error::Payload { len: has.0, needed: data }),
         Some((_, metadata)) if has.1 < metadata => Err(Error::Metadata { len: has.1, needed: metadata }),
         Some(_) => Ok(false),
-        None if Transfer::of(command.opcode) == Transfer::None => Ok(false),
+        None if Transfer::of(command.opcode()) == Transfer::None => Ok(false),
         // A descriptor's length binds the controller; that of PRP entries is what it takes the command to mean.
         None if has_sgls && has.0 > 0 && has.1 == 0 => Ok(true),
         None => Err(Error::Unsupported(
@@ -75,14 +75,12 @@ pub(crate) fn check_io(
 }
 
 /// The command without what is the queue's to fill in.
-pub(crate) fn without_pointers(mut command: Command) -> Command {
-    (command.flags, command.data) = (Default::default(), Default::default());
-    command.metadata.set(0);
-    command
+pub(crate) fn without_pointers(command: Command) -> Command {
+    command.with_flags(Default::default()).with_prp(0, 0).with_metadata(0)
 }
 
 fn check_direction(command: &Command, payload: &Payload) -> Result<(), Error> {
-    let is_written = matches!(Transfer::of(command.opcode), Transfer::FromController | Transfer::Both);
+    let is_written = matches!(Transfer::of(command.opcode()), Transfer::FromController | Transfer::Both);
     if is_written && !payload.is_writable() { Err(Error::Frozen) } else { Ok(()) }
 }
 
@@ -95,19 +93,17 @@ fn is_of_pages(buffer: &DmaAny) -> bool {
 fn admin_moves(command: &Command) -> Option<u64> {
     use AdminOpcode as Op;
     let doublewords = |less_one: u32| (u64::from(less_one) + 1) * 4;
-    Some(match AdminOpcode(command.opcode) {
+    Some(match AdminOpcode(command.opcode()) {
         Op::IDENTIFY | Op::NAMESPACE_ATTACHMENT => PAGE as u64,
         // Only to make one takes a description.
-        Op::NAMESPACE_MANAGEMENT if command.cdw10.get() & 0xf == 0 => PAGE as u64,
+        Op::NAMESPACE_MANAGEMENT if command.cdw(10) & 0xf == 0 => PAGE as u64,
         Op::NAMESPACE_MANAGEMENT => 0,
         Op::GET_LOG_PAGE => command.log_page().2,
         Op::GET_FEATURES | Op::SET_FEATURES => return feature_bytes(command),
-        Op::FIRMWARE_DOWNLOAD | Op::DIRECTIVE_SEND | Op::DIRECTIVE_RECEIVE => {
-            doublewords(command.cdw10.get())
-        }
-        Op::SECURITY_SEND | Op::SECURITY_RECEIVE => command.cdw11.get().into(),
-        Op::GET_LBA_STATUS => doublewords(command.cdw12.get()),
-        _ if Transfer::of(command.opcode) == Transfer::None => 0,
+        Op::FIRMWARE_DOWNLOAD | Op::DIRECTIVE_SEND | Op::DIRECTIVE_RECEIVE => doublewords(command.cdw(10)),
+        Op::SECURITY_SEND | Op::SECURITY_RECEIVE => command.cdw(11).into(),
+        Op::GET_LBA_STATUS => doublewords(command.cdw(12)),
+        _ if Transfer::of(command.opcode()) == Transfer::None => 0,
         _ => return None,
     })
 }
@@ -115,7 +111,7 @@ fn admin_moves(command: &Command) -> Option<u64> {
 /// Of a feature's data structure (Base 2.0 §5.27.1); those of vendors are not known.
 fn feature_bytes(command: &Command) -> Option<u64> {
     // What it can do, not what it is: there is a doubleword for that, and no data.
-    let is_capabilities = command.opcode == AdminOpcode::GET_FEATURES.0 && command.cdw10.get() >> 8 & 7 == 3;
+    let is_capabilities = command.opcode() == AdminOpcode::GET_FEATURES.0 && command.cdw(10) >> 8 & 7 == 3;
     Some(match command.feature() {
         _ if is_capabilities => 0,
         FeatureId::LBA_RANGE_TYPE | FeatureId::HOST_MEMORY_BUFFER => PAGE as u64,
@@ -139,7 +135,7 @@ pub(crate) fn io_moves(
 ) -> Option<(u64, u64)> {
     let of = |size: usize| u64::from(command.range_count()) * size as u64;
     let doublewords = |less_one: u32| (u64::from(less_one) + 1) * 4;
-    let data = match IoOpcode(command.opcode) {
+    let data = match IoOpcode(command.opcode()) {
         IoOpcode::READ | IoOpcode::WRITE | IoOpcode::COMPARE | IoOpcode::ZONE_APPEND => {
             let blocks = u64::from(command.block_count());
             return Some((blocks * stride, blocks * apart));
@@ -147,7 +143,7 @@ pub(crate) fn io_moves(
         IoOpcode::FLUSH | IoOpcode::WRITE_ZEROES | IoOpcode::WRITE_UNCORRECTABLE | IoOpcode::VERIFY => 0,
         IoOpcode::DATASET_MANAGEMENT => of(size_of::<DatasetRange>()),
         // Formats of 32 bytes, and of 40.
-        IoOpcode::COPY => match command.cdw12.get() >> 8 & 0xf {
+        IoOpcode::COPY => match command.cdw(12) >> 8 & 0xf {
             0 | 2 => of(size_of::<CopyRange>()),
             1 | 3 => of(40),
             _ => return None,
@@ -155,11 +151,11 @@ pub(crate) fn io_moves(
         IoOpcode::RESERVATION_REGISTER => size_of::<ReservationRegister>() as u64,
         IoOpcode::RESERVATION_ACQUIRE => size_of::<ReservationAcquire>() as u64,
         IoOpcode::RESERVATION_RELEASE => size_of::<ReservationRelease>() as u64,
-        IoOpcode::RESERVATION_REPORT => doublewords(command.cdw10.get()),
-        IoOpcode::MANAGEMENT_RECEIVE => doublewords(command.cdw11.get()),
-        IoOpcode::ZONE_MANAGEMENT_RECEIVE => doublewords(command.cdw12.get()),
+        IoOpcode::RESERVATION_REPORT => doublewords(command.cdw(10)),
+        IoOpcode::MANAGEMENT_RECEIVE => doublewords(command.cdw(11)),
+        IoOpcode::ZONE_MANAGEMENT_RECEIVE => doublewords(command.cdw(12)),
         IoOpcode::ZONE_MANAGEMENT_SEND => {
-            match ZoneAction(ZoneSend::from_bits(command.cdw13.get()).action() as u8) {
+            match ZoneAction(ZoneSend::from_bits(command.cdw(13)).action() as u8) {
                 ZoneAction::SET_DESCRIPTOR_EXTENSION => extension?.into(),
                 _ => 0,
             }

@@ -222,7 +222,8 @@ impl Commands {
 
     #[inline(always)]
     fn push(&mut self, id: Id, slot: usize, mut sent: Sent) {
-        sent.command.cid.set(self.cids.take(id).expect("an identifier is left"));
+        let cid = self.cids.take(id).expect("an identifier is left");
+        sent.command = sent.command.with_cid(cid);
         if !self.sent.is_empty() {
             self.sent[slot] = sent;
         }
@@ -265,7 +266,7 @@ impl Commands {
     /// them by one doorbell (Base 2.0, Fused Operations).
     #[inline(always)]
     fn room(&self, command: &Command) -> Option<usize> {
-        if command.flags.fuse() == 1 && !self.cids.has_two() {
+        if command.flags().fuse() == 1 && !self.cids.has_two() {
             return None;
         }
         self.cids.next()
@@ -355,9 +356,9 @@ impl Commands {
         let command = &sent.command;
         let asks = [AdminOpcode::IDENTIFY, AdminOpcode::GET_LOG_PAGE, AdminOpcode::GET_FEATURES];
         let may = if self.is_admin {
-            asks.contains(&AdminOpcode(command.opcode))
+            asks.contains(&AdminOpcode(command.opcode()))
         } else {
-            command.flags.fuse() == 0
+            command.flags().fuse() == 0
         };
         may && sent.times <= self.retries
     }

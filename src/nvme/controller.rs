@@ -91,8 +91,8 @@ impl<D: Device> Controller<D> {
         if let Err(error) = bounds::check_admin(&command, &payload, PAGE as usize) {
             return (Err(error), payload);
         }
-        if command.opcode == AdminOpcode::FORMAT.0 {
-            self.retire(command.nsid.get());
+        if command.opcode() == AdminOpcode::FORMAT.0 {
+            self.retire(command.nsid());
         }
         self.link().admin(bounds::without_pointers(command), payload).await
     }

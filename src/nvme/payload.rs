@@ -179,7 +179,7 @@ impl List {
         slot: usize,
     ) -> Result<Command, Lost> {
         if let Some(metadata) = &self.metadata {
-            command.metadata.set(aligned(device.see(metadata))?.start);
+            command = command.with_metadata(aligned(device.see(metadata))?.start);
         }
         if self.data.is_empty() {
             return Ok(command);

@@ -125,7 +125,7 @@ mod tests {
 
     /// Reads the entries as a device does: the pages that they lead to, as far as `len` bytes go.
     fn follow(lists: &Lists, slot: usize, command: &Command, len: u64) -> Vec<Range<u64>> {
-        let [prp1, prp2] = command.data.map(|entry| entry.get());
+        let [prp1, prp2] = command.data();
         let mut left = len;
         let mut take = |at: u64| {
             let bytes = left.min(PAGE - at % PAGE);
@@ -225,7 +225,7 @@ mod tests {
         };
         let Ok(command) = point(&places) else { panic!("256 fit") };
         let segment = SglDescriptor::new(SglDescriptor::LAST_SEGMENT, LIST + PAGE, 4096);
-        assert_eq!((command.flags.psdt(), command.sgl()), (1, Some(segment)));
+        assert_eq!((command.flags().psdt(), command.sgl()), (1, Some(segment)));
         for (place, entry) in places.iter().zip(lists.page(1).chunks(2)) {
             let words = [entry[0].load(Relaxed), entry[1].load(Relaxed)];
             let it: SglDescriptor = zerocopy::transmute!(words);

@@ -33,7 +33,7 @@ impl SubmissionQueue {
     /// Puts a command behind the others. The controller is told by the [bell](Self::bell).
     #[inline(always)]
     pub(super) fn push(&mut self, command: Command) {
-        let words: [u64; COMMAND_WORDS] = zerocopy::transmute!(command);
+        let words = command.into_words();
         let at = usize::from(self.tail) * COMMAND_WORDS;
         // Relaxed: the write of the doorbell publishes them.
         let slot = &self.memory.words()[at..at + COMMAND_WORDS];

@@ -112,14 +112,15 @@ impl IoOptions {
 
     /// The command with these options, `blocks` into the I/O.
     #[inline(always)]
-    pub(super) fn apply(&self, mut command: Command, blocks: u64, format: &Format) -> Command {
-        command.cdw12.set(command.cdw12.get() | self.control.bits());
-        command.cdw13.set(u32::from(self.directive) << 16);
+    pub(super) fn apply(&self, command: Command, blocks: u64, format: &Format) -> Command {
         let reference = match format.protection.map(|protection| protection.kind) {
             Some(1) => command.start_lba() as u32,
             Some(2) => self.reference.wrapping_add(blocks as u32),
             _ => self.reference,
         };
-        command.with_tags(reference, self.application, self.application_mask)
+        command
+            .with_cdw(12, command.cdw(12) | self.control.bits())
+            .with_cdw(13, u32::from(self.directive) << 16)
+            .with_tags(reference, self.application, self.application_mask)
     }
 }

@@ -17,8 +17,7 @@ impl<Q: Queue> Channel<Q> {
         match self.check_raw(&command, &payload) {
             Err(error) => (Err(error), payload),
             Ok(is_bound) => {
-                let mut command = bounds::without_pointers(command);
-                command.nsid.set(self.namespace.id());
+                let command = bounds::without_pointers(command).with_nsid(self.namespace.id());
                 let payload = if is_bound { payload.described() } else { payload };
                 self.queue.send(Request::new(command, payload)).await
             }

@@ -72,13 +72,13 @@ pub(super) fn send<'a>(
 /// Whether the kernel may be given it.
 #[inline]
 pub(super) fn check(command: &Command, payload: &Payload, limits: Limits) -> Result<(), Error> {
-    if command.flags.fuse() != 0 {
+    if command.flags().fuse() != 0 {
         return Err(Error::Unsupported(
             "the kernel passes no fused commands on: use a queue pair of your own",
         ));
     }
     // What the kernel goes by: bit 0 is to the device, but for fabrics' commands, and bit 1 from it (Base 2.0 §5, §7).
-    let is_only_read = command.opcode & 3 == 1 && command.opcode != FABRICS;
+    let is_only_read = command.opcode() & 3 == 1 && command.opcode() != FABRICS;
     if !is_only_read && !payload.is_writable() {
         return Err(Error::Frozen);
     }
@@ -131,7 +131,7 @@ mod tests {
         assert!(checked(read, page().into()).is_ok() && checked(write, page().into()).is_ok());
         assert!(checked(write, page().freeze().into()).is_ok());
         // By the kernel's measure, which takes commands of fabrics apart.
-        for opcode in [read.opcode, 0x03, 0x7a, FABRICS] {
+        for opcode in [read.opcode(), 0x03, 0x7a, FABRICS] {
             let command = Command::new(opcode, 1, [0; 6]);
             assert!(matches!(checked(command, page().freeze().into()), Err(Error::Frozen)));
             let metadata = Payload::from(page()).with_metadata(page().freeze());

@@ -47,15 +47,13 @@ const fn number(number: u8) -> u32 {
 impl KernelCommand {
     /// The command without its data: the pointers that it has are a device's, and mean nothing here.
     pub(super) fn new(command: &Command) -> Self {
-        let words =
-            [command.cdw10, command.cdw11, command.cdw12, command.cdw13, command.cdw14, command.cdw15];
         Self {
-            opcode: command.opcode,
-            flags: command.flags.fuse(),
-            nsid: command.nsid.get(),
-            cdw2: command.cdw2.get(),
-            cdw3: command.cdw3.get(),
-            cdw10_to_15: words.map(|word| word.get()),
+            opcode: command.opcode(),
+            flags: command.flags().fuse(),
+            nsid: command.nsid(),
+            cdw2: command.cdw(2),
+            cdw3: command.cdw(3),
+            cdw10_to_15: std::array::from_fn(|n| command.cdw(10 + n)),
             ..Self::default()
         }
     }
@@ -177,8 +175,7 @@ mod tests {
 
     #[test]
     fn a_command_keeps_its_words_and_loses_its_pointers() {
-        let mut write = Command::write(3, 0x1_0000_0002, 8).with_prp(7, 8);
-        (write.cdw2, write.cdw3) = (0x22.into(), 0x33.into());
+        let write = Command::write(3, 0x1_0000_0002, 8).with_prp(7, 8).with_cdw(2, 0x22).with_cdw(3, 0x33);
         let bytes =
             KernelCommand::new(&write).with_data(0x1000..0x2000).with_metadata(0x2000..0x2040).bytes();
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());

@@ -12,10 +12,10 @@ impl State {
     pub(super) fn perform_admin(&mut self, subsystem: &mut Subsystem, command: &Command) -> Option<Done> {
         self.hear_from_host();
         // Over PCIe, admin commands point by PRPs alone (Base 2.0 §4.1).
-        if command.flags.psdt() != 0 {
+        if command.flags().psdt() != 0 {
             return Some(Err(StatusCode::INVALID_FIELD));
         }
-        Some(match AdminOpcode(command.opcode) {
+        Some(match AdminOpcode(command.opcode()) {
             AdminOpcode::IDENTIFY => self.identify(subsystem, command),
             AdminOpcode::CREATE_CQ => self.create_cq(command),
             AdminOpcode::CREATE_SQ => self.create_sq(command),
@@ -39,7 +39,7 @@ impl State {
 
     /// Bit 0 of the answer says that the command was not aborted (Base 2.0 §5.1).
     fn abort(&mut self, command: &Command) -> u64 {
-        let (queue, cid) = (command.cdw10.get() as u16, (command.cdw10.get() >> 16) as u16);
+        let (queue, cid) = (command.cdw(10) as u16, (command.cdw(10) >> 16) as u16);
         if self.faults.keeps_commands {
             return 1;
         }
@@ -54,7 +54,7 @@ impl State {
 
     fn create_cq(&mut self, command: &Command) -> Done {
         let (id, entries, region) = self.new_queue(command, 16)?;
-        let flags = CompletionQueueFlags::from_bits(command.cdw11.get());
+        let flags = CompletionQueueFlags::from_bits(command.cdw(11));
         if self.queues.has_cq(id) {
             return Err(StatusCode::INVALID_QID);
         }
@@ -67,7 +67,7 @@ impl State {
 
     fn create_sq(&mut self, command: &Command) -> Done {
         let (id, entries, region) = self.new_queue(command, 64)?;
-        let flags = SubmissionQueueFlags::from_bits(command.cdw11.get());
+        let flags = SubmissionQueueFlags::from_bits(command.cdw(11));
         let cq = flags.cqid() as usize;
         if self.queues.has_sq(id) {
             return Err(StatusCode::INVALID_QID);
@@ -118,13 +118,10 @@ impl State {
         if entries < 2 || entries > self.config.queue_entries {
             return Err(StatusCode::INVALID_QUEUE_SIZE);
         }
-        if command.cdw11.get() & 1 == 0
-            || self.configuration.iosqes() != 6
-            || self.configuration.iocqes() != 4
-        {
+        if command.cdw(11) & 1 == 0 || self.configuration.iosqes() != 6 || self.configuration.iocqes() != 4 {
             return Err(StatusCode::INVALID_FIELD);
         }
-        let at = command.data[0].get();
+        let at = command.data()[0];
         if at % 4096 != 0 {
             return Err(StatusCode::INVALID_PRP_OFFSET);
         }
@@ -138,7 +135,7 @@ impl State {
 
     /// Takes doorbells of I/O queues from memory, which begins with what was rung so far (Base 2.0 §5.8).
     fn use_shadow(&mut self, command: &Command) -> Done {
-        let [shadow, event_index] = command.data.map(|at| at.get());
+        let [shadow, event_index] = command.data();
         if shadow % 4096 != 0 || event_index % 4096 != 0 || shadow == event_index {
             return Err(StatusCode::INVALID_FIELD);
         }

@@ -49,12 +49,12 @@ impl Events {
     }
 
     pub(super) fn take_request(&mut self, cid: u16) -> Option<Command> {
-        let at = self.requests.iter().position(|request| request.cid.get() == cid)?;
+        let at = self.requests.iter().position(|request| request.cid() == cid)?;
         self.requests.remove(at)
     }
 
     pub(super) fn has_request(&self, cid: u16) -> bool {
-        self.requests.iter().any(|request| request.cid.get() == cid)
+        self.requests.iter().any(|request| request.cid() == cid)
     }
 }
 

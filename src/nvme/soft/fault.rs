@@ -81,7 +81,7 @@ impl Faults {
     /// Whether such a command was taken and not answered.
     #[inline]
     pub(super) fn holds(&self, queue: usize, cid: u16) -> bool {
-        self.held.iter().any(|held| held.queue == queue && held.command.cid.get() == cid)
+        self.held.iter().any(|held| held.queue == queue && held.command.cid() == cid)
     }
 
     /// A command whose time has come; none once in each step, when all others are a step nearer.
@@ -100,7 +100,7 @@ impl Faults {
 
     /// A command that is given up, by its identifier or any of its queue.
     pub(super) fn give_up(&mut self, queue: usize, cid: Option<u16>) -> Option<Command> {
-        let is_it = |held: &Held| held.queue == queue && cid.is_none_or(|cid| held.command.cid.get() == cid);
+        let is_it = |held: &Held| held.queue == queue && cid.is_none_or(|cid| held.command.cid() == cid);
         let at = self.held.iter().position(is_it)?;
         Some(self.held.remove(at).command)
     }

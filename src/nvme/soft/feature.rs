@@ -85,7 +85,7 @@ impl State {
     }
 
     pub(super) fn get_features(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let select = command.cdw10.get() >> 8 & 7;
+        let select = command.cdw(10) >> 8 & 7;
         if command.feature() == FeatureId::NUMBER_OF_QUEUES && select < 3 {
             return self.number_of_queues();
         }
@@ -97,7 +97,7 @@ impl State {
         let mut answer = |bytes: &[u8]| memory.put(command, bytes).map(|()| 0);
         match (command.feature(), select) {
             (FeatureId::WRITE_PROTECTION, 0) => {
-                Ok(subsystem.attached(command.nsid.get(), self.id)?.is_write_protected.into())
+                Ok(subsystem.attached(command.nsid(), self.id)?.is_write_protected.into())
             }
             // Changeable, and of a namespace.
             (FeatureId::WRITE_PROTECTION, 3) => Ok(6),
@@ -126,8 +126,8 @@ impl State {
     }
 
     pub(super) fn set_features(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let (id, value) = (command.feature(), command.cdw11.get());
-        let saves = command.cdw10.get() >> 31 == 1;
+        let (id, value) = (command.feature(), command.cdw(11));
+        let saves = command.cdw(10) >> 31 == 1;
         if id == FeatureId::NUMBER_OF_QUEUES {
             return self.set_queues(NumberOfQueues::from_bits(value));
         }
@@ -135,7 +135,7 @@ impl State {
             return if saves { Err(StatusCode::FEATURE_NOT_SAVEABLE) } else { self.set_bytes(command) };
         }
         if id == FeatureId::WRITE_PROTECTION {
-            let namespace = subsystem.attached(command.nsid.get(), self.id)?;
+            let namespace = subsystem.attached(command.nsid(), self.id)?;
             if value > 1 || saves {
                 return Err(StatusCode::INVALID_FIELD);
             }
@@ -194,5 +194,5 @@ impl State {
 
 /// EXHID: whether it is of 128 bits (Base 2.0 §5.27.1.25).
 fn host_id_bytes(command: &Command) -> usize {
-    if command.cdw11.get() & 1 == 1 { 16 } else { 8 }
+    if command.cdw(11) & 1 == 1 { 16 } else { 8 }
 }

@@ -23,7 +23,7 @@ impl State {
     }
 
     fn description(&self, subsystem: &mut Subsystem, command: &Command) -> Result<Vec<u8>, StatusCode> {
-        let nsid = command.nsid.get();
+        let nsid = command.nsid();
         let csi = command.identify_set();
         let what = command.identify_what();
         let is_mine = |one: &Namespace| one.attached >> self.id & 1 == 1;
@@ -164,7 +164,7 @@ fn list(
 
 /// Those from CDW10's CNTID on.
 fn controllers(command: &Command, ids: impl Iterator<Item = u16>) -> Vec<u8> {
-    let from = (command.cdw10.get() >> 16) as u16;
+    let from = (command.cdw(10) >> 16) as u16;
     let ids: Vec<u16> = ids.filter(|&id| id >= from).collect();
     let mut list = ControllerList::default();
     list.count.set(ids.len() as u16);

@@ -20,13 +20,13 @@ impl State {
     #[inline]
     pub(super) fn perform_io(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
         let reaches_all = subsystem.reaches_all(self.id);
-        if command.opcode == IoOpcode::FLUSH.0 && command.nsid.get() == ALL_NAMESPACES {
+        if command.opcode() == IoOpcode::FLUSH.0 && command.nsid() == ALL_NAMESPACES {
             return Ok(0);
         }
-        if command.flags.psdt() != 0 && !self.config.has_sgl {
+        if command.flags().psdt() != 0 && !self.config.has_sgl {
             return Err(StatusCode::INVALID_FIELD);
         }
-        let namespace = subsystem.attached(command.nsid.get(), self.id)?;
+        let namespace = subsystem.attached(command.nsid(), self.id)?;
         if namespace.is_plain && reaches_all {
             let disk = &mut namespace.disk;
             let most = self.transfer_max;
@@ -35,7 +35,7 @@ impl State {
                 let bytes = u64::from(command.block_count()) << disk.format.shift;
                 if bytes > most { Err(StatusCode::INVALID_FIELD) } else { Ok(range) }
             };
-            match IoOpcode(command.opcode) {
+            match IoOpcode(command.opcode()) {
                 IoOpcode::READ => {
                     add_units(&mut self.units_read, command.block_count(), disk.format);
                     return self.memory.put(command, disk.data(range(disk)?)).map(|()| 0);
@@ -52,8 +52,8 @@ impl State {
     }
 
     fn perform_slowly(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let nsid = command.nsid.get();
-        let opcode = IoOpcode(command.opcode);
+        let nsid = command.nsid();
+        let opcode = IoOpcode(command.opcode());
         let host = self.host();
         let group = subsystem.attached(nsid, self.id)?.group();
         subsystem.reaches(self.id, group)?;
@@ -296,7 +296,7 @@ impl Job<'_> {
         let disk = &mut self.namespace.disk;
         let ranges: Result<Vec<_>, _> =
             ranges.iter().map(|range| disk.range(range.lba.get(), range.blocks.get())).collect();
-        let deallocates = DatasetAttributes::from_bits(self.command.cdw11.get()).deallocates();
+        let deallocates = DatasetAttributes::from_bits(self.command.cdw(11)).deallocates();
         // Zones are given up by a reset (ZNS 1.1 §3.2).
         if deallocates && self.namespace.zones.is_none() {
             ranges?.into_iter().for_each(|range| disk.clear(range));
@@ -309,7 +309,7 @@ impl Job<'_> {
     /// Reads all sources before it writes (NVM Command Set 1.0 §3.2.2).
     fn copy(&mut self) -> Done {
         let format = self.format();
-        let control = self.command.cdw12.get();
+        let control = self.command.cdw(12);
         if control >> 8 & 0xf != 0 {
             return Err(StatusCode::INVALID_FIELD);
         }

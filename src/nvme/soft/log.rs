@@ -52,11 +52,11 @@ impl Logs {
         let mut entry = ErrorLogEntry::default();
         entry.number.set(self.smart.errors.get() as u64);
         entry.sq_id.set(queue as u16);
-        entry.cid = command.cid;
+        entry.cid.set(command.cid());
         entry.status_phase.set(status.bits() << 1);
         entry.location.set(u16::MAX);
         entry.lba.set(command.start_lba());
-        entry.nsid = command.nsid;
+        entry.nsid.set(command.nsid());
         self.errors.truncate(ERRORS_MAX - 1);
         self.errors.push_front(entry);
     }
@@ -77,7 +77,7 @@ impl State {
         // What lies beyond the end of a log is undefined: here it is zeroes (Base 2.0 §5.16).
         part.resize(len as usize, 0);
         self.answer_with(command, part)?;
-        let retains = command.cdw10.get() >> 15 & 1 == 1;
+        let retains = command.cdw(10) >> 15 & 1 == 1;
         if !retains {
             self.events.unmask(page);
             match page {
@@ -108,7 +108,7 @@ impl State {
             LogPage::FIRMWARE => subsystem.firmware.log().as_bytes().to_vec(),
             LogPage::CHANGED_NAMESPACES => self.changed().as_bytes().to_vec(),
             LogPage::COMMAND_EFFECTS => effects().as_bytes().to_vec(),
-            LogPage::ANA => self.ana(subsystem, command.cdw10.get() >> 8 & 1 == 1),
+            LogPage::ANA => self.ana(subsystem, command.cdw(10) >> 8 & 1 == 1),
             LogPage::RESERVATIONS => self.reservation(),
             LogPage::CHANGED_ZONES => {
                 let mut log = ChangedZones::default();

@@ -14,8 +14,8 @@ const BLOCKS_MAX: u64 = 1 << 24;
 
 impl State {
     pub(super) fn format(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let nsid = command.nsid.get();
-        let options = FormatOptions::from_bits(command.cdw10.get());
+        let nsid = command.nsid();
+        let options = FormatOptions::from_bits(command.cdw(10));
         let index = (options.format_low() | options.format_high() << 4) as usize;
         let ids: Vec<u32> = match nsid {
             ALL_NAMESPACES => {
@@ -56,8 +56,8 @@ impl State {
     }
 
     pub(super) fn manage_namespace(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let nsid = command.nsid.get();
-        match command.cdw10.get() & 0xf {
+        let nsid = command.nsid();
+        match command.cdw(10) & 0xf {
             0 => self.create_namespace(subsystem, command),
             1 if nsid == ALL_NAMESPACES => {
                 let ids: Vec<u32> = subsystem.all().map(|one| one.id).collect();
@@ -71,7 +71,7 @@ impl State {
     fn create_namespace(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
         let mut wanted = IdentifyNamespace::new_zeroed();
         self.memory.get(command, wanted.as_mut_bytes())?;
-        if command.cdw11.get() >> 24 != 0 {
+        if command.cdw(11) >> 24 != 0 {
             return Err(StatusCode::NO_COMMAND_SET);
         }
         let (size, capacity) = (wanted.size.get(), wanted.capacity.get());
@@ -112,10 +112,10 @@ impl State {
         if count == 0 || count > list.raw.len() || list.iter().any(|id| id >= known) {
             return Err(StatusCode::INVALID_CONTROLLER_LIST);
         }
-        let nsid = command.nsid.get();
+        let nsid = command.nsid();
         let namespace = subsystem.allocated(nsid).ok_or(StatusCode::INVALID_NAMESPACE)?;
         let listed = list.iter().fold(0_u64, |bits, id| bits | 1 << id);
-        match command.cdw10.get() & 0xf {
+        match command.cdw(10) & 0xf {
             0 if namespace.attached & listed != 0 => return Err(StatusCode::ALREADY_ATTACHED),
             0 => namespace.attached |= listed,
             1 if namespace.attached & listed != listed => return Err(StatusCode::NOT_ATTACHED),
@@ -127,8 +127,8 @@ impl State {
     }
 
     pub(super) fn download_firmware(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let bytes = (u64::from(command.cdw10.get()) + 1) * 4;
-        let offset = u64::from(command.cdw11.get()) * 4;
+        let bytes = (u64::from(command.cdw(10)) + 1) * 4;
+        let offset = u64::from(command.cdw(11)) * 4;
         if bytes > 1 << 20 {
             return Err(StatusCode::INVALID_FIELD);
         }
@@ -138,7 +138,7 @@ impl State {
     }
 
     pub(super) fn commit_firmware(&mut self, subsystem: &mut Subsystem, command: &Command) -> Done {
-        let bits = command.cdw10.get();
+        let bits = command.cdw(10);
         subsystem.firmware.commit((bits & 7) as u8, (bits >> 3 & 7) as u8).map(|()| 0)
     }
 }

@@ -32,8 +32,8 @@ impl Memory {
         pieces: &mut Vec<Piece>,
     ) -> Result<(), StatusCode> {
         pieces.clear();
-        match command.flags.psdt() {
-            0 => self.prps(command.data.map(|entry| entry.get()), bytes, pieces),
+        match command.flags().psdt() {
+            0 => self.prps(command.data(), bytes, pieces),
             3 => Err(StatusCode::INVALID_FIELD),
             _ => self.sgl(command.sgl().ok_or(StatusCode::INVALID_FIELD)?, bytes, pieces),
         }
@@ -47,8 +47,8 @@ impl Memory {
         pieces: &mut Vec<Piece>,
     ) -> Result<(), StatusCode> {
         pieces.clear();
-        let at = command.metadata.get();
-        if command.flags.psdt() == 2 {
+        let at = command.metadata();
+        if command.flags().psdt() == 2 {
             let words = self.find(at, 16).ok_or(StatusCode::INVALID_SGL_SEGMENT)?;
             return self.sgl(descriptor(words.word(0), words.word(1)), bytes, pieces).map_err(
                 |code| match code {

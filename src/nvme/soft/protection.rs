@@ -30,9 +30,9 @@ pub(super) struct Action {
 impl Action {
     /// Of a read, a write and their kin.
     pub(super) fn of(command: &Command) -> Self {
-        let tags = command.cdw15.get();
+        let tags = command.cdw(15);
         let bits = command.io_control().protection() as u8;
-        Self::new(bits, command.cdw14.get(), tags as u16, (tags >> 16) as u16)
+        Self::new(bits, command.cdw(14), tags as u16, (tags >> 16) as u16)
     }
 
     pub(super) fn new(bits: u8, first: u32, tag: u16, mask: u16) -> Self {

@@ -80,7 +80,7 @@ impl Reservation {
         host: Host,
         [current, new]: [u64; 2],
     ) -> Result<Notices, StatusCode> {
-        let cdw = command.cdw10.get();
+        let cdw = command.cdw(10);
         let ignores = cdw >> 3 & 1 == 1;
         let known = self.key(host);
         let is_right = ignores || known == Some(current);
@@ -130,7 +130,7 @@ impl Reservation {
         host: Host,
         [current, preempted]: [u64; 2],
     ) -> Result<Notices, StatusCode> {
-        let cdw = command.cdw10.get();
+        let cdw = command.cdw(10);
         let kind = ReservationType((cdw >> 8) as u8);
         if kind.name().is_none() {
             return Err(StatusCode::INVALID_FIELD);
@@ -185,7 +185,7 @@ impl Reservation {
         host: Host,
         current: u64,
     ) -> Result<Notices, StatusCode> {
-        let cdw = command.cdw10.get();
+        let cdw = command.cdw(10);
         if self.key(host) != Some(current) {
             return Err(CONFLICT);
         }
@@ -219,7 +219,7 @@ impl Reservation {
 
     /// What Reservation Report answers, in the extended form, as long as it asks.
     pub(super) fn report(&self, command: &Command) -> Result<Vec<u8>, StatusCode> {
-        if command.cdw11.get() & 1 == 0 {
+        if command.cdw(11) & 1 == 0 {
             return Err(StatusCode::HOST_ID_FORMAT);
         }
         let mut head = ReservationStatus::default();
@@ -236,7 +236,7 @@ impl Reservation {
             one.host = host.id;
             report.extend(one.as_bytes());
         }
-        let bytes = (u64::from(command.cdw10.get()) + 1) * 4;
+        let bytes = (u64::from(command.cdw(10)) + 1) * 4;
         if bytes > 1 << 24 {
             return Err(StatusCode::INVALID_FIELD);
         }

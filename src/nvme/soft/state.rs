@@ -139,11 +139,11 @@ impl State {
     /// Does one command that was taken from a queue, or has it go wrong.
     #[inline]
     fn take(&mut self, subsystem: &mut Subsystem, queue: usize, command: Command) {
-        if self.faults.is_void(queue, command.cid.get()) {
+        if self.faults.is_void(queue, command.cid()) {
             return;
         }
         self.check(queue, &command);
-        if command.flags.fuse() != 0 {
+        if command.flags().fuse() != 0 {
             return self.take_fused(subsystem, queue, command);
         }
         match if queue == 0 { None } else { self.faults.next() } {
@@ -179,7 +179,7 @@ impl State {
 
     #[inline]
     fn completion(&mut self, queue: usize, command: &Command, done: Done) -> Completion {
-        let mut completion = Completion { cid: command.cid, ..Completion::default() };
+        let mut completion = Completion { cid: command.cid().into(), ..Completion::default() };
         match done {
             Ok(result) => {
                 completion.result.set(result as u32);
@@ -200,7 +200,7 @@ impl State {
 
     /// A command is answered that was not meant: it is not done later, when its buffer is its host's again.
     fn belie(&mut self, queue: usize, command: &Command, answered: u16) {
-        if answered != command.cid.get() {
+        if answered != command.cid() {
             let is_held = self.faults.give_up(queue, Some(answered)).is_some();
             if !is_held && self.queues.waits(queue, answered) {
                 self.faults.void(queue, answered);
@@ -222,7 +222,7 @@ impl State {
     #[inline]
     fn count(&mut self, command: &Command) {
         let smart = &mut self.logs.smart;
-        match IoOpcode(command.opcode) {
+        match IoOpcode(command.opcode()) {
             IoOpcode::READ => add(&mut smart.reads, 1),
             IoOpcode::WRITE => add(&mut smart.writes, 1),
             _ => {}
@@ -232,7 +232,7 @@ impl State {
     /// No two commands of a queue may have one identifier (Base 2.0 §3.3.3.1, CID).
     #[inline]
     fn check(&self, queue: usize, command: &Command) {
-        let cid = command.cid.get();
+        let cid = command.cid();
         let is_used = self.faults.holds(queue, cid) || queue == 0 && self.events.has_request(cid);
         assert!(
             !is_used,
@@ -259,7 +259,7 @@ impl State {
     }
 
     fn go_wrong(&mut self, subsystem: &mut Subsystem, fault: Fault, queue: usize, command: Command) {
-        let plain = Completion { cid: command.cid, ..Completion::default() };
+        let plain = Completion { cid: command.cid().into(), ..Completion::default() };
         match fault {
             Fault::Lose => self.faults.hold(None, queue, command, None),
             Fault::Delay(steps) => self.faults.hold(Some(steps), queue, command, None),
@@ -278,7 +278,7 @@ impl State {
             Fault::Misname(difference) => {
                 let Some(done) = self.perform(subsystem, queue, &command) else { return };
                 let mut completion = self.completion(queue, &command, done);
-                completion.cid.set(command.cid.get() ^ difference);
+                completion.cid.set(command.cid() ^ difference);
                 self.belie(queue, &command, completion.cid.get());
                 self.queues.post(queue, completion, &mut self.interrupts);
                 // Its host waits for it yet.
@@ -298,11 +298,11 @@ impl State {
     /// Two commands that are done as one, or not at all (Base 2.0, Fused Operations).
     #[cold]
     fn take_fused(&mut self, subsystem: &mut Subsystem, queue: usize, first: Command) {
-        let next = if first.flags.fuse() == 1 { self.queues.fetch(queue) } else { None };
+        let next = if first.flags().fuse() == 1 { self.queues.fetch(queue) } else { None };
         let Some(second) = next else {
             return self.post(queue, &first, Err(StatusCode::ABORTED_MISSING_FUSED));
         };
-        if second.flags.fuse() != 2 {
+        if second.flags().fuse() != 2 {
             self.post(queue, &first, Err(StatusCode::ABORTED_MISSING_FUSED));
             return self.take(subsystem, queue, second);
         }
@@ -312,8 +312,8 @@ impl State {
             self.faults.hold(None, queue, first, None);
             return self.faults.hold(None, queue, second, None);
         }
-        let place = |it: &Command| (it.nsid.get(), it.start_lba(), it.block_count());
-        let is_pair = (IoOpcode(first.opcode), IoOpcode(second.opcode))
+        let place = |it: &Command| (it.nsid(), it.start_lba(), it.block_count());
+        let is_pair = (IoOpcode(first.opcode()), IoOpcode(second.opcode()))
             == (IoOpcode::COMPARE, IoOpcode::WRITE)
             && place(&first) == place(&second);
         let compared = match fault {

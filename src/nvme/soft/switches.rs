@@ -58,7 +58,7 @@ impl SoftController {
     /// config.is_strict = true;
     /// let device = SoftController::new(config);
     /// device.tamper(|command: &Command, answer| {
-    ///     if command.opcode == AdminOpcode::IDENTIFY.0 {
+    ///     if command.opcode() == AdminOpcode::IDENTIFY.0 {
     ///         answer.fill(0xff);
     ///     }
     /// });

@@ -131,7 +131,7 @@ impl Zones {
 
     /// Does what Zone Management Send asks, and says which blocks are to be given up.
     pub(super) fn send(&mut self, command: &Command) -> Result<Vec<Range<u64>>, StatusCode> {
-        let send = ZoneSend::from_bits(command.cdw13.get());
+        let send = ZoneSend::from_bits(command.cdw(13));
         let action = ZoneAction(send.action() as u8);
         let mut cleared = Vec::new();
         if send.is_of_all() {
@@ -189,8 +189,8 @@ impl Zones {
 
     /// What Zone Management Receive answers, as long as it asks.
     pub(super) fn report(&self, command: &Command) -> Result<Vec<u8>, StatusCode> {
-        let receive = ZoneReceive::from_bits(command.cdw13.get());
-        let bytes = (u64::from(command.cdw12.get()) + 1) * 4;
+        let receive = ZoneReceive::from_bits(command.cdw(13));
+        let bytes = (u64::from(command.cdw(12)) + 1) * 4;
         let first = self.at(command.start_lba());
         if first >= self.list.len() {
             return Err(StatusCode::LBA_OUT_OF_RANGE);

@@ -1,7 +1,6 @@
 //! The commands of the admin queue.
 
 use super::{AdminOpcode, Command, FeatureId, IdentifyWhat, LogPage};
-use zerocopy::little_endian::{U32, U64};
 
 bits! {
     /// Dword 11 of Create I/O Submission Queue (Base 2.0 §5.5).
@@ -80,12 +79,12 @@ impl Command {
 
     /// CNS: what an Identify asks for.
     pub const fn identify_what(&self) -> IdentifyWhat {
-        IdentifyWhat(self.cdw10.get() as u8)
+        IdentifyWhat(self.cdw(10) as u8)
     }
 
     /// CSI: the command set that an Identify is about.
     pub const fn identify_set(&self) -> u8 {
-        (self.cdw11.get() >> 24) as u8
+        (self.cdw(11) >> 24) as u8
     }
 
     /// Makes a submission queue of `entries` at its data pointer (Base 2.0 §5.5).
@@ -122,7 +121,7 @@ impl Command {
 
     /// Which queue is made or ended.
     pub const fn queue_size(&self) -> QueueSize {
-        QueueSize::from_bits(self.cdw10.get())
+        QueueSize::from_bits(self.cdw(10))
     }
 
     /// Reads `bytes` of a log from `offset` on (Base 2.0 §5.16).
@@ -140,16 +139,15 @@ impl Command {
 
     /// The same, leaving what it tells of unseen: its asynchronous event stays masked (RAE).
     #[must_use]
-    pub const fn retaining_event(mut self) -> Self {
-        self.cdw10 = U32::new(self.cdw10.get() | 1 << 15);
-        self
+    pub const fn retaining_event(self) -> Self {
+        self.with_cdw(10, self.cdw(10) | 1 << 15)
     }
 
     /// Which log a Get Log Page reads, where from, and how many bytes.
     pub const fn log_page(&self) -> (LogPage, u64, u64) {
-        let numd = (self.cdw10.get() >> 16) as u64 | (self.cdw11.get() as u64 & 0xffff) << 16;
-        let offset = self.cdw12.get() as u64 | (self.cdw13.get() as u64) << 32;
-        (LogPage(self.cdw10.get() as u8), offset, 4 * (numd + 1))
+        let numd = (self.cdw(10) >> 16) as u64 | (self.cdw(11) as u64 & 0xffff) << 16;
+        let offset = self.cdw(12) as u64 | (self.cdw(13) as u64) << 32;
+        (LogPage(self.cdw(10) as u8), offset, 4 * (numd + 1))
     }
 
     /// Asks for a feature's value, which is the answer's first doubleword, or its data (Base 2.0 §5.15).
@@ -170,7 +168,7 @@ impl Command {
 
     /// FID: which feature is asked for or set.
     pub const fn feature(&self) -> FeatureId {
-        FeatureId(self.cdw10.get() as u8)
+        FeatureId(self.cdw(10) as u8)
     }
 
     /// Is answered when the controller has something to tell (Base 2.0 §5.2).
@@ -240,9 +238,7 @@ impl Command {
     /// one rung (Base 2.0 §5.8). Each is a page.
     #[must_use]
     pub const fn doorbell_buffer(shadow: u64, event_index: u64) -> Self {
-        let mut command = Self::admin(AdminOpcode::DOORBELL_BUFFER, 0, [0; 6]);
-        command.data = [U64::new(shadow), U64::new(event_index)];
-        command
+        Self::admin(AdminOpcode::DOORBELL_BUFFER, 0, [0; 6]).with_prp(shadow, event_index)
     }
 }
 

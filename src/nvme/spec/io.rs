@@ -112,31 +112,28 @@ impl Command {
 
     /// NR: how many ranges a Dataset Management has, or a Copy.
     pub const fn range_count(&self) -> u32 {
-        let dword = if self.opcode == IoOpcode::COPY.0 { self.cdw12.get() } else { self.cdw10.get() };
+        let dword = if self.opcode() == IoOpcode::COPY.0 { self.cdw(12) } else { self.cdw(10) };
         (dword & 0xff) + 1
     }
 
     /// Dword 12 of reads, writes and their kin.
     #[inline]
     pub const fn io_control(&self) -> IoControl {
-        IoControl::from_bits(self.cdw12.get())
+        IoControl::from_bits(self.cdw(12))
     }
 
     /// With the tags of protection information in Dwords 14 and 15: the reference tag of the first block, the application tag, and
     /// which of its bits are checked; for a guard of 16 bits and no storage tag (NVM Command Set 1.0 §5.2.1.1).
     #[must_use]
     #[inline(always)]
-    pub const fn with_tags(mut self, reference: u32, application: u16, application_mask: u16) -> Self {
-        self.cdw14 = U32::new(reference);
-        self.cdw15 = U32::new(application as u32 | (application_mask as u32) << 16);
-        self
+    pub const fn with_tags(self, reference: u32, application: u16, application_mask: u16) -> Self {
+        self.with_cdw(14, reference).with_cdw(15, application as u32 | (application_mask as u32) << 16)
     }
 
     /// With another Dword 12.
     #[must_use]
-    pub const fn with_io_control(mut self, control: IoControl) -> Self {
-        self.cdw12 = U32::new(control.bits());
-        self
+    pub const fn with_io_control(self, control: IoControl) -> Self {
+        self.with_cdw(12, control.bits())
     }
 }
 

@@ -99,7 +99,7 @@ proptest! {
         {
             let control = make(nsid, lba, blocks).io_control().with_forced(true);
             let command = Command::read_from_bytes(make(nsid, lba, blocks).with_io_control(control).as_bytes()).unwrap();
-            prop_assert_eq!((command.nsid.get(), command.start_lba(), command.block_count()), (nsid, lba, blocks));
+            prop_assert_eq!((command.nsid(), command.start_lba(), command.block_count()), (nsid, lba, blocks));
             prop_assert!(command.io_control().is_forced());
         }
     }
@@ -127,7 +127,7 @@ proptest! {
         let command = Command::create_sq(qid, entries, flags);
         let size = command.queue_size();
         prop_assert_eq!((size.qid(), size.qsize() + 1), (qid.into(), entries));
-        prop_assert_eq!(command.cdw11.get(), u32::from(cqid) << 16 | 1);
+        prop_assert_eq!(command.cdw(11), u32::from(cqid) << 16 | 1);
         prop_assert_eq!(Command::create_cq(qid, entries, CompletionQueueFlags::default()).queue_size(), size);
     }
 

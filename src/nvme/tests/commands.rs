@@ -150,10 +150,9 @@ fn commands_go_as_they_are_if_their_payload_is_large_enough() {
             let disk = disk_of(&controller).await;
             write(&disk, 3, 7).await;
             let before = disk.queue().counters().submitted;
-            let mut read = Command::read(99, 3, 1);
             // What is the driver's to say is not taken from the caller.
-            read.metadata.set(64);
-            read.flags = read.flags.with_psdt(1);
+            let read = Command::read(99, 3, 1).with_metadata(64);
+            let read = read.with_flags(read.flags().with_psdt(1));
             let (answer, payload) = disk.raw(read, buffer(512, 0).into()).await;
             assert!(answer.unwrap().status.is_success());
             assert_eq!(payload.into_buf().unwrap()[..], [7; 512]);
@@ -269,7 +268,7 @@ fn a_namespace_that_copies_nothing_of_any_length_has_no_copy() {
     on_a_core(SoftConfig::default(), Config::default(), async |device, controller, _works| {
         assert!(controller.namespace(1).await.unwrap().commands().copy());
         device.tamper(|command: &Command, answer| {
-            if command.opcode == 6 && command.identify_what() == IdentifyWhat::NAMESPACE {
+            if command.opcode() == 6 && command.identify_what() == IdentifyWhat::NAMESPACE {
                 let mut told = IdentifyNamespace::read_from_bytes(answer).unwrap();
                 told.copy_range_max.set(0);
                 answer.copy_from_slice(told.as_bytes());

@@ -69,8 +69,8 @@ fn lies() -> impl Strategy<Value = Lie> {
 
 /// Which answers are lies: a number for each kind.
 fn kind(command: &Command) -> usize {
-    let zones = IoOpcode(command.opcode) == IoOpcode::ZONE_MANAGEMENT_RECEIVE;
-    match AdminOpcode(command.opcode) {
+    let zones = IoOpcode(command.opcode()) == IoOpcode::ZONE_MANAGEMENT_RECEIVE;
+    match AdminOpcode(command.opcode()) {
         _ if zones => 0,
         AdminOpcode::IDENTIFY => match command.identify_what() {
             IdentifyWhat::CONTROLLER => 1,
@@ -203,10 +203,10 @@ proptest! {
 fn zones_without_end_are_refused() {
     let device = device();
     device.tamper(|command, answer| {
-        if kind(command) == 2 && command.nsid.get() == 3 {
+        if kind(command) == 2 && command.nsid() == 3 {
             answer[..8].copy_from_slice(&(1_u64 << 62).to_le_bytes());
         }
-        if kind(command) == 5 && command.nsid.get() == 3 {
+        if kind(command) == 5 && command.nsid() == 3 {
             answer[2816..3840]
                 .chunks_exact_mut(16)
                 .for_each(|format| format[..8].copy_from_slice(&1_u64.to_le_bytes()));

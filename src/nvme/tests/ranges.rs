@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, IntoBytes};
 /// Has the controller tell of other limits.
 fn tell(device: &SoftController, limits: impl Fn(&mut IdentifyNvmController) + Send + 'static) {
     device.tamper(move |command: &Command, answer| {
-        if command.identify_what() == IdentifyWhat::CONTROLLER_OF_SET && command.opcode == 6 {
+        if command.identify_what() == IdentifyWhat::CONTROLLER_OF_SET && command.opcode() == 6 {
             let mut told = IdentifyNvmController::read_from_bytes(answer).unwrap();
             limits(&mut told);
             answer.copy_from_slice(told.as_bytes());

@@ -161,8 +161,7 @@ impl Shape {
                 Some(Ask { command, payload, repeat: Repeat::IfUndone, home: Home::default() })
             }
             Op::NvmeIo => {
-                let mut command = bounds::without_pointers(command_of(&io.nvme_command()));
-                command.nsid.set(nsid);
+                let command = command_of(&io.nvme_command()).with_nsid(nsid);
                 let payload = carried(io);
                 Some(Ask { command, payload, repeat: Repeat::IfUnseen, home: Home::default() })
             }
@@ -252,9 +251,9 @@ fn checks(protection: &Protection) -> u32 {
 
 /// With PRINFO, and the number of its first block for the reference tag of that (ILBRT, EILBRT).
 fn with_protection(command: Command, prinfo: u32) -> Command {
-    let mut command = command.with_io_control(command.io_control().with_protection(prinfo));
-    command.cdw14.set(command.start_lba() as u32);
     command
+        .with_io_control(command.io_control().with_protection(prinfo))
+        .with_cdw(14, command.start_lba() as u32)
 }
 
 fn with_metadata<M: Into<crate::nvme::Buffer>>(payload: Payload, metadata: Option<M>) -> Payload {
@@ -273,12 +272,8 @@ fn told(aside: Option<DmaBuf>, bytes: &[u8]) -> Payload {
 
 /// A command as the layer carries it.
 pub(super) fn command_of(command: &NvmeCommand) -> Command {
-    let mut command = Command::read_from_bytes(&command.0).expect("64 bytes");
     // Where its data is, the queue says.
-    command.flags = command.flags.with_psdt(0).with_fuse(0);
-    command.data = Default::default();
-    command.metadata.set(0);
-    command
+    bounds::without_pointers(Command::read_from_bytes(&command.0).expect("64 bytes"))
 }
 
 /// What an I/O carries, whichever way it goes.

@@ -316,7 +316,7 @@ fn a_log_is_read_by_offsets_where_there_are_any() {
     for (has_offsets, commands) in
         [(false, vec![(0, 4096)]), (true, vec![(0, 4096), (4096, 4096), (8192, 4096), (12288, 4096)])]
     {
-        let rote = Rote::new(|command: &Command, bytes| match AdminOpcode(command.opcode) {
+        let rote = Rote::new(|command: &Command, bytes| match AdminOpcode(command.opcode()) {
             AdminOpcode::IDENTIFY => {
                 let mut it = controller();
                 it.error_entries = 255;
@@ -327,15 +327,15 @@ fn a_log_is_read_by_offsets_where_there_are_any() {
         });
         now(smart::ask(&rote, true)).expect("it has all logs");
         let asked = rote.asked.borrow();
-        let logs = asked.iter().filter(|command| AdminOpcode(command.opcode) == AdminOpcode::GET_LOG_PAGE);
+        let logs = asked.iter().filter(|command| AdminOpcode(command.opcode()) == AdminOpcode::GET_LOG_PAGE);
         let logs: Vec<_> = logs.map(|command| command.log_page()).collect();
         let errors: Vec<_> = logs[2..].iter().map(|&(_, offset, bytes)| (offset, bytes)).collect();
         assert_eq!(errors, commands);
         assert!(
             asked
                 .iter()
-                .filter(|command| command.opcode == 2)
-                .all(|command| command.cdw10.get() >> 15 & 1 == 1)
+                .filter(|command| command.opcode() == 2)
+                .all(|command| command.cdw(10) >> 15 & 1 == 1)
         );
     }
 }

@@ -195,11 +195,11 @@ fn features_are_current_default_and_saved() {
         host.admin(get(FeatureId::NUMBER_OF_QUEUES, FeatureSelect::Current)).unwrap() as u32,
     );
     assert_eq!((given.submission(), given.completion()), (15, 15));
-    let long = Command { cdw11: 1.into(), ..set(FeatureId::HOST_ID, 0, false) };
+    let long = set(FeatureId::HOST_ID, 0, false).with_cdw(11, 1);
     let name = [7; 16];
     host.carry(0, long, &name).0.unwrap();
     assert_eq!(host.carry(0, long, &[8; 16]).0, Err(StatusCode::SEQUENCE_ERROR), "it stays");
-    let ask = Command { cdw11: 1.into(), ..get(FeatureId::HOST_ID, FeatureSelect::Current) };
+    let ask = get(FeatureId::HOST_ID, FeatureSelect::Current).with_cdw(11, 1);
     assert_eq!(host.fetch(0, ask, 16).unwrap(), name);
 
     host.device.write32(CC, 0);

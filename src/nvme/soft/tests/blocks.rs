@@ -110,7 +110,7 @@ fn protected(kind: u8, metadata: u16, is_extended: bool, is_first: bool) -> Soft
 /// PRACT, or checks of guard, application and reference tag.
 fn with_protection(command: Command, bits: u32, first: u32, tag: u32) -> Command {
     let command = command.with_io_control(command.io_control().with_protection(bits));
-    Command { cdw14: first.into(), cdw15: (0xffff_0000 | tag).into(), ..command }
+    command.with_cdw(14, first).with_cdw(15, 0xffff_0000 | tag)
 }
 
 const MADE: u32 = 8;
@@ -167,12 +167,12 @@ fn metadata_that_stands_apart_comes_and_goes_by_its_own_pointer() {
     buf.copy_from_slice(&metadata);
     let apart = DmaAny::from(buf);
     let at = host.device.see(&apart).unwrap().start;
-    host.write(Command { metadata: at.into(), ..Command::write(2, 0, 2) }, &data).unwrap();
+    host.write(Command::write(2, 0, 2).with_metadata(at), &data).unwrap();
     let mut back = apart.into_buf().unwrap();
     back.fill(0);
     let apart = DmaAny::from(back);
     let at = host.device.see(&apart).unwrap().start;
-    let read = host.fetch(1, Command { metadata: at.into(), ..Command::read(2, 0, 2) }, 1024).unwrap();
+    let read = host.fetch(1, Command::read(2, 0, 2).with_metadata(at), 1024).unwrap();
     assert_eq!((read, &apart.into_buf().unwrap()[..]), (data, &metadata[..]));
 }
 

@@ -120,7 +120,7 @@ impl Host {
     /// Queues a command, and yields its identifier.
     fn put(&mut self, queue: u16, mut command: Command) -> u16 {
         self.cid += 1;
-        command.cid.set(self.cid);
+        let command = command.with_cid(self.cid);
         self.rings[usize::from(queue)].put(command);
         self.cid
     }

@@ -13,7 +13,7 @@ fn hosts() -> [Host; 2] {
     let other = device.another(SoftConfig::default());
     let mut hosts = [Host::of(device), Host::of(other)];
     for (n, host) in hosts.iter_mut().enumerate() {
-        let set = Command { cdw11: 1.into(), ..Command::set_features(FeatureId::HOST_ID, 0, 0, false) };
+        let set = Command::set_features(FeatureId::HOST_ID, 0, 0, false).with_cdw(11, 1);
         host.carry(0, set, &[n as u8 + 1; 16]).0.unwrap();
     }
     hosts
