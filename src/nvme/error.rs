@@ -129,6 +129,9 @@ pub enum Error {
     /// The kernel's driver, where it is that which the command goes to, did not pass it on.
     #[error("{}", super::passthru::why(.0))]
     Kernel(#[source] io::Error),
+    /// The kernel's device that it goes by cannot be opened.
+    #[error(transparent)]
+    Open(#[from] Box<super::passthru::OpenError>),
     /// No memory for queues.
     #[error("no memory for queues")]
     Memory(#[source] io::Error),

@@ -6,6 +6,7 @@
 //! | [`Ram`], [`TaggedRam`] | memory shared by all cores; with metadata and protection information | `ram:64M`, `ram:64M,md=8,pi=1` |
 //! | [`Uring`] | a file or a block device | `file:PATH`, `poll:PATH` |
 //! | [`Nvme`] | the namespaces of an NVMe controller, by one path or several (feature `nvme`) | `nvme:0000:00:04.0,ns=1` |
+//! | [`KernelNamespace`] | a namespace that the kernel drives, by NVMe commands through io_uring (feature `nvme`) | `ng:/dev/ng0n1` |
 //! | [`Passthru`] | hands everything on | `passthru(SPEC)` |
 //! | [`Delay`] | answers later, by fixed times or by percentiles | `delay:avg=100us,p99=1ms(SPEC)` |
 //! | [`Faulty`] | goes wrong as told: failures, corrupted data, stalls | `error:read=io_error,count=3(SPEC)` |
@@ -153,7 +154,7 @@ pub use mirror::{
 };
 pub use null::Null;
 #[cfg(feature = "nvme")]
-pub use nvme::{Nvme, NvmeChannel, NvmeDisk, NvmeOptions, PathPolicy, PathStatus, Source, Told};
+pub use nvme::{KernelNamespace, Nvme, NvmeChannel, NvmeDisk, NvmeOptions, PathPolicy, PathStatus, Source, Told};
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
 pub use ram::{Ram, TaggedRam};

@@ -1,7 +1,7 @@
 //! A controller by its character device: what it is, and admin commands.
 
 use super::entry::{self, Operations};
-use super::kernel::{URING_ADMIN, URING_ADMIN_VEC};
+use super::kernel::{self, URING_ADMIN, URING_ADMIN_VEC};
 use super::namespace::{beside, identify};
 use super::node::{self, Kind, Node, PIECES_MAX};
 use super::queue::Sent;
@@ -97,6 +97,20 @@ impl Controller {
         payload: Payload,
     ) -> (Result<Answer, Error>, Payload) {
         self.send(command, payload, Some(limit)).await
+    }
+
+    /// Has the kernel reset the controller, and waits until it has come back. What others have under way there is sent again by the
+    /// kernel; commands of this kind end with [`Error::Kernel`] (`EINTR`).
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]: only root may (`CAP_SYS_ADMIN`); it did not come back.
+    ///
+    /// # Panics
+    /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    pub async fn reset(&self) -> Result<(), Error> {
+        let fd = self.0.node.fd.clone();
+        let reset = beside(move || kernel::reset(&fd)).await;
+        reset.and_then(|done| Ok(done?)).map_err(Error::Kernel)
     }
 
     /// The identifiers of its active namespaces, in order (Base 2.0 §5.17.2.2); the first 1,024 of them.

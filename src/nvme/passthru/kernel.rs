@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "ioctls that point to memory")]
 
 use crate::nvme::spec::{Command, Status};
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{Ioctl, IoctlOutput, NoArg, Opcode, Updater, ioctl, opcode};
 use std::ffi::c_void;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -117,6 +117,14 @@ pub(super) fn namespace_id(device: impl AsFd) -> rustix::io::Result<u32> {
     unsafe { ioctl(device, NamespaceId) }
 }
 
+/// Resets the controller, and waits for that (`NVME_IOCTL_RESET`, `_IO('N', 0x44)`).
+pub(super) fn reset(device: impl AsFd) -> rustix::io::Result<()> {
+    // SAFETY: the call takes no argument.
+    unsafe { ioctl(device, NoArg::<RESET>::new()) }
+}
+
+const RESET: Opcode = opcode::none(b'N', 0x44);
+
 /// `NVME_IOCTL_ADMIN64_CMD`, `_IOWR('N', 0x47, struct nvme_passthru_cmd64)`, Linux 5.5: answers with the status.
 struct Admin<'a>(Updater<'a, { opcode::read_write::<KernelCommand>(b'N', 0x47) }, KernelCommand>);
 
@@ -165,7 +173,7 @@ mod tests {
         let mut command = KernelCommand::default();
         // SAFETY: it is not called.
         let admin = Admin(unsafe { Updater::new(&mut command) });
-        assert_eq!((admin.opcode(), NamespaceId.opcode()), (0xc050_4e47, 0x4e40));
+        assert_eq!((admin.opcode(), NamespaceId.opcode(), RESET), (0xc050_4e47, 0x4e40, 0x4e44));
         assert_eq!(offset_of!(KernelCommand, metadata), 16);
         assert_eq!(offset_of!(KernelCommand, metadata_bytes), 32);
         assert_eq!(offset_of!(KernelCommand, cdw10_to_15), 40);
@@ -196,5 +204,6 @@ mod tests {
             &mut [0; 4096],
         );
         assert_eq!(identify, Err(rustix::io::Errno::NOTTY));
+        assert_eq!(reset(&null), Err(rustix::io::Errno::NOTTY));
     }
 }

@@ -13,7 +13,7 @@
 //! What the controller answers is in the [`Answer`](super::Answer), errors too. What the kernel itself refuses is
 //! [`Error::Kernel`](super::Error::Kernel): a command that the process may not send, a wrong namespace, a reset on the way.
 //!
-//! Not to be had this way: fused commands, asynchronous events (the kernel takes them; it tells of them by uevents), and a command's
+//! Not to be had this way: fused commands, asynchronous events (the kernel takes them; what it tells of them is in [`Namespace::changes`]), and a command's
 //! abort by its sender. Dropping a future leaves the command to the device; the kernel's own time limit ends it if the device does not.
 //!
 //! ```no_run
@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod changes;
 mod controller;
 mod entry;
 mod error;
@@ -36,6 +37,7 @@ mod namespace;
 mod node;
 mod queue;
 
+pub use changes::Change;
 pub use controller::Controller;
 pub use error::OpenError;
 pub use namespace::Namespace;

@@ -23,6 +23,7 @@ struct Shared {
     path: PathBuf,
     node: Node,
     description: nvme::Namespace,
+    controller: Box<IdentifyController>,
 }
 
 impl Namespace {
@@ -47,17 +48,46 @@ impl Namespace {
         let unusable = |source| OpenError::Unusable { path: path.clone(), source: Box::new(source) };
         let page =
             identify(&node.fd, Command::identify(IdentifyWhat::CONTROLLER, 0)).await.map_err(unusable)?;
-        let controller = IdentifyController::read_from_bytes(&page).expect("it is a page");
-        let description = nvme::Namespace::read(Origin::new(), id, &controller, async |command| {
-            identify(&node.fd, command).await
-        });
-        let description = description.await.map_err(unusable)?;
-        Ok(Self(Arc::new(Shared { path, node, description })))
+        let controller = Box::new(IdentifyController::read_from_bytes(&page).expect("it is a page"));
+        let description = describe(&node, Origin::new(), id, &controller).await.map_err(unusable)?;
+        Ok(Self(Arc::new(Shared { path, node, description, controller })))
     }
 
     /// What there is to read and write, and how.
     pub fn description(&self) -> &nvme::Namespace {
         &self.0.description
+    }
+
+    /// What its controller says of itself; where several have it, one of them.
+    pub fn controller(&self) -> &IdentifyController {
+        &self.0.controller
+    }
+
+    /// The character device of that controller, which takes admin commands: none if `/sys` has it not.
+    pub fn controller_path(&self) -> Option<PathBuf> {
+        self.0.node.controller()
+    }
+
+    /// Asks anew what it is, as [`open`](Self::open) did.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh); [`Error::NoNamespace`] and [`Error::Unsupported`] of what it has become.
+    ///
+    /// # Panics
+    /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
+    pub async fn describe(&self) -> Result<nvme::Namespace, Error> {
+        let known = self.description();
+        describe(&self.0.node, known.origin(), known.id(), self.controller()).await
+    }
+
+    /// Whether the kernel has queues for it that are asked for completions: see [`polling_queue`](Self::polling_queue).
+    pub fn has_polling_queues(&self) -> bool {
+        self.0.node.limits().is_polled
+    }
+
+    /// Where `/sys` has it.
+    pub(super) fn place(&self) -> Option<&Path> {
+        self.0.node.place.as_deref()
     }
 
     /// Which device it was opened as.
@@ -106,6 +136,15 @@ impl Namespace {
             false => Err(OpenError::NoPollQueues { path: self.0.path.clone() }),
         }
     }
+}
+
+async fn describe(
+    node: &Node,
+    origin: Origin,
+    id: u32,
+    controller: &IdentifyController,
+) -> Result<nvme::Namespace, Error> {
+    nvme::Namespace::read(origin, id, controller, async |command| identify(&node.fd, command).await).await
 }
 
 /// What `f` says, which may wait for a device.

@@ -53,7 +53,7 @@ impl Kind {
 pub(super) struct Node {
     pub(super) fd: Arc<OwnedFd>,
     /// What `/sys` has of it, if that is mounted.
-    place: Option<PathBuf>,
+    pub(super) place: Option<PathBuf>,
 }
 
 /// What the kernel's queue takes in one command, and whether it can be asked for completions.
@@ -139,10 +139,7 @@ fn character_device(place: &Path) -> Option<PathBuf> {
 fn counterpart(place: &Path, wanted: Kind) -> Option<PathBuf> {
     let name = place.file_name()?.to_str()?;
     match wanted {
-        Kind::Controller => {
-            let (controller, _) = name.strip_prefix("ng")?.split_once('n')?;
-            Some(format!("/dev/nvme{controller}").into())
-        }
+        Kind::Controller => controller_of(place),
         Kind::Namespace => {
             let of_it = format!("/dev/ng{}n", name.strip_prefix("nvme")?);
             wanted.known().into_iter().find(|known| known.starts_with(&of_it)).map(PathBuf::from)
@@ -150,7 +147,28 @@ fn counterpart(place: &Path, wanted: Kind) -> Option<PathBuf> {
     }
 }
 
+/// The controller of a namespace whose place this is: it is in that, or in a subsystem that has several, of which it is one.
+fn controller_of(place: &Path) -> Option<PathBuf> {
+    let is_one = |name: &&str| {
+        let number = name.strip_prefix("nvme").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let parent = place.parent()?;
+    let dev = |name: &str| Path::new("/dev").join(name);
+    if let Some(name) = parent.file_name()?.to_str().filter(is_one) {
+        return Some(dev(name));
+    }
+    let names = fs::read_dir(parent).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<_> = names.filter(|name| is_one(&&**name)).collect();
+    names.iter().min_by_key(|name| (name.len(), *name)).map(|name| dev(name))
+}
+
 impl Node {
+    /// Of a namespace: a controller that has it.
+    pub(super) fn controller(&self) -> Option<PathBuf> {
+        controller_of(self.place.as_deref()?)
+    }
+
     /// Of a namespace: `/sys` has its block device beside the character device, also where the kernel does not show it as a disk.
     pub(super) fn limits(&self) -> QueueLimits {
         let read = |queue: &Path, name| -> Option<u64> {
@@ -211,5 +229,12 @@ mod tests {
     fn a_namespace_leads_to_its_controller() {
         let of = |place: &str| counterpart(Path::new(place), Kind::Controller);
         assert_eq!(of("/sys/x/nvme12/ng12n3"), Some("/dev/nvme12".into()));
+        assert_eq!(of("/sys/x/nvme-subsys1/ng1n3"), None, "there is none");
+        // Numbered as its subsystem, which is not how its controllers are.
+        let subsystem = tempfile::tempdir().unwrap();
+        for name in ["ng1n3", "nvme10", "nvme4", "nvme1n3", "nvmeX"] {
+            fs::create_dir(subsystem.path().join(name)).unwrap();
+        }
+        assert_eq!(counterpart(&subsystem.path().join("ng1n3"), Kind::Controller), Some("/dev/nvme4".into()));
     }
 }

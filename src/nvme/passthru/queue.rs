@@ -60,6 +60,12 @@ impl Queue {
         Ok(Self(Rc::new(Inner { ring, target, limits: limits.limits(), origin })))
     }
 
+    /// Whether a command of this queue or a clone is not answered, be it one that nobody awaits any more.
+    pub(crate) fn is_busy(&self) -> bool {
+        // Each command has one.
+        Rc::strong_count(&self.0.target) > 1
+    }
+
     /// What this core's ring for commands has done so far, for all its namespaces.
     pub fn counters(&self) -> Counters {
         self.0.ring.counters()

@@ -13,6 +13,7 @@ use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
 use zerocopy::FromBytes;
 
+use super::failure::is_gone;
 use super::paths::Disk;
 use super::shape::{NamespaceNames, Shape};
 use super::{NvmeDisk, NvmeOptions, Source, Told};
@@ -34,7 +35,7 @@ pub(super) struct Attached<S: Source> {
     pub(super) source: S,
     options: NvmeOptions,
     /// The beginning of a spec that attaches it again, if there is one.
-    pub(super) spec: Option<String>,
+    spec: Option<String>,
     /// Whether what it finds is registered, or waits to be asked for.
     registers: bool,
     /// By namespace.
@@ -80,6 +81,18 @@ impl<S: Source> Attached<S> {
     fn known(&self) -> MutexGuard<'_, BTreeMap<u32, Known<S>>> {
         // Each change is one insertion or removal.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A spec of its namespace, if there is one.
+    pub(super) fn spec(&self, nsid: u32) -> Option<String> {
+        let spec = self.spec.clone()?;
+        Some(if S::IS_CONTROLLER { format!("{spec},ns={nsid}") } else { spec })
+    }
+
+    /// What stands in its place in the spec of another.
+    pub(super) fn address(&self) -> Option<&str> {
+        // What stands before the colon is of the kind.
+        Some(self.spec.as_ref()?.split_once(':')?.1)
     }
 
     /// Has the task at home look, from any core.
@@ -130,6 +143,8 @@ impl<S: Source> Attached<S> {
             let access = access_of(access.as_ref(), nsid);
             is_well &= access != AnaState::CHANGE;
             match self.shape(nsid).await {
+                // The way there is of no use at present, which says nothing of the namespace.
+                Err(Error::Status(status)) if status.is_path_error() => return Err(Error::Status(status)),
                 Ok(shape) => self.found(shape, access),
                 Err(
                     e
@@ -228,7 +243,7 @@ impl<S: Source> Attached<S> {
     /// The access state of each namespace; none if the controller does not report them (Base 2.0 §5.16.1.13).
     async fn access(&self) -> Result<Option<BTreeMap<u32, AnaState>>, Error> {
         let identity = self.source.identity();
-        if !identity.multi_path.has_ana() {
+        if !S::IS_CONTROLLER || !identity.multi_path.has_ana() {
             return Ok(None);
         }
         let mut log = Vec::new();
@@ -267,7 +282,7 @@ impl<S: Source> Attached<S> {
 
 /// Whether a controller that says so will say nothing else any more.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Removed | Error::Closed | Error::Failed)
+    is_gone(error) || matches!(error, Error::Closed)
 }
 
 /// What a controller that reports access states says of one namespace, and what counts for one that does not.
@@ -339,7 +354,7 @@ fn join<S: Source>(controller: &Arc<Attached<S>>, shape: Shape, access: AnaState
     // Each change is one push or retain.
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.retain(|(_, disk)| disk.strong_count() > 0);
-    for (_, disk) in shared.iter().filter(|(names, _)| names.is_same(&shape.names)) {
+    for (_, disk) in shared.iter().filter(|(names, _)| S::IS_CONTROLLER && names.is_same(&shape.names)) {
         let disk = disk.upgrade().and_then(|disk| disk.downcast::<Disk<S>>().ok());
         if let Some(disk) = disk.filter(|disk| disk.shape.is_like(&shape) && disk.add(controller, access)) {
             return (disk, false);

@@ -68,12 +68,10 @@ impl<S: Source> Bdev for NvmeDisk<S> {
     /// What `kind` reads: the first path with its namespace, then the others, then what is not as usual.
     fn spec(&self) -> Option<String> {
         let controllers = self.0.controllers();
-        let mut specs = controllers.iter().map(|controller| controller.spec.clone());
-        let mut spec = format!("{},ns={}", specs.next()??, self.0.shape.nsid);
-        for other in specs {
-            let other = other?;
-            // What stands before the colon is of the kind.
-            spec += &format!(",path={}", other.split_once(':')?.1);
+        let (first, others) = controllers.split_first()?;
+        let mut spec = first.spec(self.0.shape.nsid)?;
+        for other in others {
+            spec += &format!(",path={}", other.address()?);
         }
         if self.0.policy() == PathPolicy::RoundRobin {
             spec += ",policy=round_robin";

@@ -5,6 +5,7 @@
 //! | path related: internal, controller, host pathing error | [another path](Verdict::OtherPath) | [`Error::Io`] |
 //! | asymmetric access: inaccessible, persistent loss, transition | [another path](Verdict::AccessChanged), and the log is read | [`Error::Io`] |
 //! | aborted as its queue was deleted, power loss, transport | [another path](Verdict::OtherPath) | [`Error::Io`] |
+//! | the kernel refuses the command for what it is, or for who sends it | | [`Error::Io`] |
 //! | no answer: the queue is closed, the controller gone | [another path](Verdict::OtherPath), if it may be done twice | [`Error::Removed`] or [`Error::Io`] |
 //! | invalid namespace | [another path](Verdict::OtherPath), and the namespaces are listed anew | [`Error::Removed`] |
 //! | any without DNR, but those below | [again](Verdict::Again), after the delay that it names | as below |
@@ -23,6 +24,8 @@
 use std::fmt;
 use std::io;
 use std::ops::Range;
+
+use rustix::io::Errno;
 
 use crate::bdev::{Error, Op};
 use crate::nvme;
@@ -79,7 +82,8 @@ impl Failure {
     pub(super) fn into_error(self, op: Op, blocks: Range<u64>, name: &str, block_count: u64) -> Error {
         let status = match self {
             Self::Status(status) => status,
-            Self::Queue(nvme::Error::Removed | nvme::Error::Failed) | Self::Gone => return Error::Removed,
+            Self::Gone => return Error::Removed,
+            Self::Queue(error) if is_gone(&error) => return Error::Removed,
             Self::Queue(error) => return Error::Io(io::Error::other(error)),
             Self::NoPath => return Error::Io(io::Error::new(io::ErrorKind::HostUnreachable, NO_PATH)),
         };
@@ -110,14 +114,34 @@ const NO_PATH: &str =
 /// Whether the command could not be sent as it is: by another path neither.
 fn is_of_command(error: &nvme::Error) -> bool {
     use nvme::Error::{
-        Buffer, Frozen, Metadata, Misaligned, NoQueue, OutOfRange, Payload, Scattered, Status, TooLarge,
-        Unseen, Unsupported, WrongLength,
+        Buffer, Frozen, Kernel, Metadata, Misaligned, NoQueue, Open, OutOfRange, Payload, Scattered, Status,
+        TooLarge, Unseen, Unsupported, WrongLength,
     };
     match error {
         Status(_) | OutOfRange { .. } | WrongLength { .. } | TooLarge { .. } | Misaligned | Scattered => true,
         // Of this core, or of the buffer: the path is as good as before.
         Payload { .. } | Metadata { .. } | Frozen => true,
-        Unsupported(_) | NoQueue(_) | Unseen | Buffer(_) => true,
+        Unsupported(_) | NoQueue(_) | Unseen | Buffer(_) | Open(_) => true,
+        // Without a number it is the core that has ended.
+        Kernel(refused) => match Errno::from_io_error(refused) {
+            None => true,
+            Some(errno) => REFUSALS.contains(&errno),
+        },
+        _ => false,
+    }
+}
+
+/// How the kernel refuses a command for what it is, or for who sends it: the next may be taken.
+const REFUSALS: [Errno; 6] =
+    [Errno::INVAL, Errno::ACCESS, Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::FAULT];
+
+/// Whether there is no controller, or no device of the kernel's, any more.
+pub(super) fn is_gone(error: &nvme::Error) -> bool {
+    match error {
+        nvme::Error::Removed | nvme::Error::Failed => true,
+        nvme::Error::Kernel(refused) => {
+            matches!(Errno::from_io_error(refused), Some(Errno::NODEV | Errno::NXIO))
+        }
         _ => false,
     }
 }

@@ -18,6 +18,7 @@ mod channel;
 mod disk;
 mod explain;
 mod failure;
+mod kernel;
 mod kind;
 mod paths;
 mod request;
@@ -27,6 +28,8 @@ mod steps;
 
 pub use channel::NvmeChannel;
 pub use disk::NvmeDisk;
+pub use kernel::KernelNamespace;
+pub(super) use kernel::NG;
 pub(super) use kind::NVME;
 pub use paths::PathStatus;
 pub use source::{Source, Told};

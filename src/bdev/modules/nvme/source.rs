@@ -1,4 +1,4 @@
-//! What leads to namespaces: a controller that is driven from user space, or one of the kernel's.
+//! What leads to namespaces: a controller that is driven from user space; one of the kernel's is in `kernel`.
 
 use std::future::Future;
 
@@ -24,6 +24,9 @@ pub(super) mod sealed {
 pub trait Source: Clone + Send + Sync + sealed::Sealed + 'static {
     /// Where a core's commands go.
     type Queue: Queue;
+    /// Whether it is a controller: it has any number of namespaces, and says how well it leads to each. What is not is one namespace,
+    /// whose paths are somebody else's to choose.
+    const IS_CONTROLLER: bool;
 
     /// The calling core's queue, made on first use.
     fn queue(&self) -> impl Future<Output = Result<Self::Queue, Error>>;
@@ -51,6 +54,7 @@ impl<D: Device> sealed::Sealed for Controller<D> {}
 
 impl<D: Device> Source for Controller<D> {
     type Queue = QueuePair<D>;
+    const IS_CONTROLLER: bool = true;
 
     async fn queue(&self) -> Result<QueuePair<D>, Error> {
         self.queue_pair().await

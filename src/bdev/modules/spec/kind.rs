@@ -26,6 +26,8 @@ pub(super) static KINDS: &[&Kind] = &[
     &uring::POLL,
     #[cfg(feature = "nvme")]
     &nvme::NVME,
+    #[cfg(feature = "nvme")]
+    &nvme::NG,
     &passthru::KIND,
     &delay::KIND,
     &faulty::KIND,

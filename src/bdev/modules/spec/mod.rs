@@ -36,6 +36,7 @@ use planned::Planned;
 /// | `file:PATH` | a file or a block device, through io_uring |
 /// | `poll:PATH` | the same, its completions polled for where it can; its name is that of `file:PATH` |
 /// | `nvme:0000:00:04.0,ns=1` | a namespace of an NVMe controller that vfio-pci has, by its only one if none is named; also `path=ADDRESS` for other controllers that have it, and `policy=active_passive` or `round_robin` (feature `nvme`) |
+/// | `ng:/dev/ng0n1` | a namespace of a controller that the kernel drives, by its commands through io_uring; with `poll=true` its completions are polled for (feature `nvme`) |
 /// | `passthru(SPEC)` | hands everything on |
 /// | `delay:avg=100us,p99=1ms(SPEC)` | answers later than what lies below by that time; also `read_avg`, `write_p999` and the like |
 /// | `error:read=io_error,count=3(SPEC)` | goes wrong as told: OPERATION or `all`, and `media`, `io_error`, `no_space`, `removed`, `aborted`, `corrupt`, `lost`, `misdirected` or `stall`; also `blocks=A..B`, `skip=N`, `every=N` |
