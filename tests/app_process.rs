@@ -6,6 +6,7 @@
 use reactor::{
     Mode,
     app::{self, Builder, main_entry},
+    sys::cpu::{self, CpuSet},
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::{
@@ -283,6 +284,11 @@ fn running_out_of_descriptors_stops_what_has_started() {
     for part in ["the cores cannot be connected: ", "core 0 did not start: ", "core 3 did not start: "] {
         assert!(refusals.iter().any(|refusal| refusal.starts_with(part)), "{part}: {refusals:?}");
     }
+    // Where all descriptors are taken, cores that there are can be named and pinned all the same.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum }).unwrap();
+    let named = CpuSet::try_from(&*cpu::allowed().unwrap().to_string()).unwrap();
+    named.iter().try_for_each(cpu::pin).unwrap();
+    assert!(cpu::pin(cpu::CPU_MAX).unwrap_err().to_string().contains("ulimit -n"));
     exit(0)
 }
 

@@ -30,8 +30,11 @@ pub enum PinError {
         /// Where the thread may run.
         allowed: CpuSet,
     },
-    /// The affinity could not be read, so nothing can be said about it.
-    #[error("cannot read the affinity of this thread, so pinning to core {cpu} cannot be checked: {source}")]
+    /// What there is could not be read, so nothing can be said about it.
+    #[error(
+        "cannot read which cores there are, so pinning to core {cpu} cannot be checked (raise `ulimit -n` if it says too \
+         many open files): {source}"
+    )]
     Unknown {
         /// The core asked for.
         cpu: usize,
@@ -56,14 +59,16 @@ pub fn allowed() -> io::Result<CpuSet> {
 /// [`PinError`]; the thread then keeps the affinity that the kernel left it.
 pub fn pin(cpu: usize) -> Result<(), PinError> {
     let unknown = |source| PinError::Unknown { cpu, source };
-    // Asked first: core_affinity panics on a number that its fixed mask cannot hold.
-    let online = online().map_err(unknown)?;
-    if !online.contains(cpu) {
-        return Err(PinError::NotOnline { cpu, online });
+    // core_affinity panics on a number that its fixed mask cannot hold.
+    let is_accepted = cpu <= CPU_MAX && core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    if is_accepted && allowed().map_err(unknown)?.iter().eq([cpu]) {
+        return Ok(());
     }
-    let accepted = core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
-    let allowed = allowed().map_err(unknown)?;
-    if accepted && allowed.iter().eq([cpu]) { Ok(()) } else { Err(PinError::Refused { cpu, allowed }) }
+    let online = online().map_err(unknown)?;
+    match online.contains(cpu) {
+        true => Err(PinError::Refused { cpu, allowed: allowed().map_err(unknown)? }),
+        false => Err(PinError::NotOnline { cpu, online }),
+    }
 }
 
 /// Ties the calling thread to `cpus`, whichever of them the scheduler likes.

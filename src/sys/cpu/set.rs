@@ -61,7 +61,10 @@ pub enum Error {
         allowed: CpuSet,
     },
     /// The machine could not be asked.
-    #[error("cannot read which cores there are; check that /proc and /sys are mounted: {0}")]
+    #[error(
+        "cannot read which cores there are; check that /proc and /sys are mounted, and raise `ulimit -n` if it says too \
+         many open files: {0}"
+    )]
     Unknown(#[source] io::Error),
 }
 
@@ -85,9 +88,11 @@ impl CpuSet {
     /// # Errors
     /// [`Error::NotOnline`], [`Error::NotAllowed`] or [`Error::Unknown`].
     pub fn available(self) -> Result<Self, Error> {
-        let online = online().map_err(Error::Unknown)?;
         let allowed = allowed().map_err(Error::Unknown)?;
-        self.within(online, allowed)
+        if self.iter().all(|cpu| allowed.contains(cpu)) {
+            return Ok(self);
+        }
+        self.within(online().map_err(Error::Unknown)?, allowed)
     }
 
     /// [`available`](Self::available) on a machine that has `online` and lends us `allowed`.

@@ -255,7 +255,7 @@ fn open_file(path: &Path, access: Access) -> Result<(File, bool)> {
 /// `context`, and what helps where files have run out.
 fn not_opened(mut context: String, source: io::Error) -> Error {
     if Errno::from_io_error(&source) == Some(Errno::MFILE) {
-        context.push_str(", this process has too many files open: raise `ulimit -n` or LimitNOFILE=");
+        context.push_str(", this process has too many files open: raise `ulimit -n` (LimitNOFILE= in systemd)");
     }
     Error::Os { context, source }
 }
@@ -283,12 +283,11 @@ fn check_type(path: &Path, metadata: &Metadata) -> Result<()> {
     if kind.is_file() || kind.is_block_device() {
         return Ok(());
     }
-    let what = if kind.is_dir() { "a directory" } else { "neither a file nor a block device" };
-    let source = io::Error::from(if kind.is_dir() {
-        io::ErrorKind::IsADirectory
-    } else {
-        io::ErrorKind::InvalidInput
-    });
+    let (what, errno) = match kind.is_dir() {
+        true => ("a directory", Errno::ISDIR),
+        false => ("neither a file nor a block device", Errno::NOTBLK),
+    };
+    let source = errno.into();
     Err(Error::Os { context: format!("{} is {what}: name a file or a block device", path.display()), source })
 }
 
