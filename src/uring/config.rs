@@ -13,7 +13,7 @@ pub struct Config {
     /// Operations handed over per system call; rounded up to a power of two.
     pub entries: u32,
     /// Operations on files and devices that the kernel works on at once; further ones wait in order. What waits for a peer (to
-    /// accept, to receive, to become ready) is not counted: there may be any number of idle connections.
+    /// accept, to receive, to become ready, to splice) is not counted: there may be any number of idle connections.
     pub in_flight_max: u32,
     /// Answers that the completion queue has room for; rounded up to a power of two, and to twice `entries`. What the kernel has
     /// beyond, it keeps (`IORING_FEAT_NODROP`, Linux 5.5) and hands out by one more system call, which

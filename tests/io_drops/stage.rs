@@ -120,10 +120,12 @@ impl Stage {
     pub fn fifo(&self, when: When) -> (PathBuf, Peer) {
         let path = self.fresh();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
-        let (named, mut readers) = (path.clone(), Vec::new());
+        let (named, mut reader) = (path.clone(), None);
         let mut options = std::fs::File::options();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
-        (path, peer(when, move || readers.extend(options.open(&named))))
+        // One does for all who open it.
+        let mut open = move || reader = reader.take().or_else(|| options.open(&named).ok());
+        (path, peer(when, move || open()))
     }
 
     /// The end to read from; the peer writes to the other.

@@ -38,6 +38,7 @@ fn place(offset: Option<u64>) -> Result<i64, Errno> {
 unsafe impl Operation for Splice {
     type Held = Files;
     type Output = io::Result<usize>;
+    const IS_PATIENT: bool = true;
 
     /// Where it goes to decides.
     fn holds(&self) -> Holds {

@@ -4,8 +4,8 @@
 //! block has the ring's thread wake an idle one, and counts the thread as a worker that runs until it has done so. Where the idle one,
 //! on another CPU, takes the next operation and begins to block as well before the thread is off the count, each of them relies on the
 //! other, and nobody looks at the queue again (Linux 6.17, and stable kernels that were given the same change, `88e6c42e40de`). What
-//! is queued then starts when a worker has finished or something else is queued: never, where all workers wait for peers. Of three
-//! opens of named pipes and two idle workers, one open was forgotten once in 500 times, and once in 10 on a CPU with many interrupts.
+//! is queued then starts when a worker has finished or something else is queued: never, where all workers wait for peers. It is rare,
+//! and less so on a CPU with many interrupts.
 //!
 //! So operations that may keep a worker for as long as a peer likes ([`Operation::holds`](crate::uring::op::Operation::holds)) are
 //! followed, some milliseconds later and for all of them together, by one for the same workers that does nothing. The kernel wakes or

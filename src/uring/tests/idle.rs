@@ -1,7 +1,7 @@
 //! Thousands of idle connections, which must not stand in the way of files.
 
 use super::quarantine::Quarantine;
-use super::{SETUPS, block_on, open_direct, settle, try_next, turn};
+use super::{SETUPS, block_on, open_direct, pipe, poll_once, settle, try_next, turn};
 use crate::reactor::driver::Driver;
 use crate::uring::{Config, Fd, Ring, Setup};
 use rustix::process::{Resource, getrlimit};
@@ -58,5 +58,25 @@ fn idle_receives_let_files_pass_and_lose_nothing_when_all_wake() {
         settle(&ring);
         let counters = ring.counters();
         assert_eq!(counters.submitted, counters.completed - counters.continued, "{setup:?}: all answered");
+    }
+}
+
+/// They wait for peers, at workers.
+#[test]
+fn splices_that_hang_let_files_pass() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![7; 4096]).unwrap();
+    let (fd, quarantine) = (open_direct(file.path()), Quarantine::default());
+    for setup in SETUPS {
+        let ring = Ring::new(&Config { setup, in_flight_max: 2, ..Config::default() }).unwrap();
+        let ((empty, _write), (_read, sink)) = (pipe(), pipe());
+        let sink = Fd::from(sink);
+        let mut hanging: Vec<_> =
+            (0..4).map(|_| Box::pin(ring.splice((&empty, None), (&sink, None), 8))).collect();
+        assert!(hanging.iter_mut().all(|splice| poll_once(splice).is_pending()));
+        let (read, page) = block_on(&ring, ring.read_at(&fd, quarantine.lend(4096), 0));
+        assert_eq!((read.unwrap(), page.bytes()), (4096, &[7; 4096][..]), "{setup:?}");
+        drop(hanging);
+        settle(&ring);
     }
 }
