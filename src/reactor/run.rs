@@ -136,7 +136,7 @@ impl Inner {
         let drivers = self.drivers.borrow().clone();
         match drivers.iter().find_map(|driver| driver.bed()) {
             Some(bed) => {
-                // It hands over what was put off.
+                // It hands over what was put off: nothing but its own was.
                 self.is_flush_due.set(false);
                 self.parker.sleep_in(bed, left);
             }

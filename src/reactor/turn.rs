@@ -78,9 +78,9 @@ impl Inner {
         let turn = Turn { events, polled, completions, timers, tasks };
         // Over the variables, not the structure: summed in memory they would wait for their own stores.
         let is_busy = (events | polled | completions | timers | tasks) != 0;
-        let is_left = self.drivers.borrow().is_empty() || before_sleep && self.puts_off_flush(is_busy);
-        if !is_left {
-            self.flush_drivers();
+        if !self.drivers.borrow().is_empty() {
+            let bed = if before_sleep { self.puts_off_flush(is_busy) } else { None };
+            self.flush_drivers(bed);
         }
         if is_busy {
             self.count(&turn);
@@ -115,29 +115,34 @@ impl Inner {
         drivers.iter().map(|driver| contained(|| driver.poll()).unwrap_or(1)).sum()
     }
 
-    /// Whether to leave submission to the sleep, which seems to come next and hands over what is queued in the same system call.
-    /// [`sleep`](Self::sleep) sees to it if it does not come to that; so does the next turn, if it finds something to do.
-    fn puts_off_flush(&self, is_busy: bool) -> bool {
+    /// The driver whose submission is left to the sleep, which seems to come next and hands over what is queued in the same system
+    /// call. [`sleep`](Self::sleep) sees to it if it does not come to that; so does the next turn, if it finds something to do.
+    fn puts_off_flush(&self, is_busy: bool) -> Option<usize> {
         let peer = self.peer();
         let is_second = is_busy && self.is_flush_due.get();
-        let puts_off = peer.mode() == Mode::Interrupt
+        let may = peer.mode() == Mode::Interrupt
             && !is_second
             && !self.pollers.keep_awake()
-            && !peer.home.local().expect("the core is entered").has_ready()
-            && self.bed(&self.drivers.borrow()).is_some();
-        self.is_flush_due.set(puts_off);
-        puts_off
+            && !peer.home.local().expect("the core is entered").has_ready();
+        let bed = if may { self.bed(&self.drivers.borrow()) } else { None };
+        self.is_flush_due.set(bed.is_some());
+        bed
     }
 
     pub(super) fn flush_what_was_put_off(&self) {
         if self.is_flush_due.take() {
-            self.flush_drivers();
+            self.flush_drivers(None);
         }
     }
 
-    fn flush_drivers(&self) {
+    /// All but the one that the core is about to sleep in.
+    fn flush_drivers(&self, bed: Option<usize>) {
         let drivers = self.drivers.borrow().clone();
-        drivers.iter().for_each(|driver| driver.flush());
+        for (index, driver) in drivers.iter().enumerate() {
+            if Some(index) != bed {
+                driver.flush();
+            }
+        }
     }
 
     #[cold]

@@ -1,13 +1,14 @@
 //! Cores that sleep in their ring, and those that sleep beside it: the same promises for both.
 
 use super::{open_direct, pipe, poll_once};
-use crate::reactor::testing::on_two_cores;
+use crate::reactor::{context, driver::Driver, testing::on_two_cores};
 use crate::sys::dma::DmaPool;
 use crate::uring::{Config, Features, Ring};
 use crate::{Core, LocalExecutor, Mode, call_on, post, spawn_local, time};
 use futures::channel::oneshot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::AsFd;
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -208,7 +209,7 @@ fn a_core_with_two_rings_is_woken_by_either() {
         core.block_on(async {
             let first = core_ring(&config);
             let second = Ring::new(&Config::default()).unwrap();
-            crate::reactor::context::add_driver(second.clone());
+            context::add_driver(second.clone());
             for _ in 0..50 {
                 for ring in [&first, &second] {
                     let (read, write) = pipe();
@@ -220,4 +221,54 @@ fn a_core_with_two_rings_is_woken_by_either() {
             }
         });
     }
+}
+
+/// A driver beside the one that the core sleeps in.
+struct Beside {
+    event: OwnedFd,
+    is_queued: Cell<bool>,
+    was_kept: Cell<bool>,
+}
+
+impl Driver for Beside {
+    fn poll(&self) -> usize {
+        0
+    }
+
+    fn flush(&self) {
+        self.is_queued.set(false);
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+
+    fn arm(&self) -> bool {
+        self.was_kept.set(self.was_kept.get() || self.is_queued.get());
+        false
+    }
+
+    fn in_flight(&self) -> usize {
+        0
+    }
+
+    fn cancel_all(&self) {}
+}
+
+/// The sleep hands over what the ring has, and nothing else.
+#[test]
+fn only_the_ring_leaves_to_the_sleep_what_is_queued() {
+    let core = LocalExecutor::new().unwrap();
+    core.set_mode(Mode::Interrupt);
+    let event = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
+    let beside = Rc::new(Beside { event, is_queued: Cell::new(false), was_kept: Cell::new(false) });
+    core.block_on(async {
+        let ring = Ring::current().unwrap();
+        context::add_driver(beside.clone());
+        for _ in 0..3 {
+            beside.is_queued.set(true);
+            ring.nop().await.unwrap();
+        }
+    });
+    assert!(!beside.was_kept.get(), "the core went to sleep over what a driver had to hand over");
 }
