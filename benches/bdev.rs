@@ -7,6 +7,8 @@
 
 #[path = "bdev/allocations.rs"]
 mod allocations;
+#[path = "bdev/copies.rs"]
+mod copies;
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;
 #[path = "bdev/idle.rs"]
@@ -17,6 +19,8 @@ mod memory;
 mod scaling;
 #[path = "bdev/turns.rs"]
 mod turns;
+#[path = "bdev/two_cores.rs"]
+mod two_cores;
 
 use allocations::{
     allocations, detour_allocations, vectored_allocations, zeroes_allocations, zone_allocations,
@@ -24,18 +28,11 @@ use allocations::{
 use harness::{Bench, Measure, Target::*};
 use reactor::{
     LocalExecutor, Mode,
-    app::Builder,
     bdev::{self, Access, Channel, Op, Timing},
-    call_on, spawn_local,
-    sys::cpu::CpuSet,
-    yield_now,
+    spawn_local, yield_now,
 };
-use std::{
-    hint::black_box,
-    ops::Range,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, ops::Range, path::Path};
+use two_cores::two_cores_over_one;
 
 const IO_BYTES: usize = 4096;
 
@@ -116,6 +113,14 @@ fn main() {
     bench.row("ram_1", "4 KiB random reads, depth 1", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 1));
     bench.row("ram_32", "4 KiB random reads, depth 32", "M/s", AtLeast(2.82), |m| reads(m, "ram:64M", 32));
     bench.row("ram_128", "4 KiB random reads, depth 128", "M/s", AtLeast(2.64), |m| reads(m, "ram:64M", 128));
+    // What the copies alone take of these reads: no RAM device is faster.
+    for (id, title, depth) in [
+        ("ram_1_floor", "the copies of depth 1 alone, by memcpy", 1),
+        ("ram_32_floor", "those of depth 32", 32),
+        ("ram_128_floor", "those of depth 128", 128),
+    ] {
+        bench.row(id, title, "M/s", None, |m| copies::reads(m, 64 << 20, depth));
+    }
     bench.row("ram_write_32", "4 KiB random writes, depth 32", "M/s", AtLeast(3.82), |m| {
         writes(m, "ram:64M", 32)
     });
@@ -333,55 +338,6 @@ fn writes(measure: Measure, device: &'static str, depth: u64) -> f64 {
         });
         1e3 * depth as f64 / ns.await
     })
-}
-
-/// How many times as many reads two cores do in the same time: the median of runs that alternate.
-fn two_cores_over_one(measure: Measure, device: &'static str) -> f64 {
-    let (time, runs) =
-        if measure.quick { (Duration::from_millis(5), 1) } else { (Duration::from_millis(300), 5) };
-    let reads_on = |cores| {
-        let cores = CpuSet::first(cores).expect("the machine has the cores");
-        let run = Builder::new().cores(cores).run(async move || {
-            let disk = open(device).await;
-            fill(&disk.channel().expect("the core has a channel")).await;
-            let reads = |core| {
-                let disk = disk.clone();
-                call_on(core, async move || reads_within(disk, time).await)
-            };
-            let mut total = 0;
-            for reads in reactor::cores().map(reads).collect::<Vec<_>>() {
-                total += reads.await.expect("the core counts its reads");
-            }
-            total
-        });
-        run.expect("the cores start") as f64
-    };
-    let mut ratios: Vec<_> = (0..runs).map(|_| reads_on(1).recip() * reads_on(2)).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[runs / 2]
-}
-
-/// Reads of 32 tasks until `time` is over.
-async fn reads_within(disk: bdev::Descriptor, time: Duration) -> u64 {
-    const ROUND: u64 = 64;
-    let channel = disk.channel().expect("the core has a channel");
-    let end = Instant::now() + time;
-    let task = |seed| {
-        let channel = channel.clone();
-        spawn_local(async move {
-            let mut rounds = 0;
-            while Instant::now() < end {
-                read(channel.clone(), seed, ROUND, false).await;
-                rounds += 1;
-            }
-            rounds * ROUND
-        })
-    };
-    let mut total = 0;
-    for task in (0..32).map(task).collect::<Vec<_>>() {
-        total += task.await.expect("it returns");
-    }
-    total
 }
 
 fn get_and_put(measure: Measure) -> f64 {

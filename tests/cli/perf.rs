@@ -93,6 +93,68 @@ fn a_mirror_verifies_while_a_member_errs() {
     assert!(lied.stderr().contains("block"), "{}", lied.stderr());
 }
 
+/// A disk is pulled, put back and rebuilt, and both grow, while one of them errs: every block is what was written, and in the end
+/// both disks hold the same.
+#[test]
+fn a_mirror_verifies_while_a_member_goes_comes_back_and_both_grow() {
+    let files = [0; 2].map(|_| tempfile::NamedTempFile::new().expect("a file"));
+    files.iter().for_each(|file| file.as_file().set_len(256 << 10).expect("a size"));
+    let [one, other] = files.each_ref().map(|file| file.path().display());
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    let lines = format!(
+        "left = file:{one}\nright = file:{other}\npair = mirror(left,error:read=media,every=7(right))\n"
+    );
+    fs::write(config.path(), lines).expect("room for a few lines");
+    let stack = format!("mirror(file:{one},error:read=media,every=7(file:{other}))");
+    for (load, left, right) in [
+        (stack, format!("file:{one}"), format!("file:{other}")),
+        (format!("--config {} pair", config.path().display()), "left".into(), "right".into()),
+    ] {
+        files.iter().for_each(|file| file.as_file().set_len(256 << 10).expect("a size"));
+        let line = format!(
+            "perf {load} --rw verify --qd 8 --time 1 --json --at 0.1:remove={right} --at 0.3:return={right} \
+             --at 0.6:resize={left},1M --at 0.7:resize={right},1M"
+        );
+        let run = reactor(&line).exits(0);
+        let report = serde_json::from_str(&run.stdout()).expect("a report");
+        assert_eq!(number(&report, "/total/errors"), 0.0, "{report}");
+        let notes = run.stderr();
+        let words = [
+            "was removed",
+            "came back, and error:",
+            "was rebuilt in",
+            "has 1048576 bytes",
+            "has 1048576 bytes",
+        ];
+        let mut rest = &notes[..];
+        for word in words {
+            let at =
+                rest.find(word).unwrap_or_else(|| panic!("{word:?} is not, or not in order, in\n{notes}"));
+            rest = &rest[at + word.len()..];
+        }
+        let [one, other] = files.each_ref().map(|file| fs::read(file.path()).expect("readable"));
+        assert!(one == other && one.len() == 1 << 20, "the members differ");
+    }
+}
+
+#[test]
+fn what_cannot_happen_is_refused_before_anything_does() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().set_len(64 << 10).expect("a size");
+    let name = format!("file:{}", file.path().display());
+    let at = |at: &str| reactor(&format!("perf {name} --time 0.5 --at {at}"));
+    at("0.5").refuses(2, &["--at", "SECONDS:remove=DEVICE"]);
+    at(&format!("3:remove={name}")).refuses(2, &["is over after 0.5 s"]);
+    at("0.1:remove=ram:1M").refuses(2, &["nothing that is measured stands on it"]);
+    at("0.1:remove=disk0").refuses(2, &["no block device is named"]);
+    at(&format!("0.1:return={name}")).refuses(2, &["remove it before"]);
+    at(&format!("0.1:resize={name},1k")).refuses(2, &["has 65536 bytes: give as many or more"]);
+    reactor("perf ram:1M --time 0.5 --at 0.1:resize=ram:1M,2M").refuses(2, &["only files can be resized"]);
+    // What nothing stands in for fails with it.
+    let run = at(&format!("0.1:remove={name}")).exits(1);
+    assert!(run.stderr().contains("was removed"), "{}", run.stderr());
+}
+
 /// Memory that was never written is one page of zeroes: what stands on it would be measured too fast.
 #[test]
 fn memory_below_other_devices_is_filled_before_it_is_read() {

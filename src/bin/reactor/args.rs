@@ -3,6 +3,7 @@
 //! Everything that can be refused without a look at a device is refused here, by clap, with exit code 2.
 
 use crate::nvme::args::Nvme;
+use crate::perf::Moment;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reactor::Mode;
 use reactor::bdev::{self, Limits};
@@ -103,6 +104,11 @@ pub(crate) struct Perf {
     #[arg(value_parser = limits, allow_negative_numbers = true)]
     pub(crate) limit: Limits,
 
+    /// What happens meanwhile, after so many seconds, any number of times: remove=DEVICE takes one away, return=DEVICE brings it
+    /// back, resize=FILE,SIZE makes one longer. See below
+    #[arg(long, value_name = "S:WHAT=DEVICE", value_parser = str::parse::<Moment>)]
+    pub(crate) at: Vec<Moment>,
+
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -147,6 +153,12 @@ What --rw does:
                   compares, window after window, pass after pass. The window at the end of the time is still
                   read back. Blocks that differ are named, count as errors, and the exit code is 1.
 
+What --at does, while the load goes on:
+  S:remove=DEVICE        takes a device away that is measured or lies below: I/O to it fails from then on, and who does
+                         without it goes on, such as a mirror. DEVICE is file:PATH, or a name of --config.
+  S:return=DEVICE        brings it back; mirrors take back the members that they lack, and are rebuilt.
+  S:resize=FILE,SIZE     makes a file longer, and has it noticed.
+
 What the numbers mean:
   IOPS        I/Os completed in a second
   MiB/s       the same in data, 1 MiB = 1,048,576 bytes
@@ -174,7 +186,10 @@ Examples:
                                                             left0 = ram:64M
                                                             right0 = ram:64M
                                                             pair0 = stripe(left0,right0)
-  truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3";
+  truncate -s 1G disk.img && reactor perf file:disk.img --rw verify --qd 32 --time 3
+  truncate -s 64M a b && reactor perf 'mirror(file:a,error:read=media,every=1000(file:b))' --rw verify --time 60 \\
+      --at 15:remove=file:b --at 25:return=file:b --at 40:resize=file:a,128M --at 45:resize=file:b,128M
+                                                          a mirror that loses a disk, is rebuilt and grows, and errs below";
 
 // What jobs do, and where. (What clap would take of a comment for users would stand in for that of the command.)
 #[derive(Debug, Args)]
@@ -263,7 +278,7 @@ fn cores(text: &str) -> Result<CpuSet, cpu::Error> {
     CpuSet::try_from(text)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     // A day: long enough for any measurement, short enough to catch milliseconds.
     const MAX: f64 = 86_400.0;
     match text.parse::<f64>() {

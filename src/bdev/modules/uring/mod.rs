@@ -171,6 +171,12 @@ impl Uring {
         }
     }
 
+    /// Where the file or device is, as it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// False where the file system refuses O_DIRECT: then I/O goes through the page cache.
     #[must_use]
     pub fn is_direct(&self) -> bool {

@@ -48,6 +48,11 @@ impl Jobs {
         Self { work, stop, lives: Vec::new(), running: Vec::new(), _watcher: watcher.abort_on_drop() }
     }
 
+    /// What ends them all early, once it is true.
+    pub(crate) fn stop(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
+    }
+
     /// Starts a job on each core.
     pub(crate) fn start(&mut self, name: &str, source: impl Source) {
         let count = reactor::cores().len();

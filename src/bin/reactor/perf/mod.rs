@@ -1,11 +1,12 @@
 //! `reactor perf`: reads, writes or verifies block devices from several cores.
 //!
 //! Opens and prepares the devices (`devices`), starts a `job` for each of them on each core, and adds up what they bring
-//! home (`jobs`). A job counts in a `tally`, by the stop watch in `timing`.
+//! home (`jobs`). A job counts in a `tally`, by the stop watch in `timing`. What happens to devices meanwhile stands in `moments`.
 
 mod devices;
 mod job;
 mod jobs;
+mod moments;
 mod pattern;
 mod places;
 mod tally;
@@ -16,11 +17,15 @@ use crate::args::{self, Common, Load, Rw};
 use crate::failure::{Failure, chain};
 use crate::report::{self, PerfReport};
 use devices::{Opened, Scratch};
+use futures::FutureExt;
+use moments::Moments;
 use reactor::app::{self, Builder};
 use reactor::sys::cpu::CpuSet;
+use std::sync::atomic::Ordering;
 
 pub(crate) use job::Disk;
 pub(crate) use jobs::{Jobs, Source, must_fit};
+pub(crate) use moments::Moment;
 pub(crate) use tally::Outcome;
 
 pub(crate) fn main(args: &args::Perf) -> Result<(), Failure> {
@@ -66,11 +71,29 @@ async fn run(args: &args::Perf) -> Result<Vec<Outcome>, Failure> {
     for Opened { name, device } in &devices {
         device.set_limits(args.limit).map_err(|e| Failure::Usage(format!("{name}: {}", chain(&e))))?;
     }
+    let moments = Moments::new(&args.at, args.load.time).await?;
     let mut jobs = Jobs::new(&args.load);
     for device in devices {
         jobs.start(&device.name.clone(), device);
     }
-    jobs.finish().await
+    let stop = jobs.stop();
+    let stopped = stop.clone();
+    let happen = reactor::spawn_local(async move {
+        let happened = moments.happen().await;
+        if happened.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        happened
+    });
+    let mut happen = happen.abort_on_drop();
+    let outcomes = jobs.finish().await?;
+    // What has begun is brought to its end, unless the run was.
+    let happened =
+        if stopped.load(Ordering::Relaxed) { (&mut happen).now_or_never() } else { Some(happen.await) };
+    match happened {
+        Some(ended) => ended.map_err(|e| Failure::at("--at", &e))?.map(|()| outcomes),
+        None => Ok(outcomes),
+    }
 }
 
 /// Whether what a device holds before the run matters to it.
