@@ -178,7 +178,7 @@ fn names_that_clash() {
         let known = ["\"other\" cannot be registered", "\"disk\" is known by that"];
         refused(register("other", Ram::new(1 << 20).unwrap()), &known);
         let ram = open("ram:1M", Access::ReadOnly).await.unwrap();
-        refused(register("ram:1M", Null::new(1 << 20).unwrap()), &["is open: close it first"]);
+        refused(register(ram.name(), Null::new(1 << 20).unwrap()), &["is open: close it first"]);
         drop(ram);
         write_page(&open("other", Access::ReadWrite).await.unwrap()).await;
         // It is free at once, though somebody still has what it stood for.
