@@ -12,7 +12,7 @@ const CHILD: &str = "REACTOR_BAD_INPUT";
 /// What a child says last.
 const CLEAN: &str = "every buffer is back";
 /// How long a device may go on with what was given up.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tells `story`, which is the test called `name`, in an application of two cores that is a process of its own. What is registered then
 /// goes, other I/O works as ever on both cores, all buffers of all cores are back, and the process ends with success.
