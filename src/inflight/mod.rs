@@ -280,6 +280,22 @@ impl<R, C: Copy> Inflight<R, C> {
         slot.and_then(|slot| slot.resource.as_ref()).expect("an operation in flight")
     }
 
+    /// The operations that are not answered, those that wait for room included.
+    #[cfg_attr(
+        not(feature = "nvme"),
+        allow(dead_code, reason = "NVMe waits for all that was sent before a format")
+    )]
+    pub(crate) fn open(&self) -> impl Iterator<Item = Id> + '_ {
+        let open = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_open());
+        open.map(|(key, slot)| Id { key, generation: slot.generation })
+    }
+
+    /// Whether this one is one of [them](Self::open).
+    #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "as above"))]
+    pub(crate) fn is_open(&self, id: Id) -> bool {
+        self.slots.get(id.key as usize).is_some_and(|slot| slot.generation == id.generation && slot.is_open())
+    }
+
     /// The operation, with its mark, if the device has been given it and has not answered. `id` names it unmarked.
     pub(crate) fn in_flight(&self, id: Id) -> Option<Id> {
         let slot = self.slots.get(id.key as usize)?;
@@ -317,6 +333,10 @@ fn polled_after_drop(id: Id) -> ! {
 impl<R, C> Slot<R, C> {
     fn is_in_flight(&self) -> bool {
         matches!(self.state, State::Waiting | State::Orphaned)
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_in_flight() || matches!(self.state, State::Queued)
     }
 }
 

@@ -71,8 +71,9 @@ impl<D: Device> Controller<D> {
     }
 
     /// Formats a namespace, or all: **what is on it is lost** (Base 2.0 §5.14). It may take longer than an
-    /// [admin command may](super::Config::admin_timeout). Await all I/O to it before: each [`Namespace`](super::Namespace) that was given
-    /// out of it is [gone](super::Namespace::is_gone) from now on, also if the format fails.
+    /// [admin command may](super::Config::admin_timeout). I/O that was sent before is answered first; each
+    /// [`Namespace`](super::Namespace) that was given out of it is [gone](super::Namespace::is_gone) from now on, also if the format
+    /// fails.
     ///
     /// # Errors
     /// As the controller answers, or does not.
@@ -90,12 +91,13 @@ impl<D: Device> Controller<D> {
         answer?.ok().map(|id| id as u32)
     }
 
-    /// Deletes a namespace: **what is on it is lost** (Base 2.0 §5.23).
+    /// Deletes a namespace: **what is on it is lost** (Base 2.0 §5.23). Each [`Namespace`](super::Namespace) that was given out of it is
+    /// [gone](super::Namespace::is_gone) from now on.
     ///
     /// # Errors
     /// As the controller answers, or does not.
     pub async fn delete_namespace(&self, id: u32) -> Result<(), Error> {
-        self.link().ask(Command::delete_namespace(id)).await.map(drop)
+        self.admin(Command::delete_namespace(id), Payload::None).await.0?.ok().map(drop)
     }
 
     /// Attaches a namespace to this controller (Base 2.0 §5.22).
@@ -106,7 +108,8 @@ impl<D: Device> Controller<D> {
         self.set_attached(id, true).await
     }
 
-    /// Detaches a namespace from this controller (Base 2.0 §5.22).
+    /// Detaches a namespace from this controller (Base 2.0 §5.22). Each [`Namespace`](super::Namespace) that was given out of it is
+    /// [gone](super::Namespace::is_gone) from now on, those of further controllers too: of these it is asked for anew.
     ///
     /// # Errors
     /// As the controller answers, or does not.

@@ -13,12 +13,11 @@
 
 use super::device::Device;
 use super::link::{Attached, Link};
+use super::namespace::Change;
 use super::prp::PAGE;
 use super::queue_pair::QueuePair;
 use super::spec::register::VS;
-use super::spec::{
-    ALL_NAMESPACES, AdminOpcode, Command, IdentifyController, IdentifyWhat, NamespaceList, Version,
-};
+use super::spec::{Command, IdentifyController, IdentifyWhat, NamespaceList, Version};
 use super::{Answer, Config, Error, Events, Namespace, Payload, bounds};
 use std::fmt;
 use std::sync::Arc;
@@ -87,21 +86,19 @@ impl<D: Device> Controller<D> {
     /// [`Error::Payload`] if the command moves more than the payload has, [`Error::Frozen`] if it would write what is shared.
     /// [`Error::Unsupported`] for what is the driver's (queues, events, a host memory buffer), and for commands of vendors whose data is
     /// not one whole page. [`Error::AdminTimeout`], [`Error::Removed`], [`Error::Closed`].
+    ///
+    /// One that formats, deletes or detaches namespaces ends what is [known](Namespace::is_gone) of them, and is sent when the I/O is
+    /// answered that was sent before, of all cores.
     pub async fn admin(&self, command: Command, payload: Payload) -> (Result<Answer, Error>, Payload) {
         if let Err(error) = bounds::check_admin(&command, &payload, PAGE as usize) {
             return (Err(error), payload);
         }
-        if command.opcode() == AdminOpcode::FORMAT.0 {
-            self.retire(command.nsid());
+        let command = bounds::without_pointers(command);
+        // A block may not be what it was: whoever reads on as before would be given more than he has room for.
+        match Change::of(self.identity(), &command) {
+            None => self.link().admin(command, payload).await,
+            Some(change) => self.link().admin_changing(change, command, payload).await,
         }
-        self.link().admin(bounds::without_pointers(command), payload).await
-    }
-
-    /// A block may not be what it was: whoever reads on as before would be given more than he has room for.
-    fn retire(&self, nsid: u32) {
-        let support = self.identity().format;
-        let nsid = if support.formats_all() || support.erases_all() { ALL_NAMESPACES } else { nsid };
-        self.link().known().of(nsid).iter().for_each(Namespace::retire);
     }
 
     /// The identifiers of its active namespaces, in order (Base 2.0 §5.17.2.2).
@@ -131,13 +128,12 @@ impl<D: Device> Controller<D> {
     /// One of its namespaces.
     ///
     /// # Errors
-    /// [`Error::NoNamespace`] if it is not active; [`Error::Unsupported`] if its format is none for this driver.
+    /// [`Error::NoNamespace`] if it is not active; [`Error::Unsupported`] if its format is none for this driver;
+    /// [`Error::NamespaceGone`] if it is formatted at this moment.
     pub async fn namespace(&self, id: u32) -> Result<Namespace, Error> {
         let link = self.link();
         let identify = async |command| link.identify_by(command).await;
-        let namespace = Namespace::read(link.origin(), id, self.identity(), identify).await?;
-        link.known().add(&namespace);
-        Ok(namespace)
+        Namespace::read(link.origin(), id, self.identity(), identify).await
     }
 
     /// What happens to it from now on.

@@ -6,6 +6,7 @@
 use super::Payload;
 use super::device::Device;
 use super::link::Link;
+use super::namespace::known_of;
 use super::op::Op;
 use super::spec::{
     ALL_NAMESPACES, AsyncEvent, Command, CriticalWarning, EventKind, IdentifyNamespace, IdentifyWhat,
@@ -196,7 +197,7 @@ impl<D: Device> Link<D> {
 
     /// Has the namespaces that were given out know what they are now; all of them if none is named.
     async fn look_at(self: &Arc<Self>, changed: &[u32]) {
-        for namespace in self.known().of(ALL_NAMESPACES) {
+        for namespace in known_of(self.origin()) {
             if !changed.is_empty() && !changed.contains(&namespace.id()) {
                 continue;
             }

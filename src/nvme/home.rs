@@ -4,13 +4,16 @@ use super::config::Weights;
 use super::device::Device;
 use super::done::Lost;
 use super::link::Link;
+use super::namespace::Change;
 use super::op::Op;
 use super::pair::{Pair, Places};
 use super::prp::PAGE;
+use super::seat::Seat;
 use super::spec::{Command, CompletionQueueFlags, IdentifyWhat, StatusCode, SubmissionQueueFlags};
 use super::{Answer, Error, Payload};
 use crate::reactor::context;
 use crate::spawn_local;
+use crate::sync::PerCoreRef;
 use crate::sys::dma::{DmaBuf, DmaPool};
 use crate::time::timeout;
 use std::sync::Arc;
@@ -41,6 +44,37 @@ impl<D: Device> Link<D> {
     ) -> (Result<Answer, Error>, Payload) {
         let asked = self.at_home(async move |link| link.admin_here(command, payload).await).await;
         asked.unwrap_or_else(|error| (Err(error), Payload::None))
+    }
+
+    /// One that makes something else of namespaces: nothing is known of them until it is answered, and what was sent to them before is
+    /// answered first, on all cores.
+    pub(super) async fn admin_changing(
+        self: &Arc<Self>,
+        change: Change,
+        command: Command,
+        payload: Payload,
+    ) -> (Result<Answer, Error>, Payload) {
+        let asked = self.at_home(async move |link| {
+            // In a task of its own: whatever becomes of who asked, nothing is known until the answer.
+            let changing = spawn_local(async move {
+                link.drain().await;
+                let answered = link.admin_here(command, payload).await;
+                drop(change);
+                answered
+            });
+            changing.await.map_err(|_ended| Error::Closed)
+        });
+        asked.await.and_then(|answered| answered).unwrap_or_else(|error| (Err(error), Payload::None))
+    }
+
+    /// Waits for the I/O that all cores have at present.
+    async fn drain(self: &Arc<Self>) {
+        let drain = async |seat: PerCoreRef<Seat<D>>| {
+            if let Some(pair) = seat.io() {
+                pair.drain().await;
+            }
+        };
+        self.seats().for_each(drain).await;
     }
 
     /// An admin command that has no data and must go well; its result.

@@ -5,7 +5,6 @@ use super::device::Device;
 use super::done::Lost;
 use super::doorbells::Shadows;
 use super::events::Listeners;
-use super::namespace::Known;
 use super::pair::Places;
 use super::queue::Origin;
 use super::seat::Seat;
@@ -39,7 +38,6 @@ pub(super) struct Link<D: Device> {
     shadows: OnceLock<Arc<Shadows>>,
     listeners: Listeners,
     origin: Origin,
-    known: Known,
     admin_places: OnceLock<Places>,
     over: OnceLock<Lost>,
     is_resetting: AtomicBool,
@@ -79,7 +77,6 @@ impl<D: Device> Link<D> {
             shadows: OnceLock::new(),
             listeners: Listeners::default(),
             origin: Origin::new(),
-            known: Known::default(),
             admin_places: OnceLock::new(),
             over: OnceLock::new(),
             is_resetting: AtomicBool::new(false),
@@ -97,11 +94,6 @@ impl<D: Device> Link<D> {
     /// What its queues and namespaces know each other by.
     pub(super) fn origin(&self) -> Origin {
         self.origin
-    }
-
-    /// The namespaces that were given out.
-    pub(super) fn known(&self) -> &Known {
-        &self.known
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {

@@ -30,7 +30,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How often a question to the controller is asked again that a reset cut off.
 const ADMIN_RETRIES: u8 = 3;
@@ -191,6 +191,19 @@ impl<D: Device> Pair<D> {
     /// Ends what the controller, which is disabled or gone, will not answer.
     pub(super) fn end(&self, lost: Lost) {
         self.settle_all(|commands| commands.end(lost));
+    }
+
+    /// Waits for the commands that are not answered at present, those included that wait for their turn.
+    pub(super) async fn drain(&self) {
+        let mut sent: Vec<Id> = self.commands().ops().open().collect();
+        loop {
+            sent.retain(|id| self.commands().ops().is_open(*id));
+            // One that takes no more commands ends what it has, or keeps it for ever.
+            if sent.is_empty() || !self.is_open() {
+                return;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn settle_all(&self, mut next: impl FnMut(&mut Commands) -> Option<Reaped>) {

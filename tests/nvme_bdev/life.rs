@@ -1,10 +1,10 @@
 //! Namespaces that come, grow and go, controllers that are reset or taken out, and more than one core: every I/O ends.
 
 use super::*;
-use reactor::bdev::Event;
 use reactor::bdev::modules::PathStatus;
+use reactor::bdev::{Event, NvmeCommand, NvmeData};
 use reactor::nvme::soft::SoftNamespace;
-use reactor::nvme::spec::AnaState;
+use reactor::nvme::spec::{AdminOpcode, AnaState, FormatOptions};
 use reactor::{Core, app, call_on};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -55,6 +55,58 @@ fn a_namespace_that_grows_or_shrinks_is_resized() {
             write(&channel, blocks - 1, 7).await;
             assert!(matches!(channel.read(blocks..blocks + 1).await, Err(Error::OutOfRange { .. })));
         }
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+fn format(low: u32) -> NvmeCommand {
+    NvmeCommand::new(AdminOpcode::FORMAT.0).with_dword(1, 1).with_dword(10, low)
+}
+
+/// Its blocks become eight times as long: not one more command goes to them.
+#[test]
+fn a_device_that_is_formatted_otherwise_is_removed() {
+    for by_hand in [false, true] {
+        on_a_core(async || {
+            let name = format!("life-format{by_hand}");
+            let attached = Bay::new(&name, SoftConfig::default()).await;
+            let disk = open(&format!("{name}n1")).await;
+            let channel = disk.channel().unwrap();
+            write(&channel, 4, 4).await;
+            if by_hand {
+                // The device hears of it by itself.
+                let larger = FormatOptions::default().with_format_low(3);
+                attached.nvme.source().format(1, larger).await.unwrap();
+            } else {
+                let answer = channel.nvme_admin(format(3), NvmeData::None).await.unwrap();
+                assert_eq!(answer.status, 0);
+            }
+            let read = channel.read(4..5).await;
+            assert!(matches!(read, Err(Error::Removed)), "{read:?}");
+            until(|| attached.nvme.disks() == [format!("{name}n1")]).await;
+            drop((channel, disk));
+            until(|| bdev::names().contains(&format!("{name}n1"))).await;
+            let disk = open(&format!("{name}n1")).await;
+            assert_eq!(disk.geometry().block_size, 4096);
+            assert_eq!(reads(&disk.channel().unwrap(), 4).await, 0);
+            drop(disk);
+            attached.detach().await;
+        });
+    }
+}
+
+#[test]
+fn a_device_that_is_formatted_as_it_was_goes_on() {
+    on_a_core(async || {
+        let attached = Bay::new("life-erase", SoftConfig::default()).await;
+        let disk = open("life-erasen1").await;
+        let channel = disk.channel().unwrap();
+        write(&channel, 4, 4).await;
+        assert_eq!(channel.nvme_admin(format(0), NvmeData::None).await.unwrap().status, 0);
+        assert_eq!(reads(&channel, 4).await, 0);
+        write(&channel, 4, 5).await;
+        assert_eq!(reads(&channel, 4).await, 5);
         drop((channel, disk));
         attached.detach().await;
     });

@@ -154,7 +154,9 @@ pub use mirror::{
 };
 pub use null::Null;
 #[cfg(feature = "nvme")]
-pub use nvme::{KernelNamespace, Nvme, NvmeChannel, NvmeDisk, NvmeOptions, PathPolicy, PathStatus, Source, Told};
+pub use nvme::{
+    KernelNamespace, Nvme, NvmeChannel, NvmeDisk, NvmeOptions, PathPolicy, PathStatus, Source, Told,
+};
 pub use part::{Part, PartChannel};
 pub use passthru::{Passthru, PassthruChannel};
 pub use ram::{Ram, TaggedRam};

@@ -112,6 +112,10 @@ impl<Q: Queue> Channel<Q> {
         let window = if opcode == IoOpcode::WRITE { self.window(WINDOW) } else { WINDOW };
         let commands =
             std::iter::from_fn(|| {
+                // Since the command before it may have been formatted.
+                if self.namespace.is_gone() && rest.blocks > 0 {
+                    return Some(Err(Error::NamespaceGone));
+                }
                 let share = rest.next(&shape)?;
                 Some(share.map(|share| {
                     (command(share.lba, share.blocks, share.before), share.payload, share.goes_on)

@@ -130,6 +130,9 @@ impl<Q: Queue> Channel<Q> {
         options.check(&format)?;
         let (mut next, zone) = (blocks.start, self.namespace.zones().map_or(u64::MAX, |zones| zones.blocks));
         let commands = std::iter::from_fn(|| {
+            if self.namespace.is_gone() && next < blocks.end {
+                return Some(Err(Error::NamespaceGone));
+            }
             let count = max.min(blocks.end - next).min(zone - next % zone);
             let command = Command::of_blocks(opcode, self.namespace.id(), next, count.max(1) as u32);
             let command = options.apply(command, next - blocks.start, &format);
@@ -150,6 +153,9 @@ impl<Q: Queue> Channel<Q> {
             let mut lists = Vec::with_capacity(some.len());
             for group in some {
                 lists.push(list(group.iter().map(&entry)).await?);
+            }
+            if self.namespace.is_gone() {
+                return Err(Error::NamespaceGone);
             }
             let commands = some.iter().zip(lists).map(|(group, list)| Ok((command(group), list.into(), ())));
             run(&self.queue, self.window(LISTS), commands, |_, ()| {}).await?;

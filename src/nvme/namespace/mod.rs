@@ -1,18 +1,20 @@
 //! What a namespace is: its blocks and what can be done with them. Nothing of how commands get there, which is `channel`'s.
 
 mod format;
+mod known;
 mod limits;
 mod read;
 
 pub use format::{Format, Guard, ProtectionFormat};
+pub(super) use known::{Change, of as known_of};
 pub(super) use limits::BLOCKS_MAX;
 pub use limits::NamespaceLimits;
 
 use super::queue::Origin;
-use super::spec::{ALL_NAMESPACES, IdentifyNamespace, IoSupport};
+use super::spec::{IdentifyNamespace, IoSupport};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What a namespace of a controller is: what it says of itself, checked and put in order. A clone is the same namespace; it may go to any
 /// core.
@@ -23,6 +25,7 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     origin: Origin,
+    place: known::Place,
     id: u32,
     /// Blocks; 0 once it is [gone](Namespace::is_gone). The only thing that changes.
     size: AtomicU64,
@@ -131,8 +134,10 @@ impl Namespace {
         &self.0.identity
     }
 
-    /// Whether it was detached or formatted since: then nothing reaches it any more, and who wants to go on asks for it anew.
+    /// Whether it was formatted, deleted or detached since, by whichever controller of its subsystem this process has asked: then nothing
+    /// reaches it any more, and who wants to go on asks for it anew.
     #[must_use]
+    #[inline(always)]
     pub fn is_gone(&self) -> bool {
         self.size() == 0
     }
@@ -151,28 +156,14 @@ impl Namespace {
         self.0.size.fetch_update(Relaxed, Relaxed, update).is_ok_and(|old| old != size)
     }
 
+    /// Whether both are one description.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Lets nothing reach it any more.
-    pub(super) fn retire(&self) {
+    fn retire(&self) {
         self.0.size.store(0, Relaxed);
-    }
-}
-
-/// The namespaces that a controller has given out.
-#[derive(Default)]
-pub(super) struct Known(Mutex<Vec<Weak<Inner>>>);
-
-impl Known {
-    pub(super) fn add(&self, namespace: &Namespace) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|one| one.strong_count() > 0);
-        known.push(Arc::downgrade(&namespace.0));
-    }
-
-    /// Those of this identifier, or [all](ALL_NAMESPACES).
-    pub(super) fn of(&self, id: u32) -> Vec<Namespace> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = known.iter().filter_map(Weak::upgrade).map(Namespace);
-        all.filter(|one| id == ALL_NAMESPACES || one.id() == id).collect()
     }
 }
 

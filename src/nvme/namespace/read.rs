@@ -7,9 +7,9 @@ use super::super::spec::{
     IdentifyNvmNamespace, IdentifyWhat, IdentifyZonedController, IdentifyZonedNamespace, NamespaceId,
     NamespaceIds,
 };
+use super::known::{Place, Question};
 use super::{Format, Inner, Names, Namespace, NamespaceLimits, Zones};
 use crate::sys::dma::DmaBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use zerocopy::{FromBytes, FromZeros, Immutable, KnownLayout};
 
@@ -24,7 +24,8 @@ impl Namespace {
     /// Asks what the namespace of this identifier is. `identify` has the controller answer one Identify with a page.
     ///
     /// # Errors
-    /// [`Error::NoNamespace`] if it is not active, [`Error::Unsupported`] if it is none for this driver, and what `identify` says. What a
+    /// [`Error::NoNamespace`] if it is not active, [`Error::Unsupported`] if it is none for this driver, [`Error::NamespaceGone`] if it is
+    /// formatted at this moment, and what `identify` says. What a
     /// controller refuses to tell beyond the namespace itself is taken as not told.
     pub(in super::super) async fn read(
         origin: Origin,
@@ -32,6 +33,8 @@ impl Namespace {
         controller: &IdentifyController,
         identify: impl AsyncFn(Command) -> Result<DmaBuf, Error>,
     ) -> Result<Self, Error> {
+        let place = Place::new(controller, id);
+        let question = Question::begin(place.clone());
         let page = identify(Command::identify(IdentifyWhat::NAMESPACE, id)).await?;
         let identity = IdentifyNamespace::read_from_bytes(&page).expect("it is a page");
         if !identity.is_active() {
@@ -60,8 +63,9 @@ impl Namespace {
             _ => return Err(Error::Unsupported("its command set is neither NVM nor that of zones")),
         }
         let limits = NamespaceLimits::of(controller, &identity, &nvm, &zoned, format.block_size);
-        Ok(Self(Arc::new(Inner {
+        question.end(Inner {
             origin,
+            place,
             id,
             size: AtomicU64::new(identity.size.get()),
             format,
@@ -74,7 +78,7 @@ impl Namespace {
             names,
             zones,
             identity: Box::new(identity),
-        })))
+        })
     }
 }
 

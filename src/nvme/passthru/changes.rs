@@ -111,7 +111,9 @@ mod tests {
         assert_eq!(of(&format!("change@{controller}/nvme0n1")), Some(Change::Changed));
         assert_eq!(of(&format!("change@{controller}")), Some(Change::Changed));
         assert_eq!(of(&format!("remove@{controller}/ng0n12")), Some(Change::Changed), "another");
-        for other in ["change@/devices/pci0000:00/0000:00:04.0/nvme/nvme01/ng1n1", "add@/module/nvme", "", "\u{7f}"] {
+        for other in
+            ["change@/devices/pci0000:00/0000:00:04.0/nvme/nvme01/ng1n1", "add@/module/nvme", "", "\u{7f}"]
+        {
             assert_eq!(of(other), None, "{other}");
         }
         assert_eq!(change(b"remove@\xff", place), None);

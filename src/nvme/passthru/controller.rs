@@ -6,10 +6,12 @@ use super::namespace::{beside, identify};
 use super::node::{self, Kind, Node, PIECES_MAX};
 use super::queue::Sent;
 use super::{OpenError, queue};
+use crate::nvme::namespace::Change;
 use crate::nvme::spec::{
     Command, FeatureId, FeatureSelect, IdentifyController, IdentifyWhat, LogPage, NamespaceList,
 };
 use crate::nvme::{Answer, Error, Limits, Payload, bounds};
+use crate::spawn_local;
 use crate::sys::dma::{DmaBuf, DmaPool};
 use std::fmt;
 use std::io;
@@ -70,6 +72,9 @@ impl Controller {
     /// Sends an admin command by this core's ring. Yields what was answered, whatever that is, and the payload.
     ///
     /// Dropping the future leaves the command to the controller; the payload is kept until it has answered.
+    ///
+    /// One that formats, deletes or detaches namespaces ends what is [known](crate::nvme::Namespace::is_gone) of them. Await all I/O to them
+    /// before: what waits in the kernel meanwhile goes to the namespace as it is then.
     ///
     /// # Errors
     /// [`Error::Kernel`] for what the kernel does not pass on. [`Error::Payload`] if the command moves more than the payload has.
@@ -205,7 +210,16 @@ impl Controller {
             Err(error) => return (Err(Error::Kernel(io::Error::other(error))), payload),
         };
         let target = ring.plain_target(self.0.node.fd.clone());
-        Sent::new(entry::send(&ring, &target, OPERATIONS, &command, payload, limit)).await
+        let Some(change) = Change::of(self.identity(), &command) else {
+            return Sent::new(entry::send(&ring, &target, OPERATIONS, &command, payload, limit)).await;
+        };
+        // In a task of its own: whatever becomes of who asked, nothing is known until the answer.
+        let changing = spawn_local(async move {
+            let answered = Sent::new(entry::send(&ring, &target, OPERATIONS, &command, payload, limit)).await;
+            drop(change);
+            answered
+        });
+        changing.await.unwrap_or((Err(Error::Closed), Payload::None))
     }
 }
 

@@ -90,7 +90,7 @@ impl State {
 
     fn controller(&self, subsystem: &Subsystem) -> IdentifyController {
         let mut it = IdentifyController::default();
-        fill(&mut it.serial_bytes, "1");
+        fill(&mut it.serial_bytes, &subsystem.serial.0.to_string());
         fill(&mut it.model_bytes, "software controller");
         it.firmware_bytes = subsystem.firmware.revision();
         fill(&mut it.subsystem_bytes[..43], "nqn.2014-08.org.nvmexpress:reactor-software");

@@ -8,6 +8,7 @@ use super::firmware::Firmware;
 use super::namespace::Namespace;
 use super::reservation::{Notices, Told};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The largest identifier of a namespace: NN.
 pub(super) const NAMESPACES_MAX: u32 = 256;
@@ -16,10 +17,22 @@ const CONTROLLERS_MAX: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Subsystem {
+    pub(super) serial: Serial,
     /// By identifier, less one.
     namespaces: Vec<Option<Namespace>>,
     pub(super) ports: Vec<Port>,
     pub(super) firmware: Firmware,
+}
+
+/// Tells the subsystems of a process apart.
+pub(super) struct Serial(pub(super) u64);
+
+impl Default for Serial {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Relaxed: a number, each once.
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
 }
 
 /// What the subsystem knows of one controller.

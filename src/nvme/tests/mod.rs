@@ -2,6 +2,7 @@
 
 mod attach;
 mod blocks;
+mod changes;
 mod commands;
 mod cores;
 mod events;
@@ -19,6 +20,8 @@ use super::{Channel, Config, Controller, QueuePair};
 use crate::sys::dma::{DmaBuf, DmaPool};
 use crate::time::Clock;
 use crate::{LocalExecutor, Poller, yield_now};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 type Disk = Channel<QueuePair<SoftController>>;
@@ -73,6 +76,10 @@ fn buffer(len: usize, byte: u8) -> DmaBuf {
     let mut buf = DmaPool::local().try_alloc(len).unwrap();
     buf.fill(byte);
     buf
+}
+
+async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
 /// Lets tasks run, and the driver hand over what they asked.

@@ -19,7 +19,7 @@ use super::shape::{NamespaceNames, Shape};
 use super::{NvmeDisk, NvmeOptions, Source, Told};
 use crate::bdev::{DeviceRef, Names, Removal, register, registry};
 use crate::nvme::spec::{ALL_NAMESPACES, AnaGroups, AnaLogHeader, AnaState, Command, LogPage};
-use crate::nvme::{Error, Limits, Queue};
+use crate::nvme::{Error, Limits, Namespace, Queue};
 use crate::spawn_local;
 use crate::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use crate::sys::dma::DmaPool;
@@ -112,9 +112,9 @@ impl<S: Source> Attached<S> {
 
     /// The device of one namespace, for who will register it; that of another path, if there is one already.
     pub(super) async fn take(self: &Arc<Self>, nsid: u32) -> Result<Arc<Disk<S>>, Error> {
-        let shape = self.shape(nsid).await?;
+        let (shape, namespace) = self.shape(nsid).await?;
         let access = access_of(self.access().await?.as_ref(), nsid);
-        let (disk, _is_new) = join(self, shape, access);
+        let (disk, _is_new) = join(self, shape, &namespace, access);
         self.known().insert(nsid, Known::Disk(Arc::downgrade(&disk)));
         Ok(disk)
     }
@@ -145,7 +145,7 @@ impl<S: Source> Attached<S> {
             match self.shape(nsid).await {
                 // The way there is of no use at present, which says nothing of the namespace.
                 Err(Error::Status(status)) if status.is_path_error() => return Err(Error::Status(status)),
-                Ok(shape) => self.found(shape, access),
+                Ok((shape, namespace)) => self.found(shape, &namespace, access),
                 Err(
                     e
                     @ (Error::Unsupported(_) | Error::Status(_) | Error::NoNamespace(_) | Error::NoQueue(_)),
@@ -159,7 +159,7 @@ impl<S: Source> Attached<S> {
     }
 
     /// What the controller says that its namespace is.
-    async fn shape(&self, nsid: u32) -> Result<Shape, Error> {
+    async fn shape(&self, nsid: u32) -> Result<(Shape, Namespace), Error> {
         let namespace = self.source.namespace(nsid).await?;
         let limits = match self.limits.get() {
             Some(limits) => *limits,
@@ -168,7 +168,7 @@ impl<S: Source> Attached<S> {
                 *self.limits.get_or_init(|| limits)
             }
         };
-        Shape::of(self.source.identity(), &namespace, limits)
+        Ok((Shape::of(self.source.identity(), &namespace, limits)?, namespace))
     }
 
     fn is_wanted(&self, nsid: u32) -> bool {
@@ -179,7 +179,7 @@ impl<S: Source> Attached<S> {
         }
     }
 
-    fn found(self: &Arc<Self>, shape: Shape, access: AnaState) {
+    fn found(self: &Arc<Self>, shape: Shape, namespace: &Namespace, access: AnaState) {
         let nsid = shape.nsid;
         let known = match self.known().get(&nsid) {
             Some(Known::Disk(disk)) => Some(disk.upgrade()),
@@ -193,14 +193,14 @@ impl<S: Source> Attached<S> {
                 // A device that is gone, or about to be made, hears of it no more, or not yet.
                 disk.device().map(|device| device.resize(blocks)).into_iter().for_each(drop);
                 disk.set_access(self, access);
-                disk.recovered(self);
+                disk.recovered(self, namespace);
                 return;
             }
             // Other blocks than before: what was open is no device of them.
             Some(Some(disk)) => drop(self.leave(&Known::Disk(Arc::downgrade(&disk)))),
             None => {}
         }
-        let (disk, is_new) = join(self, shape, access);
+        let (disk, is_new) = join(self, shape, namespace, access);
         self.known().insert(nsid, Known::Disk(Arc::downgrade(&disk)));
         if is_new && self.registers {
             if let Err(e) = self.register(&disk) {
@@ -350,19 +350,26 @@ async fn watch<S: Source>(
 static SHARED: Mutex<Vec<(NamespaceNames, Weak<dyn Any + Send + Sync>)>> = Mutex::new(Vec::new());
 
 /// A path to the device that is of the same namespace, or to a new one; and whether it is new.
-fn join<S: Source>(controller: &Arc<Attached<S>>, shape: Shape, access: AnaState) -> (Arc<Disk<S>>, bool) {
+fn join<S: Source>(
+    controller: &Arc<Attached<S>>,
+    shape: Shape,
+    namespace: &Namespace,
+    access: AnaState,
+) -> (Arc<Disk<S>>, bool) {
     // Each change is one push or retain.
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.retain(|(_, disk)| disk.strong_count() > 0);
     for (_, disk) in shared.iter().filter(|(names, _)| S::IS_CONTROLLER && names.is_same(&shape.names)) {
         let disk = disk.upgrade().and_then(|disk| disk.downcast::<Disk<S>>().ok());
-        if let Some(disk) = disk.filter(|disk| disk.shape.is_like(&shape) && disk.add(controller, access)) {
+        let joins =
+            |disk: &Arc<Disk<S>>| disk.shape.is_like(&shape) && disk.add(controller, namespace, access);
+        if let Some(disk) = disk.filter(joins) {
             return (disk, false);
         }
     }
     let names = shape.names.clone();
     let disk = Arc::new(Disk::new(shape, controller.options.clone()));
-    disk.add(controller, access);
+    disk.add(controller, namespace, access);
     let any: Weak<Disk<S>> = Arc::downgrade(&disk);
     shared.push((names, any));
     (disk, true)

@@ -20,11 +20,11 @@ use std::time::Duration;
 use super::Source;
 use super::attached::Attached;
 use super::failure::{Failure, Verdict};
-use super::paths::Disk;
+use super::paths::{Disk, Used};
 use super::request::{Ask, Repeat};
 use crate::bdev::{Done, Io, Op, Submit};
 use crate::nvme::spec::Command;
-use crate::nvme::{Answer, Error, Payload, Queue, Request};
+use crate::nvme::{Answer, Error, Namespace, Payload, Queue, Request};
 use crate::sys::dma::DmaPool;
 use crate::time::{Instant, sleep, timeout_at};
 
@@ -46,6 +46,7 @@ struct View<S: Source> {
 struct Here<S: Source> {
     epoch: Cell<u64>,
     controller: Arc<Attached<S>>,
+    namespace: Namespace,
     queue: OnceCell<S::Queue>,
 }
 
@@ -62,6 +63,19 @@ enum First<S: Source> {
 }
 
 impl<S: Source> Here<S> {
+    /// The queue, if a command can go there at once: there is one, and the namespace is what it was. Whoever asks sends before he awaits
+    /// anything.
+    #[inline(always)]
+    fn ready(&self) -> Option<&S::Queue> {
+        if self.namespace.is_gone() { None } else { self.queue.get() }
+    }
+
+    /// The queue, once there is one, if the namespace is what it was. Whoever asks sends before he awaits anything.
+    async fn ready_soon(&self) -> Result<&S::Queue, Error> {
+        let queue = self.queue().await?;
+        if self.namespace.is_gone() { Err(Error::NamespaceGone) } else { Ok(queue) }
+    }
+
     /// This core's queue, made with the first I/O. Several may ask for it at a time, and get the same.
     async fn queue(&self) -> Result<&S::Queue, Error> {
         if let Some(queue) = self.queue.get() {
@@ -82,14 +96,19 @@ impl<S: Source> Here<S> {
 impl<S: Source> View<S> {
     fn of(disk: &Disk<S>, before: &[Rc<Here<S>>]) -> Self {
         let (version, paths) = disk.used();
-        let here =
-            |(epoch, controller)| match before.iter().find(|it| Arc::ptr_eq(&it.controller, &controller)) {
+        let here = |(epoch, controller, namespace): Used<S>| {
+            let known = before.iter().find(|it| Arc::ptr_eq(&it.controller, &controller));
+            match known.filter(|it| it.namespace.is(&namespace)) {
                 Some(here) => {
                     here.epoch.set(epoch);
                     here.clone()
                 }
-                None => Rc::new(Here { epoch: Cell::new(epoch), controller, queue: OnceCell::new() }),
-            };
+                None => {
+                    let queue = known.map(|it| it.queue.clone()).unwrap_or_default();
+                    Rc::new(Here { epoch: Cell::new(epoch), controller, namespace, queue })
+                }
+            }
+        };
         Self { version, used: paths.into_iter().map(here).collect(), turn: Cell::new(0) }
     }
 
@@ -139,16 +158,16 @@ impl<S: Source> NvmeChannel<S> {
     ) -> (Result<u64, Failure>, Payload) {
         let bytes = payload.len();
         let here = self.path();
-        let (first, payload) = match here {
-            Some(here) if here.queue.get().is_some() => {
-                let (queue, epoch) = (here.queue.get().expect("just seen"), here.epoch.get());
+        let ready = here.as_ref().and_then(|here| Some((here.ready()?, here.epoch.get())));
+        let (first, payload) = match ready {
+            Some((queue, epoch)) => {
                 let (answer, payload) = queue.send(Request::new(command, payload)).await;
                 match outcome(answer) {
                     Ok(value) => return (Ok(value), payload),
                     Err(failure) => (First::Failed(epoch, failure), payload),
                 }
             }
-            here => (First::NotYet(here), payload),
+            None => (First::NotYet(here), payload),
         };
         Box::pin(self.persist(command, payload, bytes, repeat, first)).await
     }
@@ -206,7 +225,7 @@ impl<S: Source> NvmeChannel<S> {
             };
             let epoch = here.epoch.get();
             let answer;
-            match here.queue().await {
+            match here.ready_soon().await {
                 Ok(queue) => (answer, payload) = queue.send(Request::new(command, payload)).await,
                 Err(e) => answer = Err(e),
             }
@@ -232,12 +251,12 @@ impl<S: Source> NvmeChannel<S> {
         self.disk.controllers()
     }
 
-    /// A queue of a path that is used, once there is one.
+    /// A queue of a path that is used, once there is one. Whoever asks sends before he awaits anything.
     pub(super) async fn queue(&self) -> Result<S::Queue, Failure> {
         let until = Instant::now() + self.disk.options.path_timeout;
         loop {
             match self.path() {
-                Some(here) => match here.queue().await {
+                Some(here) => match here.ready_soon().await {
                     Ok(queue) => return Ok(queue.clone()),
                     Err(e) => {
                         let failure = Failure::from(e);

@@ -7,6 +7,7 @@
 //! | aborted as its queue was deleted, power loss, transport | [another path](Verdict::OtherPath) | [`Error::Io`] |
 //! | the kernel refuses the command for what it is, or for who sends it | | [`Error::Io`] |
 //! | no answer: the queue is closed, the controller gone | [another path](Verdict::OtherPath), if it may be done twice | [`Error::Removed`] or [`Error::Io`] |
+//! | none: the namespace was formatted since it was asked for | [another path](Verdict::OtherPath), and it is asked for anew | [`Error::Removed`] |
 //! | invalid namespace | [another path](Verdict::OtherPath), and the namespaces are listed anew | [`Error::Removed`] |
 //! | any without DNR, but those below | [again](Verdict::Again), after the delay that it names | as below |
 //! | unrecovered read, write fault, unwritten block | | [`Error::Media`] |
@@ -70,6 +71,7 @@ impl Failure {
     /// Whether the device may have done the command all the same: then only what can be done twice is tried again.
     pub(super) fn may_be_done(&self) -> bool {
         match self {
+            Self::Queue(nvme::Error::NamespaceGone) => false,
             Self::Queue(error) => !is_of_command(error),
             Self::Status(status) => {
                 matches!(status.code(), StatusCode::ABORTED_SQ_DELETION | StatusCode::ABORTED_POWER_LOSS)
@@ -82,7 +84,7 @@ impl Failure {
     pub(super) fn into_error(self, op: Op, blocks: Range<u64>, name: &str, block_count: u64) -> Error {
         let status = match self {
             Self::Status(status) => status,
-            Self::Gone => return Error::Removed,
+            Self::Gone | Self::Queue(nvme::Error::NamespaceGone) => return Error::Removed,
             Self::Queue(error) if is_gone(&error) => return Error::Removed,
             Self::Queue(error) => return Error::Io(io::Error::other(error)),
             Self::NoPath => return Error::Io(io::Error::new(io::ErrorKind::HostUnreachable, NO_PATH)),

@@ -41,7 +41,8 @@ pub(in crate::bdev::modules) const NG: Kind = Kind::new(
         let name = format!("ng:{}", path.display());
         Ok(Plan::making(name, async move || {
             let name = path.display().to_string();
-            let source = KernelNamespace::open(&path, is_polling).await.map_err(|e| of_namespace(&path, e))?;
+            let source =
+                KernelNamespace::open(&path, is_polling).await.map_err(|e| of_namespace(&path, e))?;
             let spec = source.spec();
             let nsid = source.0.namespace.description().id();
             let failed = |e: nvme::Error| of_namespace(&path, e);
@@ -120,7 +121,8 @@ impl KernelNamespace {
             return Ok(controller);
         }
         let path = self.0.namespace.controller_path();
-        let path = path.ok_or(nvme::Error::Unsupported("/sys does not tell which device takes its commands"))?;
+        let path =
+            path.ok_or(nvme::Error::Unsupported("/sys does not tell which device takes its commands"))?;
         let controller = passthru::Controller::open(path).await.map_err(Box::new)?;
         Ok(self.0.controller.get_or_init(|| controller))
     }

@@ -28,6 +28,7 @@ use super::failure::Failure;
 use super::shape::Shape;
 use super::{NvmeOptions, PathPolicy, Source};
 use crate::bdev::DeviceRef;
+use crate::nvme::Namespace;
 use crate::nvme::spec::AnaState;
 
 /// What all cores share of a device: a namespace, and the paths to it.
@@ -57,13 +58,15 @@ pub(super) struct Path<S: Source> {
     /// Another one each time that it becomes live.
     pub(super) epoch: u64,
     pub(super) controller: Arc<Attached<S>>,
+    /// What the namespace is, as that controller has said.
+    namespace: Namespace,
     /// Why it is not used at present.
     failure: Option<String>,
     access: AnaState,
 }
 
-/// A path that I/O goes to: its epoch, and its controller.
-pub(super) type Used<S> = (u64, Arc<Attached<S>>);
+/// A path that I/O goes to: its epoch, its controller, and the namespace as that has it.
+pub(super) type Used<S> = (u64, Arc<Attached<S>>, Namespace);
 
 /// How a path is, from [`NvmeDisk::paths`](super::NvmeDisk::paths).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,15 +150,16 @@ impl<S: Source> Disk<S> {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// The version, and the epochs and controllers that I/O goes to.
+    /// The version, and the paths that I/O goes to.
     pub(super) fn used(&self) -> (u32, Vec<Used<S>>) {
         let table = self.table();
-        (self.version(), table.used().map(|path| (path.epoch, path.controller.clone())).collect())
+        let used = |path: &Path<S>| (path.epoch, path.controller.clone(), path.namespace.clone());
+        (self.version(), table.used().map(used).collect())
     }
 
     /// Adds a path, the last to be preferred. False if there is one by that controller, or by one that says it is the same, or if the
     /// last has gone before.
-    pub(super) fn add(&self, controller: &Arc<Attached<S>>, access: AnaState) -> bool {
+    pub(super) fn add(&self, controller: &Arc<Attached<S>>, namespace: &Namespace, access: AnaState) -> bool {
         self.change(|table| {
             let id = |controller: &Attached<S>| controller.source.identity().controller_id;
             if table.is_over || table.paths.iter().any(|path| id(&path.controller) == id(controller)) {
@@ -163,7 +167,8 @@ impl<S: Source> Disk<S> {
             }
             let epoch = table.next_epoch;
             table.next_epoch += 1;
-            table.paths.push(Path { epoch, controller: controller.clone(), failure: None, access });
+            let (controller, namespace) = (controller.clone(), namespace.clone());
+            table.paths.push(Path { epoch, controller, namespace, failure: None, access });
             true
         })
     }
@@ -196,12 +201,16 @@ impl<S: Source> Disk<S> {
         }
     }
 
-    /// (2) The controller has answered, and has the namespace.
-    pub(super) fn recovered(&self, controller: &Attached<S>) {
+    /// (2) The controller has answered, and has the namespace. One that was formatted as it was before has a description anew.
+    pub(super) fn recovered(&self, controller: &Attached<S>, namespace: &Namespace) {
         self.change(|table| {
             let epoch = table.next_epoch;
             let Some(path) = table.of(controller) else { return false };
-            if path.failure.take().is_none() {
+            let is_stale = path.namespace.is_gone();
+            if is_stale {
+                path.namespace = namespace.clone();
+            }
+            if path.failure.take().is_none() && !is_stale {
                 return false;
             }
             path.epoch = epoch;
@@ -264,6 +273,11 @@ impl<S: Source> Disk<S> {
             is_used: used.contains(&path.epoch),
         };
         table.paths.iter().map(status).collect()
+    }
+
+    /// Whether the namespace was formatted since a path was made.
+    pub(super) fn is_stale(&self) -> bool {
+        self.table().paths.iter().any(|path| path.namespace.is_gone())
     }
 
     pub(super) fn controllers(&self) -> Vec<Arc<Attached<S>>> {

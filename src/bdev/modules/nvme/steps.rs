@@ -153,6 +153,9 @@ impl<S: Source> NvmeChannel<S> {
         let controller = self.controller().await?;
         let (answer, payload) = controller.source.admin(command_of(&io.nvme_command()), carried(io)).await;
         Home::default().put_back(io, payload);
+        if self.disk.is_stale() {
+            controller.look_soon();
+        }
         let answer = answer?;
         io.set_nvme_answer(answer.result, answer.status.bits());
         Ok(())

@@ -261,7 +261,8 @@ fn open_file(path: &Path, access: Access) -> Result<(File, bool)> {
 /// `context`, and what helps where files have run out.
 fn not_opened(mut context: String, source: io::Error) -> Error {
     if Errno::from_io_error(&source) == Some(Errno::MFILE) {
-        context.push_str(", this process has too many files open: raise `ulimit -n` (LimitNOFILE= in systemd)");
+        context
+            .push_str(", this process has too many files open: raise `ulimit -n` (LimitNOFILE= in systemd)");
     }
     Error::Os { context, source }
 }

@@ -237,7 +237,8 @@ fn a_missing_file_and_a_directory_are_refused_with_advice() {
     assert!(e.to_string().contains("is a directory"), "{e}");
     let e = opened(Path::new("/dev/null"), Access::ReadOnly).unwrap_err();
     assert!(e.to_string().contains("neither a file nor a block device"), "{e}");
-    let code = std::error::Error::source(&e).and_then(|e| e.downcast_ref()).and_then(std::io::Error::raw_os_error);
+    let code =
+        std::error::Error::source(&e).and_then(|e| e.downcast_ref()).and_then(std::io::Error::raw_os_error);
     assert_eq!(code, Some(rustix::io::Errno::NOTBLK.raw_os_error()));
 }
 
