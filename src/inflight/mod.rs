@@ -19,6 +19,7 @@
 //!
 //! Operations that are answered more than once have a slab of their own, `streams`: the slots here pay nothing for them.
 
+mod ask;
 mod parcel;
 mod streams;
 

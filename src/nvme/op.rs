@@ -1,13 +1,14 @@
 //! The future of one command: queued on first poll, ready with its answer, its payload kept from harm when dropped.
 
+use super::commands::Commands;
 use super::device::Device;
-use super::done::Done;
 use super::pair::Pair;
 use super::spec::Command;
 use super::{Answer, Error, Payload};
-use crate::inflight::{Id, Orphan, Polled};
+use crate::inflight::{Id, Orphan};
+use std::cell::RefMut;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 type Output = (Result<Answer, Error>, Payload);
@@ -50,27 +51,6 @@ impl<'a, D: Device> Op<'a, D> {
             Err((lost, payload)) => Poll::Ready((Err(lost.error(Duration::ZERO)), payload)),
         }
     }
-
-    #[cold]
-    fn renew(&mut self, id: Id, cx: &mut Context<'_>) -> Poll<Output> {
-        let waker = cx.waker().clone();
-        let renewed = self.pair.commands().ops().renew(id, waker);
-        match renewed {
-            Ok(_displaced) => Poll::Pending,
-            // The answer has come meanwhile.
-            Err(_waker) => {
-                let polled = self.pair.commands().ops().poll(id, cx.waker());
-                let Polled::Ready(payload, done) = polled else { unreachable!("the answer has come") };
-                self.finish(payload, done)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn finish(&mut self, payload: Payload, done: Done) -> Poll<Output> {
-        self.state = State::Done;
-        Poll::Ready((done.into_result(), payload))
-    }
 }
 
 /// Nothing is pinned: what the device touches is the buffers' memory, not the payload.
@@ -82,12 +62,9 @@ impl<D: Device> Future for Op<'_, D> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
         if let State::Submitted(id) = self.state {
-            let polled = self.pair.commands().ops().poll(id, cx.waker());
-            return match polled {
-                Polled::Ready(payload, done) => self.finish(payload, done),
-                Polled::Pending => Poll::Pending,
-                Polled::Stale => self.renew(id, cx),
-            };
+            let (payload, done) = ready!(id.ask(|| RefMut::map(self.pair.commands(), Commands::ops), cx));
+            self.state = State::Done;
+            return Poll::Ready((done.into_result(), payload));
         }
         match std::mem::replace(&mut self.state, State::Done) {
             State::New(command, payload) => self.submit(command, payload, false, cx),

@@ -8,13 +8,14 @@ use super::Ring;
 use super::completion::Completion;
 use super::link::Linked;
 use super::queues::{Chaining, Holds, Queues};
-use crate::inflight::{Id, Orphan, Parcel, Payload, Polled};
+use crate::inflight::{Id, Orphan, Parcel, Payload};
 use io_uring::squeue::Entry;
 use rustix::io::Errno;
+use std::cell::RefMut;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 /// One kind of operation.
 ///
@@ -87,24 +88,6 @@ impl<T: Operation> Op<T> {
         };
         Poll::Ready(T::finish(held, refused))
     }
-
-    /// Has another waker woken by the answer.
-    #[cold]
-    fn renew(mut self: Pin<&mut Self>, id: Id, cx: &mut Context<'_>) -> Poll<T::Output> {
-        // Cloning a waker may run anything, so it comes before the borrow.
-        let waker = cx.waker().clone();
-        let renewed = self.ring.queues().ops().renew(id, waker);
-        match renewed {
-            Ok(_displaced) => Poll::Pending,
-            // The answer has come meanwhile.
-            Err(_waker) => {
-                let polled = self.ring.queues().ops().poll(id, cx.waker());
-                let Polled::Ready(parcel, completion) = polled else { unreachable!("the answer has come") };
-                self.state = State::Done;
-                Poll::Ready(T::finish(parcel.take(), completion))
-            }
-        }
-    }
 }
 
 /// Nothing is pinned: what the kernel points to is in the slot or behind it.
@@ -116,15 +99,9 @@ impl<T: Operation> Future for Op<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         if let State::Submitted(id) = self.state {
-            let polled = self.ring.queues().ops().poll(id, cx.waker());
-            return match polled {
-                Polled::Ready(parcel, completion) => {
-                    self.state = State::Done;
-                    Poll::Ready(T::finish(parcel.take(), completion))
-                }
-                Polled::Pending => Poll::Pending,
-                Polled::Stale => self.renew(id, cx),
-            };
+            let (parcel, completion) = ready!(id.ask(|| RefMut::map(self.ring.queues(), Queues::ops), cx));
+            self.state = State::Done;
+            return Poll::Ready(T::finish(parcel.take(), completion));
         }
         match std::mem::replace(&mut self.state, State::Done) {
             State::New(operation) => self.submit(operation, cx),

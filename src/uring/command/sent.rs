@@ -2,15 +2,16 @@
 
 #![expect(unsafe_code, reason = "takes the promise that a command points only into what is kept for it")]
 
-use super::queues::Kept;
+use super::queues::{Kept, Queues};
 use super::{CommandRing, Reply, Target};
-use crate::inflight::{Id, Orphan, Polled};
+use crate::inflight::{Id, Orphan};
 use crate::sys::dma::DmaChunk;
 use crate::uring::completion::Completion;
 use io_uring::squeue::Entry128;
+use std::cell::RefMut;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A command on its ring. Yields the answer, and what was kept for it.
 #[must_use = "commands are queued when first polled"]
@@ -85,23 +86,6 @@ impl<H: 'static> Sent<'_, H> {
         self.state = State::Submitted(id);
         Poll::Pending
     }
-
-    /// Has another waker woken by the answer.
-    #[cold]
-    fn renew(&mut self, id: Id, cx: &mut Context<'_>) -> Poll<(Reply, H)> {
-        let waker = cx.waker().clone();
-        let renewed = self.ring.queues().ops().renew(id, waker);
-        match renewed {
-            Ok(_displaced) => Poll::Pending,
-            // The answer has come meanwhile.
-            Err(_waker) => {
-                let polled = self.ring.queues().ops().poll(id, cx.waker());
-                let Polled::Ready(kept, reply) = polled else { unreachable!("the answer has come") };
-                self.state = State::Done;
-                Poll::Ready((reply, kept.held))
-            }
-        }
-    }
 }
 
 /// Nothing is pinned: what the kernel points to is in the slot or behind it.
@@ -113,15 +97,9 @@ impl<H: 'static> Future for Sent<'_, H> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Submitted(id) = self.state {
-            let polled = self.ring.queues().ops().poll(id, cx.waker());
-            return match polled {
-                Polled::Ready(kept, reply) => {
-                    self.state = State::Done;
-                    Poll::Ready((reply, kept.held))
-                }
-                Polled::Pending => Poll::Pending,
-                Polled::Stale => self.renew(id, cx),
-            };
+            let (kept, reply) = ready!(id.ask(|| RefMut::map(self.ring.queues(), Queues::ops), cx));
+            self.state = State::Done;
+            return Poll::Ready((reply, kept.held));
         }
         match std::mem::replace(&mut self.state, State::Done) {
             State::New(entry, kept) => self.submit(entry, kept, cx),
