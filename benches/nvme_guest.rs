@@ -1,4 +1,4 @@
-//! One emulated NVMe controller by each way to it: driven from user space, and the kernel's through io_uring.
+//! One emulated NVMe controller by each way to it: driven from user space, and the kernel's through io_uring, as a disk and by commands.
 //!
 //! `cargo bench --bench nvme_guest --features nvme -- [--quick]` starts a virtual machine with itself inside (`tests/guest/run`, which
 //! says what that takes). The disks have nothing behind them and answer at once, so what is compared is the way there and back; as it
@@ -6,6 +6,7 @@
 //! median of its rounds: a 99th percentile in milliseconds says that the host was busy.
 
 use futures::future::join_all;
+use reactor::nvme::passthru::{Namespace, OpenError, Queue};
 use reactor::nvme::pcie::{PcieDevice, list};
 use reactor::nvme::{Channel, Config, Controller, QueuePair};
 use reactor::sys::dma::{DmaBuf, DmaPool};
@@ -58,15 +59,24 @@ fn main() {
     };
     hand_over(OURS);
     LocalExecutor::new().expect("a core").block_on(async {
+        let namespace = Namespace::open("/dev/ng0n1").await.expect("/dev/ng0n1");
         let ways = [
             Way::Ours(Rc::new(attach().await)),
             Way::Kernel(Rc::new(open()), Ring::current().expect("a ring")),
             Way::Kernel(Rc::new(open()), Ring::current_polling().expect("a ring that polls")),
+            Way::Commands(Rc::new(kernels(&namespace, namespace.queue()))),
+            Way::Commands(Rc::new(kernels(&namespace, namespace.polling_queue()))),
         ];
-        let titles = ["nvme::pcie, polled", "kernel, io_uring, interrupts", "kernel, io_uring, IOPOLL"];
+        let titles = [
+            "nvme::pcie, polled",
+            "kernel, io_uring, interrupts",
+            "kernel, io_uring, IOPOLL",
+            "nvme::passthru, interrupts",
+            "nvme::passthru, IOPOLL",
+        ];
         println!("4 KiB random reads{:26}{:>10}  {:>10}  {:>10}", "", "k IOPS", "median us", "p99 us");
         for depth in DEPTHS {
-            let mut found = [const { Vec::new() }; 3];
+            let mut found = [const { Vec::new() }; 5];
             for _ in 0..rounds {
                 for (way, found) in ways.iter().zip(&mut found) {
                     found.push(measure(way, depth, time).await);
@@ -103,16 +113,27 @@ fn open() -> Fd {
     OpenOptions::new().read(true).custom_flags(flags).open("/dev/nvme0n1").expect("/dev/nvme0n1").into()
 }
 
+/// The same disk, by commands.
+fn kernels(namespace: &Namespace, queue: Result<Queue, OpenError>) -> Channel<Queue> {
+    Channel::new(namespace.description().clone(), queue.expect("a queue"))
+}
+
 #[derive(Clone)]
 enum Way {
     Ours(Rc<Channel<QueuePair<PcieDevice>>>),
     Kernel(Rc<Fd>, Rc<Ring>),
+    Commands(Rc<Channel<Queue>>),
 }
 
 impl Way {
     async fn read(&self, at: u64, buf: DmaBuf) -> DmaBuf {
         match self {
             Self::Ours(channel) => {
+                let (read, buf) = channel.read(at / 512, buf).await;
+                read.expect("a read");
+                buf
+            }
+            Self::Commands(channel) => {
                 let (read, buf) = channel.read(at / 512, buf).await;
                 read.expect("a read");
                 buf

@@ -11,6 +11,9 @@ use std::process::Command;
 mod formats;
 #[path = "guest/host_loop.rs"]
 mod host_loop;
+#[cfg(feature = "nvme")]
+#[path = "guest/kernel_namespace.rs"]
+mod kernel_namespace;
 #[cfg(all(feature = "nvme", feature = "testing"))]
 #[path = "guest/nvme_bdev.rs"]
 mod nvme_bdev;

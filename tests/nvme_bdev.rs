@@ -6,6 +6,8 @@ mod forms;
 mod life;
 #[path = "nvme_bdev/multipath.rs"]
 mod multipath;
+#[path = "nvme_bdev/node.rs"]
+mod node;
 #[path = "nvme_bdev/one.rs"]
 mod one;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn block_devices() {
-    let options = machine(SMALL, &["-n", "64M", "-n", "64M"]);
+    let options = machine(SMALL, &["-n", "64M", "-n", "64M", "-k", "nvme.poll_queues=1"]);
     let stories =
         [every_way_conforms, what_was_written_by_one_way_is_read_by_the_other, config_makes_it_again];
     in_guest("nvme_bdev::block_devices", &options, &stories);
@@ -28,6 +28,8 @@ fn ways() -> Vec<String> {
         format!("nvme:{}", by_address()),
         format!("nvme:{},ns=1", by_address()),
         "file:/dev/nvme1n1".to_owned(),
+        "ng:/dev/ng1n1".to_owned(),
+        "ng:/dev/ng1n1,poll=true".to_owned(),
     ]
 }
 
@@ -47,15 +49,17 @@ fn what_was_written_by_one_way_is_read_by_the_other() {
         drop((channel, disk));
     });
     bind(&address, "nvme");
-    // The kernel makes the disk of it in its own time.
-    while !Path::new("/dev/nvme0n1").exists() {
+    // The kernel makes the devices of it in its own time.
+    while !["/dev/nvme0n1", "/dev/ng0n1"].iter().all(|node| Path::new(node).exists()) {
         std::thread::yield_now();
     }
-    LocalExecutor::new().unwrap().block_on(async {
-        let disk = bdev::open("file:/dev/nvme0n1", Access::ReadOnly).await.unwrap();
-        let read = disk.channel().unwrap().read(8..16).await.unwrap();
-        assert!(read.iter().all(|byte| *byte == 0x5a));
-    });
+    for spec in ["file:/dev/nvme0n1", "ng:/dev/ng0n1", "ng:/dev/ng0n1,poll=true"] {
+        LocalExecutor::new().unwrap().block_on(async {
+            let disk = bdev::open(spec, Access::ReadOnly).await.unwrap();
+            let read = disk.channel().unwrap().read(8..16).await.unwrap();
+            assert!(read.iter().all(|byte| *byte == 0x5a), "{spec}");
+        });
+    }
 }
 
 fn config_makes_it_again() {

@@ -71,8 +71,8 @@ fn of_namespace(path: &Path, error: impl Into<Box<dyn std::error::Error + Send +
 /// # }
 /// ```
 ///
-/// The device takes what the namespace takes, but for [`CompareAndWrite`](crate::bdev::Op::CompareAndWrite): the kernel passes no fused
-/// commands on. Admin commands and resets go to the namespace's controller, which root alone may open as a rule; without, they fail with
+/// The device takes what the namespace takes. What the kernel passes no command on for, which is comparing and writing as one, the layer
+/// does itself. Admin commands and resets go to the namespace's controller, which root alone may open as a rule; without, they fail with
 /// [`Error::Io`] and the rest goes on.
 #[derive(Clone)]
 pub struct KernelNamespace(Arc<Shared>);
