@@ -292,6 +292,7 @@ fn help_teaches() {
     for word in words.into_iter().chain(["poll:PATH", "Ctrl-C"]).chain(keys.iter().map(String::as_str)) {
         assert!(help.contains(word), "{word:?} is not in\n{help}");
     }
+    assert!(help.contains("\n  A RAM disk that "), "what is said of devices stands with them:\n{help}");
     let help = reactor("--help").exits(0).stdout();
     for word in ["Examples:", "Exit codes", "events", "perf"] {
         assert!(help.contains(word), "{word:?} is not in\n{help}");

@@ -140,8 +140,7 @@ fn wrapped(text: &str) -> String {
     lines.into_iter().map(|line| format!("        {line}\n")).collect()
 }
 
-const PERF_HELP: &str = "\
-  A RAM disk that is measured by itself is filled before it is read. A file is opened with O_DIRECT where the
+const PERF_HELP: &str = "  A RAM disk that is measured by itself is filled before it is read. A file is opened with O_DIRECT where the
   file system has it. It must exist, with its size: truncate -s 1G PATH. Write all of it before reads are
   measured: parts that were never written are read without the disk.
 
