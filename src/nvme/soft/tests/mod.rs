@@ -118,7 +118,7 @@ impl Host {
     }
 
     /// Queues a command, and yields its identifier.
-    fn put(&mut self, queue: u16, mut command: Command) -> u16 {
+    fn put(&mut self, queue: u16, command: Command) -> u16 {
         self.cid += 1;
         let command = command.with_cid(self.cid);
         self.rings[usize::from(queue)].put(command);
