@@ -113,6 +113,14 @@ fn conformance_of_a_module_of_ones_own() {
     });
 }
 
+/// What the documentation says of it.
+#[test]
+fn conformance_takes_a_module_of_less_than_60_lines() {
+    let example = include_str!("../examples/my_module.rs");
+    let (module, _) = example.split_once("#[reactor::main]").expect("its main stands behind the module");
+    assert!(module.lines().filter(|line| !line.starts_with("//!")).count() < 60);
+}
+
 /// Answers everything, and keeps what was written for itself.
 struct Keeps;
 
