@@ -220,6 +220,11 @@ fn a_disk_in_use_is_not_overwritten() {
         let line = format!("perf file:{} --rw {rw} --time 0.1", disk.0);
         reactor(&line).refuses(1, &["is in use, mounted for example"]);
     }
+    // Also where it lies below others.
+    for stack in ["passthru(file:DISK)", "stripe(ram:1M,delay:0(poll:DISK))"] {
+        let line = format!("perf {} --rw write --time 0.1", stack.replace("DISK", &disk.0));
+        reactor(&line).refuses(1, &["is in use, mounted for example"]);
+    }
     reactor(&format!("perf file:{} --rw read --time 0.1", disk.0)).exits(0);
     drop(claim);
 }
@@ -321,6 +326,9 @@ fn a_bad_stack_is_pointed_at() {
     let words = ["at \"100parsecs(ram:1M)\"", "such as 100us"];
     reactor("perf delay:avg=100parsecs(ram:1M)").refuses(2, &words);
     reactor("perf dellay(ram:1M)").refuses(2, &["no kind of block device", "delay"]);
+    reactor("perf passthru(disk0)").refuses(2, &["passthru(disk0): no block device is named \"disk0\""]);
+    reactor("perf mirror(ram:1M").refuses(2, &["at its end: a parenthesis is not closed"]);
+    reactor("perf part:blocks=0..4096(ram:1M)").refuses(2, &["blocks 0..4096 reach past the end", "0..2048"]);
 }
 
 #[test]
@@ -329,6 +337,8 @@ fn help_names_every_kind_of_device() {
     for kind in reactor::bdev::kinds() {
         assert!(help.contains(kind.form()), "{}", kind.form());
     }
+    // What follows the list is indented as one piece.
+    assert!(help.contains("\n  A RAM disk"), "{help}");
 }
 
 #[test]

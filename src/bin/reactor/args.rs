@@ -153,10 +153,11 @@ What --rw does:
                   read back. Blocks that differ are named, count as errors, and the exit code is 1.
 
 What --at does, while the load goes on:
-  S:remove=DEVICE        takes a device away that is measured or lies below: I/O to it fails from then on, and who does
-                         without it goes on, such as a mirror. DEVICE is file:PATH, or a name of --config.
-  S:return=DEVICE        brings it back; mirrors take back the members that they lack, and are rebuilt.
-  S:resize=FILE,SIZE     makes a file longer, and has it noticed.
+  S:remove=DEVICE     after S seconds takes a device away that is measured or lies below: I/O to it fails from
+                      then on; what does without it, such as a mirror, goes on. DEVICE is file:PATH, or a name
+                      of --config.
+  S:return=DEVICE     brings it back; mirrors take back the members that they lack, and are rebuilt
+  S:resize=FILE,SIZE  makes a file longer, and has it noticed
 
 What the numbers mean:
   IOPS        I/Os completed in a second

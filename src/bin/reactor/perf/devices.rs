@@ -5,6 +5,7 @@ use super::{Disk, Source, must_fit, reads_what_was_there};
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
 use crate::note;
+use reactor::bdev::modules::Uring;
 use reactor::bdev::{self, Access, Channel, Descriptor};
 use reactor::sys::dma::DmaBuf;
 use rustix::fs::{OFlags, SeekFrom};
@@ -85,9 +86,6 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         let access =
             if args.load.rw.writes() || is_memory(name) { Access::ReadWrite } else { Access::ReadOnly };
         must_exist(name)?;
-        if args.load.rw.writes() {
-            must_be_free(name)?;
-        }
         let device = bdev::open(name, access).await.map_err(|e| refused(name, &e))?;
         // However it was spelled, it has one name.
         if devices.iter().any(|other| other.device.name() == device.name()) {
@@ -95,6 +93,9 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
         }
         must_suit(args, name, &device)?;
         devices.push(Opened { name: name.clone(), device });
+    }
+    if args.load.rw.writes() {
+        must_be_free().await?;
     }
     if !reads_what_was_there(args.load.rw) {
         return Ok(devices);
@@ -146,18 +147,26 @@ fn has_holes(path: &str) -> std::io::Result<bool> {
     Ok(metadata.is_file() && rustix::fs::seek(&file, SeekFrom::Hole(0))? < metadata.len())
 }
 
-/// Whoever mounts a disk, or builds another on it, claims it for himself: then it is not for us to overwrite.
-fn must_be_free(name: &str) -> Result<(), Failure> {
-    let is_disk = |path: &&str| fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device());
-    let Some(path) = path_of(name).filter(is_disk) else { return Ok(()) };
-    match OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(path) {
-        Err(e) if e.kind() == ErrorKind::ResourceBusy => Err(Failure::Run(format!(
-            "{name} is in use, mounted for example, and would be overwritten: unmount it first, or measure --rw read or \
-             randread"
-        ))),
-        // Everything else is for the device to judge.
-        _ => Ok(()),
+/// Whoever mounts a disk, or builds another on it, claims it for himself: then it is not for us to overwrite, however far below it lies.
+async fn must_be_free() -> Result<(), Failure> {
+    for file in bdev::list().into_iter().filter(|device| device.writers > 0 && device.module == "uring") {
+        let disk = bdev::open(&file.name, Access::ReadOnly).await.map_err(|e| refused(&file.name, &e))?;
+        let path = disk.module_as().map(Uring::path).unwrap_or(Path::new(""));
+        if !fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device()) {
+            continue;
+        }
+        match OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(path) {
+            Err(e) if e.kind() == ErrorKind::ResourceBusy => {
+                return Err(Failure::Run(format!(
+                    "{} is in use, mounted for example, and would be overwritten: unmount it first, or measure --rw read or randread",
+                    file.name
+                )));
+            }
+            // Everything else is for the device to judge.
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// RAM disks take their memory as they are written: the kernel would end the process in the midst of that.
@@ -201,6 +210,10 @@ fn must_exist(name: &str) -> Result<(), Failure> {
 /// Names and sizes that cannot be are a matter of what was asked for, all else of the machine.
 fn refused(name: &str, error: &bdev::Error) -> Failure {
     match error {
+        // Within a stack.
+        bdev::Error::NotFound { name: missing } if !missing.is_empty() && missing != name => {
+            Failure::Usage(format!("{name}: {}", chain(error)))
+        }
         bdev::Error::NotFound { .. } => {
             let meant = if Path::new(name).exists() {
                 format!("file:{name} for that file, or ")
@@ -208,7 +221,7 @@ fn refused(name: &str, error: &bdev::Error) -> Failure {
                 String::new()
             };
             Failure::Usage(format!(
-                "no block device is named {name:?}: write {meant}null, null:SIZE, ram:SIZE, file:PATH or poll:PATH, or give --config a file that names it"
+                "no block device is named {name:?}: write {meant}null, null:SIZE, ram:SIZE, file:PATH or poll:PATH, or another that `reactor help perf` lists, or give --config a file that names it"
             ))
         }
         bdev::Error::BadSpec { .. } => Failure::Usage(chain(error)),
@@ -217,7 +230,9 @@ fn refused(name: &str, error: &bdev::Error) -> Failure {
         bdev::Error::ReadOnly { .. } => Failure::Run(format!(
             "{name} cannot be written: give this user the right to, or measure --rw read or randread"
         )),
-        bdev::Error::BadGeometry { .. } => Failure::Usage(format!("{name}: {}", chain(error))),
+        bdev::Error::BadGeometry { .. } | bdev::Error::OutOfRange { .. } | bdev::Error::EmptyRange { .. } => {
+            Failure::Usage(format!("{name}: {}", chain(error)))
+        }
         _ => Failure::at(name, error),
     }
 }
@@ -333,6 +348,10 @@ mod tests {
         assert!(busy.starts_with("usage: file:disk.img is a device that is listed twice"), "{busy}");
         let unknown = said(bdev::Error::NotFound { name: "file:disk.img".into() });
         assert!(unknown.contains("write null, null:SIZE, ram:SIZE, file:PATH or poll:PATH, or"), "{unknown}");
+        let within = match refused("passthru(disk0)", &bdev::Error::NotFound { name: "disk0".into() }) {
+            Failure::Usage(text) | Failure::Run(text) => text,
+        };
+        assert!(within.starts_with("passthru(disk0): no block device is named \"disk0\""), "{within}");
     }
 
     #[test]
