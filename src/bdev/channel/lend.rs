@@ -1,6 +1,8 @@
 //! Blocks lent out as memory, to be changed in place and given back: SPDK's zero-copy start and end.
 //!
-//! Every module does it by reads and writes as yet, as most of SPDK's do; who uses it is ready for those that will not.
+//! The memory is the pool's, which devices reach: where one transfers by itself, as files and NVMe do, nothing is copied on the way,
+//! neither here nor there. A RAM disk copies once each way. It could lend its own memory only as what safe code cannot hold: a slice whose
+//! bytes another core may write meanwhile.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
