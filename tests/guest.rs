@@ -27,11 +27,20 @@ mod passthru;
 #[path = "guest/pcie.rs"]
 mod pcie;
 #[cfg(feature = "nvme")]
+#[path = "guest/pcie_hot.rs"]
+mod pcie_hot;
+#[cfg(feature = "nvme")]
 #[path = "guest/pcie_life.rs"]
 mod pcie_life;
 #[cfg(feature = "nvme")]
+#[path = "guest/pcie_paths.rs"]
+mod pcie_paths;
+#[cfg(feature = "nvme")]
 #[path = "guest/pcie_refusals.rs"]
 mod pcie_refusals;
+#[cfg(feature = "nvme")]
+#[path = "guest/pcie_ways.rs"]
+mod pcie_ways;
 #[path = "guest/polled_disk.rs"]
 mod polled_disk;
 mod support;
@@ -63,4 +72,17 @@ fn in_guest(test: &str, options: &[&str], stories: &[fn()]) {
     println!("{said}");
     assert!(run.status.success(), "{}", run.status);
     assert!(said.contains("1 passed"), "no test is called {test}");
+}
+
+/// How often interrupts whose names are of this kind have reached processors.
+fn interrupts(is_of_kind: impl Fn(&str) -> bool) -> u64 {
+    let all = std::fs::read_to_string("/proc/interrupts").unwrap();
+    let counts =
+        |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
+    all.lines().filter(|line| is_of_kind(line)).map(counts).sum()
+}
+
+/// Those of the first disk's own queues; not those of its administration.
+fn interrupts_of_queues() -> u64 {
+    interrupts(|name| name.contains("nvme0q") && !name.ends_with("nvme0q0"))
 }

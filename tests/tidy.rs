@@ -57,6 +57,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("src/nvme/passthru/kernel.rs", "ioctls that point to commands"),
     ("src/nvme/pcie/bar.rs", "registers of a device, mapped"),
     ("src/nvme/pcie/ioctl.rs", "operations of vfio that point to structures"),
+    ("src/nvme/pcie/iommufd.rs", "operations of iommufd that point to structures"),
     ("src/nvme/soft/memory.rs", "a device in software, which reads and writes where commands point"),
     ("src/reactor/context.rs", "the current core behind a thread-local pointer"),
     ("src/reactor/critical.rs", "a function pointer that went through an atomic one"),

@@ -1,7 +1,7 @@
 //! NVMe commands through the kernel's driver, on disks that it drives: answers, errors, polling, futures that go, nodes that are others.
 
-use super::in_guest;
 use super::support::is_pending;
+use super::{in_guest, interrupts_of_queues};
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use reactor::nvme::passthru::{Controller, Namespace, OpenError, Queue};
 use reactor::nvme::spec::{Command, FeatureId, FeatureSelect, IdentifyWhat, StatusCode};
@@ -80,15 +80,6 @@ async fn open() -> (Namespace, Channel<Queue>) {
     let namespace = Namespace::open(DISK).await.unwrap();
     let channel = Channel::new(namespace.description().clone(), queue(&namespace));
     (namespace, channel)
-}
-
-/// How often the disk's own queues have interrupted a processor; not that of its administration.
-fn interrupts() -> u64 {
-    let is_of_queue = |line: &&str| line.contains("nvme0q") && !line.ends_with("nvme0q0");
-    let all = fs::read_to_string("/proc/interrupts").unwrap();
-    let counts =
-        |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
-    all.lines().filter(is_of_queue).map(counts).sum()
 }
 
 fn devices_say_what_they_are() {
@@ -198,7 +189,7 @@ fn a_polled_disk_interrupts_nobody() {
         let description = namespace.description().clone();
         let polling = Channel::new(description.clone(), namespace.polling_queue().unwrap());
         let ordinary = Channel::new(description, namespace.queue().unwrap());
-        let before = (interrupts(), ordinary.queue().counters());
+        let before = (interrupts_of_queues(), ordinary.queue().counters());
         for round in 1..=4 {
             let writes = (0..32).map(|at| {
                 let mut page = page();
@@ -212,13 +203,13 @@ fn a_polled_disk_interrupts_nobody() {
                 assert!(page.iter().all(|byte| *byte == round * 32 + at as u8), "{round}, {at}");
             }
         }
-        assert_eq!((interrupts(), ordinary.queue().counters()), before);
+        assert_eq!((interrupts_of_queues(), ordinary.queue().counters()), before);
         assert_eq!(polling.queue().counters().completed, 4 * 64);
         // Without data there is nothing to poll for: the kernel has the disk interrupt, and the core hears of it.
         polling.flush().await.unwrap();
         let (read, _) = ordinary.read(0, page()).await;
         read.unwrap();
-        assert!(interrupts() > before.0);
+        assert!(interrupts_of_queues() > before.0);
     });
 }
 

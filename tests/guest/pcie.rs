@@ -7,6 +7,7 @@ use reactor::sys::dma::{DmaBuf, DmaPool};
 use reactor::{LocalExecutor, spawn_local};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// An IOMMU as small as they come: 39 bits of addresses, where the process has 47.
 pub const SMALL: &str = "-device intel-iommu,intremap=on";
@@ -46,12 +47,33 @@ pub fn bind(address: &str, driver: &str) {
 pub fn all_to_user_space() -> Vec<String> {
     let controllers = controllers();
     controllers.iter().for_each(|address| bind(address, "vfio-pci"));
+    if WITHOUT_GROUPS.load(Relaxed) {
+        controllers.iter().for_each(|address| {
+            // Those of one group have one file.
+            let _ = fs::remove_file(vfio_group(address));
+        });
+    }
     controllers
 }
 
 pub fn vfio_group(address: &str) -> String {
     let found = list().unwrap().into_iter().find(|function| function.address.to_string() == address);
     format!("/dev/vfio/{}", found.unwrap().group.unwrap())
+}
+
+/// The device's own file.
+pub fn vfio_file(address: &str) -> String {
+    let folder = format!("/sys/bus/pci/devices/{address}/vfio-dev");
+    let name = fs::read_dir(folder).unwrap().next().unwrap().unwrap().file_name();
+    format!("/dev/vfio/devices/{}", name.to_str().unwrap())
+}
+
+/// What takes a device's group takes its file instead.
+static WITHOUT_GROUPS: AtomicBool = AtomicBool::new(false);
+
+/// From now on devices have no groups in user space, as on a kernel that is built without.
+pub fn without_groups() {
+    WITHOUT_GROUPS.store(true, Relaxed);
 }
 
 /// The only namespace of the controller.
@@ -167,7 +189,7 @@ fn what_is_written_is_read() {
 }
 
 /// Memory is mapped and unmapped while a device is at work, by this core and others.
-fn pools_come_and_go() {
+pub fn pools_come_and_go() {
     let address = all_to_user_space().remove(0);
     LocalExecutor::new().unwrap().block_on(async {
         let disk = Disk::attach(&address).await;
@@ -203,7 +225,7 @@ fn pools_come_and_go() {
     });
 }
 
-fn huge_pages_are_seen() {
+pub fn huge_pages_are_seen() {
     use reactor::app::Builder;
     use reactor::sys::dma::{DmaConfig, HugePages};
     let address = &all_to_user_space()[0];
@@ -237,7 +259,7 @@ fn several_controllers() {
     );
 }
 
-fn a_group_is_taken_as_a_whole() {
+pub fn a_group_is_taken_as_a_whole() {
     let all = controllers();
     let [left, right] = &all[2..] else { panic!("{all:?}") };
     assert_eq!(vfio_group(left), vfio_group(right));
@@ -257,7 +279,7 @@ fn a_group_is_taken_as_a_whole() {
     });
 }
 
-fn each_controller_has_its_own_blocks() {
+pub fn each_controller_has_its_own_blocks() {
     let all = all_to_user_space();
     LocalExecutor::new().unwrap().block_on(async {
         let mut disks = Vec::new();

@@ -20,15 +20,12 @@ fn interrupts() {
 
 /// How often the controller's I/O queues have interrupted a processor for us.
 fn interrupts_of(address: &str) -> u64 {
-    let is_of_queue =
-        |line: &&str| line.contains("vfio-msix[") && line.contains(address) && !line.contains("vfio-msix[0]");
-    let all = fs::read_to_string("/proc/interrupts").unwrap();
-    let counts =
-        |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
-    all.lines().filter(is_of_queue).map(counts).sum()
+    super::interrupts(|name| {
+        name.contains("vfio-msix[") && name.contains(address) && !name.contains("vfio-msix[0]")
+    })
 }
 
-fn a_core_that_may_sleep_is_woken_by_the_device() {
+pub fn a_core_that_may_sleep_is_woken_by_the_device() {
     const ROUNDS: u64 = 50;
     let address = &all_to_user_space()[0];
     for mode in Mode::ALL {
@@ -99,7 +96,7 @@ fn removal() {
     in_guest("pcie_life::removal", &options, &[every_command_ends_when_the_device_is_removed]);
 }
 
-fn every_command_ends_when_the_device_is_removed() {
+pub fn every_command_ends_when_the_device_is_removed() {
     let all = all_to_user_space();
     let device = Path::new("/sys/bus/pci/devices").join(&all[0]);
     let removal = LocalExecutor::new().unwrap().block_on(async {

@@ -1,7 +1,7 @@
 //! A disk whose completions the core asks for (`IOPOLL`): an NVMe disk with a queue for that, which few machines have switched on.
 
-use super::in_guest;
 use super::support::is_pending;
+use super::{in_guest, interrupts_of_queues};
 use futures::stream::{FuturesUnordered, StreamExt};
 use reactor::bdev::{self, Access};
 use reactor::sys::dma::{DmaBuf, DmaPool};
@@ -25,15 +25,6 @@ fn polled_disk() {
         dropped_reads_keep_their_buffers_until_the_disk_has_answered,
     ];
     in_guest("polled_disk::polled_disk", &["-n", "64M", "-k", "nvme.poll_queues=1"], &stories);
-}
-
-/// How often the disk's own queues have interrupted a processor; not that of its administration.
-fn interrupts() -> u64 {
-    let is_of_queue = |line: &&str| line.contains("nvme0q") && !line.ends_with("nvme0q0");
-    let all = fs::read_to_string("/proc/interrupts").unwrap();
-    let counts =
-        |line: &str| line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok()).sum::<u64>();
-    all.lines().filter(is_of_queue).map(counts).sum()
 }
 
 fn open(flags: OFlags) -> Fd {
@@ -66,7 +57,7 @@ fn a_block_device_is_asked_and_interrupts_nobody() {
         let channel = disk.channel().unwrap();
         let blocks = BLOCK as u64 / u64::from(channel.geometry().block_size);
         let (ordinary, polling) = (Ring::current().unwrap(), Ring::current_polling().unwrap());
-        let before = (ordinary.counters(), interrupts());
+        let before = (ordinary.counters(), interrupts_of_queues());
         for round in 1..=4 {
             let writes = (0..32).map(|at| {
                 let mut page = channel.try_alloc(BLOCK).unwrap();
@@ -79,7 +70,7 @@ fn a_block_device_is_asked_and_interrupts_nobody() {
                 assert!(page.iter().all(|byte| *byte == round * 32 + at as u8), "{round}, {at}");
             }
         }
-        assert_eq!((ordinary.counters(), interrupts()), before);
+        assert_eq!((ordinary.counters(), interrupts_of_queues()), before);
         let counters = polling.counters();
         assert_eq!((counters.submitted, counters.completed), (4 * 64, 4 * 64));
         // What such a ring does not take goes by the other one.
@@ -97,12 +88,12 @@ fn what_finds_no_room_waits() {
             (config.is_polling, config.entries, config.in_flight_max) = (true, 64, in_flight_max);
             let ring = Ring::current_or_new(&config).unwrap();
             let fd = open(OFlags::DIRECT);
-            let before = interrupts();
+            let before = interrupts_of_queues();
             let reads = (0..READS).map(|at| ring.read_at(&fd, page(), at * BLOCK as u64));
             let reads: Vec<_> = reads.collect::<FuturesUnordered<_>>().collect().await;
             assert!(reads.into_iter().all(|(read, _page)| read.unwrap() == BLOCK));
             let counters = ring.counters();
-            assert_eq!((counters.completed, interrupts()), (READS, before));
+            assert_eq!((counters.completed, interrupts_of_queues()), (READS, before));
             assert!(counters.waits > 0, "{counters:?}");
         });
     }

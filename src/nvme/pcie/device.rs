@@ -2,7 +2,7 @@
 
 use super::bar::Bar;
 use super::function::Sysfs;
-use super::group::Member;
+use super::place::Place;
 use super::{Address, Error, Function, ioctl};
 use crate::nvme::device::Device;
 use crate::nvme::spec::register::DOORBELLS;
@@ -49,7 +49,7 @@ struct Inner {
     events: OnceLock<Vec<EventFd>>,
     is_claimed: AtomicBool,
     /// Goes last: until then the device is ours, and sees memory.
-    _member: Member,
+    _place: Place,
 }
 
 impl PcieDevice {
@@ -100,7 +100,7 @@ impl Inner {
         }
         let sysfs = Sysfs::default();
         let (function, group) = sysfs.find(address)?;
-        let (member, file) = Member::join(&sysfs, address, group)?;
+        let (place, file) = Place::join(&sysfs, address, group)?;
 
         let refused = |what: &str| Error::refused(format!("{what} of {address}"));
         let flags = ioctl::device_flags(&file).map_err(refused("a description"))?;
@@ -128,7 +128,7 @@ impl Inner {
             ended: OnceLock::new(),
             events: OnceLock::new(),
             is_claimed: AtomicBool::new(false),
-            _member: member,
+            _place: place,
         };
         device.set_command(MEMORY_SPACE | BUS_MASTER, 0).map_err(refused("bus mastering"))?;
         Ok(device)

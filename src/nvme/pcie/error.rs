@@ -37,6 +37,13 @@ pub enum Error {
          Intel, start the kernel with intel_iommu=on"
     )]
     NoIommu(Address),
+    /// It has no IOMMU, and the kernel is in VFIO's mode without.
+    #[error(
+        "{0} has no IOMMU, and the kernel is in VFIO's unsafe mode without one: nothing would keep the device from any memory, or memory in its \
+         place, so that it is not driven from here. Switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU) and, for Intel, start the kernel \
+         with intel_iommu=on; in a virtual machine, give it an emulated one"
+    )]
+    Unprotected(Address),
     /// It is another driver's, or nobody's.
     #[error("{address} is {}; hand it over with\n{}", Bound(driver.as_deref()), HandOver(*address, driver.is_some()))]
     NotOurs {

@@ -111,6 +111,12 @@ impl Sysfs {
         Ok((found, group))
     }
 
+    /// The name of the device's own file in `/dev/vfio/devices`, if the kernel makes such.
+    pub(super) fn vfio_file(&self, address: Address) -> Option<String> {
+        let folder = self.devices().join(address.to_string()).join("vfio-dev");
+        fs::read_dir(folder).ok()?.find_map(|entry| entry.ok()?.file_name().into_string().ok())
+    }
+
     /// The devices of a group that some driver of the kernel's has.
     pub(super) fn others(&self, group: u32) -> Vec<(Address, String)> {
         let members = fs::read_dir(self.0.join(format!("kernel/iommu_groups/{group}/devices")));

@@ -9,7 +9,6 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Those that this process has open. The kernel opens a group once, and so do we.
@@ -81,10 +80,6 @@ impl Drop for Member {
 
 impl Group {
     fn open(sysfs: &Sysfs, address: Address, number: u32, known: &[Arc<Self>]) -> Result<Self, Error> {
-        if Path::new(&format!("/dev/vfio/noiommu-{number}")).exists() {
-            let reason = "the kernel is in VFIO's mode without an IOMMU, in which nothing keeps a device from any memory";
-            return Err(Error::Unsupported { address, reason });
-        }
         let path = format!("/dev/vfio/{number}");
         let file = open_file(&path)?;
         if !ioctl::is_viable(&file).map_err(Error::refused(path.clone()))? {
@@ -128,7 +123,7 @@ impl Container {
     }
 }
 
-fn open_file(path: &str) -> Result<OwnedFd, Error> {
+pub(super) fn open_file(path: &str) -> Result<OwnedFd, Error> {
     open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
         Errno::NOENT | Errno::NXIO | Errno::NODEV => Error::NoVfio(path.to_owned()),
         Errno::ACCESS | Errno::PERM => Error::Permission(path.to_owned()),

@@ -14,33 +14,40 @@ use std::ptr;
 use vfio_bindings::bindings::vfio::{
     VFIO_API_VERSION, VFIO_BASE, VFIO_DMA_MAP_FLAG_READ, VFIO_DMA_MAP_FLAG_WRITE, VFIO_GROUP_FLAGS_VIABLE,
     VFIO_IOMMU_INFO_CAPS, VFIO_IOMMU_INFO_PGSIZES, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE, VFIO_TYPE1v2_IOMMU, vfio_device_info,
-    vfio_group_status, vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap, vfio_iommu_type1_info,
-    vfio_irq_info, vfio_region_info,
+    VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_DATA_EVENTFD, VFIO_TYPE, VFIO_TYPE1v2_IOMMU,
+    vfio_device_attach_iommufd_pt, vfio_device_bind_iommufd, vfio_device_info, vfio_group_status,
+    vfio_iommu_type1_dma_map, vfio_iommu_type1_dma_unmap, vfio_iommu_type1_info, vfio_irq_info,
+    vfio_region_info,
 };
 
-// By their distance from VFIO_BASE.
-const GET_API_VERSION: u8 = 0;
-const CHECK_EXTENSION: u8 = 1;
-const SET_IOMMU: u8 = 2;
-const GROUP_GET_STATUS: u8 = 3;
-const GROUP_SET_CONTAINER: u8 = 4;
-const GROUP_GET_DEVICE_FD: u8 = 6;
-const DEVICE_GET_INFO: u8 = 7;
-const DEVICE_GET_REGION_INFO: u8 = 8;
-const DEVICE_GET_IRQ_INFO: u8 = 9;
-const DEVICE_SET_IRQS: u8 = 10;
-const DEVICE_RESET: u8 = 11;
-const IOMMU_GET_INFO: u8 = 12;
-const IOMMU_MAP_DMA: u8 = 13;
-const IOMMU_UNMAP_DMA: u8 = 14;
+/// The operation at a distance from VFIO_BASE.
+const fn vfio(distance: u8) -> Opcode {
+    opcode::none(VFIO_TYPE, VFIO_BASE as u8 + distance)
+}
+
+const GET_API_VERSION: Opcode = vfio(0);
+const CHECK_EXTENSION: Opcode = vfio(1);
+const SET_IOMMU: Opcode = vfio(2);
+const GROUP_GET_STATUS: Opcode = vfio(3);
+const GROUP_SET_CONTAINER: Opcode = vfio(4);
+const GROUP_GET_DEVICE_FD: Opcode = vfio(6);
+const DEVICE_GET_INFO: Opcode = vfio(7);
+const DEVICE_GET_REGION_INFO: Opcode = vfio(8);
+const DEVICE_GET_IRQ_INFO: Opcode = vfio(9);
+const DEVICE_SET_IRQS: Opcode = vfio(10);
+const DEVICE_RESET: Opcode = vfio(11);
+const IOMMU_GET_INFO: Opcode = vfio(12);
+const IOMMU_MAP_DMA: Opcode = vfio(13);
+const IOMMU_UNMAP_DMA: Opcode = vfio(14);
+const DEVICE_BIND_IOMMUFD: Opcode = vfio(18);
+const DEVICE_ATTACH_IOMMUFD_PT: Opcode = vfio(19);
 
 /// Words in front of what `VFIO_DEVICE_SET_IRQS` is given: `argsz`, `flags`, `index`, `start`, `count`.
 const IRQ_SET_WORDS: usize = 5;
 
 /// One call: an operation and its argument, which is a pointer or a number.
 struct Call {
-    operation: u8,
+    operation: Opcode,
     argument: *mut c_void,
 }
 
@@ -51,7 +58,7 @@ unsafe impl Ioctl for Call {
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        opcode::none(VFIO_TYPE, VFIO_BASE as u8 + self.operation)
+        self.operation
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
@@ -65,13 +72,13 @@ unsafe impl Ioctl for Call {
 
 /// # Safety
 /// `argument` is what the operation takes, and nobody else uses what it points to during the call.
-unsafe fn call(fd: impl AsFd, operation: u8, argument: *mut c_void) -> io::Result<i32> {
+pub(super) unsafe fn call(fd: impl AsFd, operation: Opcode, argument: *mut c_void) -> io::Result<i32> {
     // SAFETY: the caller's promise.
     Ok(unsafe { ioctl(fd, Call { operation, argument }) }?)
 }
 
 /// An operation that takes no argument, or a number.
-fn ask(fd: impl AsFd, operation: u8, number: u32) -> io::Result<i32> {
+fn ask(fd: impl AsFd, operation: Opcode, number: u32) -> io::Result<i32> {
     debug_assert!(matches!(operation, GET_API_VERSION | CHECK_EXTENSION | SET_IOMMU | DEVICE_RESET));
     // SAFETY: these point to nothing.
     unsafe { call(fd, operation, ptr::without_provenance_mut(number as usize)) }
@@ -82,8 +89,8 @@ fn ask(fd: impl AsFd, operation: u8, number: u32) -> io::Result<i32> {
 /// # Safety
 /// The kernel reads and writes no more than a `Self` there, given that its `argsz`, if it has one, is no more than its size. Any bits in
 /// it are numbers.
-unsafe trait Argument: Sized {
-    const OPERATION: u8;
+pub(super) unsafe trait Argument: Sized {
+    const OPERATION: Opcode;
 
     fn call(&mut self, fd: &OwnedFd) -> io::Result<()> {
         // SAFETY: the trait's promise; it is borrowed for the call.
@@ -103,14 +110,14 @@ struct ContainerFd(RawFd);
 
 // SAFETY: as above; it has no `argsz`, and 32 bits are read.
 unsafe impl Argument for ContainerFd {
-    const OPERATION: u8 = GROUP_SET_CONTAINER;
+    const OPERATION: Opcode = GROUP_SET_CONTAINER;
 }
 
 macro_rules! arguments {
     ($($structure:ty => $operation:expr),* $(,)?) => {$(
         // SAFETY: as above.
         unsafe impl Argument for $structure {
-            const OPERATION: u8 = $operation;
+            const OPERATION: Opcode = $operation;
         }
     )*};
 }
@@ -123,6 +130,8 @@ arguments! {
     vfio_iommu_type1_info => IOMMU_GET_INFO,
     vfio_iommu_type1_dma_map => IOMMU_MAP_DMA,
     vfio_iommu_type1_dma_unmap => IOMMU_UNMAP_DMA,
+    vfio_device_bind_iommufd => DEVICE_BIND_IOMMUFD,
+    vfio_device_attach_iommufd_pt => DEVICE_ATTACH_IOMMUFD_PT,
 }
 
 /// Whether the kernel has the interface of containers and groups that is used here.
@@ -155,6 +164,19 @@ pub(super) fn device(group: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     let fd = unsafe { call(group, GROUP_GET_DEVICE_FD, name.as_ptr().cast_mut().cast()) }?;
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes the device whose own file this is, for an iommufd.
+pub(super) fn bind(device: &OwnedFd, iommufd: &OwnedFd) -> io::Result<()> {
+    let argsz = vfio_device_bind_iommufd::size();
+    let mut bind = vfio_device_bind_iommufd { argsz, iommufd: iommufd.as_raw_fd(), ..Default::default() };
+    bind.call(device)
+}
+
+/// Has it see the memory of one of the iommufd's address spaces, instead of none.
+pub(super) fn attach(device: &OwnedFd, space: u32) -> io::Result<()> {
+    let argsz = vfio_device_attach_iommufd_pt::size();
+    vfio_device_attach_iommufd_pt { argsz, pt_id: space, ..Default::default() }.call(device)
 }
 
 /// What can be done with the device: `VFIO_DEVICE_FLAGS_*`.
@@ -315,5 +337,6 @@ mod tests {
         assert!(
             signal(&file, 0, &[]).is_err() && reset(&file).is_err() && set_container(&file, &file).is_err()
         );
+        assert!(bind(&file, &file).is_err() && attach(&file, 1).is_err());
     }
 }

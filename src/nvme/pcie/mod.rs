@@ -31,7 +31,10 @@ mod device;
 mod error;
 mod function;
 mod group;
+mod ioas;
 mod ioctl;
+mod iommufd;
+mod place;
 
 pub use address::Address;
 pub use device::PcieDevice;
