@@ -270,10 +270,12 @@ fn not_opened(mut context: String, source: io::Error) -> Error {
 /// How many blocks `file`, which is at `path`, has at present.
 fn count_blocks(path: &Path, mut file: &File, block_size: u32) -> Result<u64> {
     let path = path.display();
+    let is_device = file.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
     let bytes = file
         .seek(SeekFrom::End(0))
         .map_err(|source| Error::Os { context: format!("cannot ask for the size of {path}"), source })?;
     let reason = match bytes {
+        0 if is_device => format!("{path} is empty; attach what it is to have first, such as by `losetup`"),
         0 => format!("{path} is empty; give it a size first, such as by `truncate -s 1G {path}`"),
         _ if bytes % u64::from(block_size) == 0 => return Ok(bytes / u64::from(block_size)),
         _ => format!(

@@ -242,6 +242,19 @@ fn a_missing_file_and_a_directory_are_refused_with_advice() {
     assert_eq!(code, Some(rustix::io::Errno::NOTBLK.raw_os_error()));
 }
 
+/// Loop devices that nobody has attached a file to, for one, where there are any.
+#[test]
+fn a_device_without_a_medium_is_not_told_to_be_truncated() {
+    let sizes = std::fs::read_dir("/sys/block").into_iter().flatten().filter_map(std::io::Result::ok);
+    let empty = sizes.filter(|dir| std::fs::read(dir.path().join("size")).is_ok_and(|size| size == b"0\n"));
+    for dir in empty.take(16) {
+        // Another test may give it a file meanwhile.
+        if let Err(e) = opened(&Path::new("/dev").join(dir.file_name()), Access::ReadOnly) {
+            assert!(!e.to_string().contains("truncate"), "{e}");
+        }
+    }
+}
+
 #[test]
 fn a_size_that_is_not_whole_blocks_is_refused() {
     for bytes in [0, 1, 511, 4096 + 100] {
