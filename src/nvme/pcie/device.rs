@@ -5,7 +5,8 @@ use super::function::Sysfs;
 use super::place::Place;
 use super::{Address, Error, Function, ioctl};
 use crate::nvme::device::Device;
-use crate::nvme::spec::register::DOORBELLS;
+use crate::nvme::spec::register::{CAP, CC, CSTS, DOORBELLS};
+use crate::nvme::spec::{Capabilities, Configuration, ControllerStatus};
 use crate::sys::dma::{DmaAny, DmaWords};
 use crate::sys::eventfd::EventFd;
 use rustix::io::{pread, pwrite};
@@ -15,6 +16,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_BAR0_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX,
     VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_REQ_IRQ_INDEX, VFIO_REGION_INFO_FLAG_MMAP,
@@ -24,6 +26,8 @@ use vfio_bindings::bindings::vfio::{
 const COMMAND: u64 = 4;
 const MEMORY_SPACE: u16 = 1 << 1;
 const BUS_MASTER: u16 = 1 << 2;
+/// Revision and class code in there (§7.5.1.1.5).
+const CLASS: u64 = 8;
 
 /// Those that this process has open.
 static OPEN: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
@@ -130,8 +134,30 @@ impl Inner {
             is_claimed: AtomicBool::new(false),
             _place: place,
         };
-        device.set_command(MEMORY_SPACE | BUS_MASTER, 0).map_err(refused("bus mastering"))?;
+        device.set_command(MEMORY_SPACE, BUS_MASTER).map_err(refused("its registers"))?;
+        if !device.quiesce() {
+            return Err(unsupported(
+                "it could not be reset, and goes on with what another program has left in it",
+            ));
+        }
+        device.set_command(BUS_MASTER, 0).map_err(refused("bus mastering"))?;
         Ok(device)
+    }
+
+    /// Disables a controller that the kernel has no way to reset, before it can reach memory: what another program has left in it may lie
+    /// at addresses that are now something else here. False if it goes on.
+    fn quiesce(&self) -> bool {
+        let status = || ControllerStatus::from_bits(self.bar.read32(CSTS));
+        let now = Configuration::from_bits(self.bar.read32(CC));
+        if status().is_gone() || !now.is_enabled() {
+            return true;
+        }
+        self.bar.write32(CC, now.with_enabled(false).bits());
+        let limit_ms = Capabilities::from_bits(self.bar.read64(CAP)).timeout_ms().max(500);
+        (0..limit_ms).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            status().is_gone() || !status().is_ready()
+        })
     }
 
     /// Sets and clears bits of the command register.
@@ -198,6 +224,12 @@ impl Inner {
     fn reset(&self) -> io::Result<()> {
         if !self.can_reset {
             return Err(io::ErrorKind::Unsupported.into());
+        }
+        // One that is gone reads as all ones, which no class is. The kernel would wait for its answer, for a minute.
+        let mut class = [0; 4];
+        pread(&self.file, &mut class, self.config + CLASS)?;
+        if class == [0xff; 4] {
+            return Err(io::ErrorKind::NotConnected.into());
         }
         ioctl::reset(&self.file)
     }

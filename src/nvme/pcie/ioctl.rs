@@ -291,7 +291,14 @@ pub(super) fn unmap(container: &OwnedFd, area: &Area) -> io::Result<()> {
         size: area.len() as u64,
         ..Default::default()
     };
-    unmap.call(container)
+    unmap.call(container)?;
+    all_of(area, unmap.size)
+}
+
+/// The kernel says how much it took away.
+pub(super) fn all_of(area: &Area, bytes: u64) -> io::Result<()> {
+    let is_all = bytes == area.len() as u64;
+    is_all.then_some(()).ok_or_else(|| io::Error::other(format!("{bytes} bytes of {area:?} were unmapped")))
 }
 
 #[cfg(all(test, not(loom)))]

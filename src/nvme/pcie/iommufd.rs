@@ -3,7 +3,7 @@
 //! `vfio-bindings` does not have them: the structures are written out here, and their sizes are the kernel's.
 #![expect(unsafe_code, reason = "ioctls that point to structures, and memory that devices are to see")]
 
-use super::ioctl::{Argument, call};
+use super::ioctl::{Argument, all_of, call};
 use crate::sys::dma::Area;
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, opcode};
@@ -139,7 +139,9 @@ pub(super) fn map(iommufd: &OwnedFd, id: u32, area: &Area) -> io::Result<()> {
 
 /// Ends what [`map`] began.
 pub(super) fn unmap(iommufd: &OwnedFd, id: u32, area: &Area) -> io::Result<()> {
-    Unmap { size: Unmap::size(), id, at: area.at(), len: area.len() as u64 }.call(iommufd)
+    let mut unmap = Unmap { size: Unmap::size(), id, at: area.at(), len: area.len() as u64 };
+    unmap.call(iommufd)?;
+    all_of(area, unmap.len)
 }
 
 #[cfg(all(test, not(loom)))]
