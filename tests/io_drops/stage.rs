@@ -10,6 +10,8 @@ use rustix::io::{ioctl_fionbio, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::cell::Cell;
+#[cfg(all(feature = "nvme", feature = "testing"))]
+use std::cell::OnceCell;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -71,6 +73,9 @@ pub struct Stage {
     /// On a disk, and past the page cache where the file system has that. All read it; what writes to it writes what is there.
     direct: File,
     names: Rc<Cell<u32>>,
+    /// Made by the first who needs them.
+    #[cfg(all(feature = "nvme", feature = "testing"))]
+    pub bays: Rc<OnceCell<super::kinds::Bays>>,
 }
 
 /// A folder for one operation, which may do with it what it likes: `file` of 10,000 bytes, and the folder `dir`.
@@ -93,6 +98,8 @@ impl Stage {
             root: root.into(),
             direct: File::from_std(direct).unwrap(),
             names: Rc::default(),
+            #[cfg(all(feature = "nvme", feature = "testing"))]
+            bays: Rc::default(),
         }
     }
 

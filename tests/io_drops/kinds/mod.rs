@@ -5,12 +5,16 @@
 
 mod files;
 mod names;
+#[cfg(all(feature = "nvme", feature = "testing"))]
+mod nvme;
 mod other;
 mod ring;
 mod sockets;
 mod stacks;
 mod streams;
 
+#[cfg(all(feature = "nvme", feature = "testing"))]
+pub use nvme::Bays;
 pub use other::SIGNALS;
 
 use super::stage::{Ends, Folder, Peer, Stage, Started, When};
@@ -24,10 +28,23 @@ pub struct Kind {
 }
 
 pub fn all() -> Vec<Kind> {
-    [ring::all(), files::all(), names::all(), sockets::all(), streams::all(), other::all(), stacks::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        ring::all(),
+        files::all(),
+        names::all(),
+        sockets::all(),
+        streams::all(),
+        other::all(),
+        stacks::all(),
+    ];
+    #[cfg_attr(
+        not(all(feature = "nvme", feature = "testing")),
+        expect(unused_mut, reason = "there are no more")
+    )]
+    let mut all: Vec<Kind> = all.into_iter().flatten().collect();
+    #[cfg(all(feature = "nvme", feature = "testing"))]
+    all.extend(nvme::all());
+    all
 }
 
 /// Kinds whose start is written out.
