@@ -17,7 +17,9 @@ use reactor::nvme::soft::{SoftConfig, SoftController};
 use reactor::nvme::spec::{AdminOpcode, IdentifyWhat};
 use reactor::nvme::{Config, Controller};
 use reactor::sys::dma::{DmaBuf, DmaPool};
-use reactor::{LocalExecutor, Poller, spawn_local, yield_now};
+use reactor::{JoinHandle, LocalExecutor, Poller, spawn_local, yield_now};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 type Attached = Nvme<Controller<SoftController>>;
@@ -56,6 +58,15 @@ impl Bay {
         let controller = Controller::attach(device.clone(), config).await.unwrap();
         let nvme = Nvme::attach_with(name, controller, options).await.unwrap();
         Self { device, nvme }
+    }
+
+    /// Two controllers of one subsystem, `NAME-a` and `NAME-b`, whose namespaces are devices of the first.
+    async fn two(name: &str, options: NvmeOptions) -> (Self, Self) {
+        let device = SoftController::default();
+        let other = device.another(SoftConfig::default());
+        let a = Self::of_subsystem(name, &format!("{name}-a"), device, options.clone()).await;
+        let b = Self::of_subsystem(name, &format!("{name}-b"), other, options).await;
+        (a, b)
     }
 
     /// Takes the devices away, and waits until they are gone.
@@ -122,4 +133,22 @@ async fn reads(channel: &Channel, lba: u64) -> u8 {
     let block = channel.read(lba..lba + 1).await.unwrap();
     assert!(block.iter().all(|byte| *byte == block[0]));
     block[0]
+}
+
+/// Writes and reads back until it is told to stop, and counts.
+fn load(disk: &Descriptor, tasks: u64, stop: &Rc<Cell<bool>>) -> Vec<JoinHandle<u64>> {
+    let task = |number: u64| {
+        let (disk, stop) = (disk.clone(), stop.clone());
+        spawn_local(async move {
+            let channel = disk.channel().unwrap();
+            let mut rounds = 0;
+            while !stop.get() {
+                write(&channel, number, rounds as u8).await;
+                assert_eq!(reads(&channel, number).await, rounds as u8);
+                rounds += 1;
+            }
+            rounds
+        })
+    };
+    (0..tasks).map(task).collect()
 }

@@ -6,8 +6,6 @@ use reactor::bdev::{Event, NvmeCommand, NvmeData};
 use reactor::nvme::soft::SoftNamespace;
 use reactor::nvme::spec::{AdminOpcode, AnaState, FormatOptions};
 use reactor::{Core, app, call_on};
-use std::cell::Cell;
-use std::rc::Rc;
 
 #[test]
 fn namespaces_that_appear_become_devices_and_those_that_go_are_removed() {
@@ -112,24 +110,6 @@ fn a_device_that_is_formatted_as_it_was_goes_on() {
     });
 }
 
-/// Writes and reads back until it is told to stop, and counts.
-fn load(disk: &Descriptor, tasks: u64, stop: &Rc<Cell<bool>>) -> Vec<reactor::JoinHandle<u64>> {
-    let task = |number: u64| {
-        let (disk, stop) = (disk.clone(), stop.clone());
-        spawn_local(async move {
-            let channel = disk.channel().unwrap();
-            let mut rounds = 0;
-            while !stop.get() {
-                write(&channel, number, rounds as u8).await;
-                assert_eq!(reads(&channel, number).await, rounds as u8);
-                rounds += 1;
-            }
-            rounds
-        })
-    };
-    (0..tasks).map(task).collect()
-}
-
 #[test]
 fn io_goes_on_after_the_controller_was_reset_or_had_failed() {
     on_a_core(async || {
@@ -191,10 +171,7 @@ fn a_controller_that_is_taken_out_takes_its_devices_along() {
 #[test]
 fn of_two_controllers_one_may_be_taken_out_under_load() {
     on_a_core(async || {
-        let device = SoftController::default();
-        let other = device.another(SoftConfig::default());
-        let a = Bay::of_subsystem("life-two", "life-two-a", device, options()).await;
-        let b = Bay::of_subsystem("life-two", "life-two-b", other, options()).await;
+        let (a, b) = Bay::two("life-two", options()).await;
         let disk = open("life-two-an1").await;
         let stop = Rc::new(Cell::new(false));
         let tasks = load(&disk, 32, &stop);
@@ -216,10 +193,7 @@ fn of_two_controllers_one_may_be_taken_out_under_load() {
 #[test]
 fn access_states_are_told_and_followed() {
     on_a_core(async || {
-        let device = SoftController::default();
-        let other = device.another(SoftConfig::default());
-        let a = Bay::of_subsystem("life-ana", "life-ana-a", device, options()).await;
-        let b = Bay::of_subsystem("life-ana", "life-ana-b", other, options()).await;
+        let (a, b) = Bay::two("life-ana", options()).await;
         let disk = open("life-ana-an1").await;
         let used = || {
             disk.module_as::<Disk>()

@@ -8,9 +8,7 @@ use reactor::nvme::soft::Fault;
 use reactor::nvme::spec::{AnaState, Completion, Status, StatusCode};
 use reactor::nvme::{self, QueuePair};
 use reactor::time::Clock;
-use std::cell::Cell;
 use std::pin::pin;
-use std::rc::Rc;
 
 /// Two controllers, and the device that they make.
 struct Pair {
@@ -33,10 +31,7 @@ async fn queue(bay: &Bay) -> QueuePair<SoftController> {
 
 impl Pair {
     async fn new(name: &str, options: NvmeOptions) -> Self {
-        let device = SoftController::default();
-        let another = device.another(SoftConfig::default());
-        let a = Bay::of_subsystem(name, &format!("{name}-a"), device, options.clone()).await;
-        let b = Bay::of_subsystem(name, &format!("{name}-b"), another, options).await;
+        let (a, b) = Bay::two(name, options).await;
         let disk = open(&format!("{name}-an1")).await;
         assert_eq!(
             (a.nvme.disks(), b.nvme.disks()),
@@ -155,24 +150,6 @@ fn round_robin_uses_both_in_turn() {
         drop(channel);
         pair.detach().await;
     });
-}
-
-/// Writes and reads back until it is told to stop, and counts.
-fn load(disk: &Descriptor, tasks: u64, stop: &Rc<Cell<bool>>) -> Vec<reactor::JoinHandle<u64>> {
-    let task = |number: u64| {
-        let (disk, stop) = (disk.clone(), stop.clone());
-        spawn_local(async move {
-            let channel = disk.channel().unwrap();
-            let mut rounds = 0;
-            while !stop.get() {
-                write(&channel, number, rounds as u8).await;
-                assert_eq!(reads(&channel, number).await, rounds as u8);
-                rounds += 1;
-            }
-            rounds
-        })
-    };
-    (0..tasks).map(task).collect()
 }
 
 #[test]
