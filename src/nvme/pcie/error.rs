@@ -1,5 +1,6 @@
 //! Why a controller on the bus cannot be had, and what to do.
 
+use super::function::hand_over;
 use super::{Address, Function};
 use crate::sys::dma::Unseen;
 use std::{fmt, io};
@@ -45,7 +46,7 @@ pub enum Error {
     )]
     Unprotected(Address),
     /// It is another driver's, or nobody's.
-    #[error("{address} is {}; hand it over with\n{}", Bound(driver.as_deref()), HandOver(*address, driver.is_some()))]
+    #[error("{address} is {}; hand it over with\n  {}", Bound(driver.as_deref()), hand_over(*address, driver.is_some()).join("\n  "))]
     NotOurs {
         /// Where it is.
         address: Address,
@@ -128,20 +129,6 @@ impl fmt::Display for Bound<'_> {
             Some(driver) => write!(f, "bound to the driver {driver}"),
             None => f.write_str("bound to no driver, where vfio-pci is needed"),
         }
-    }
-}
-
-struct HandOver(Address, bool);
-
-impl fmt::Display for HandOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(address, is_bound) = self;
-        writeln!(f, "  modprobe vfio-pci")?;
-        writeln!(f, "  echo vfio-pci > /sys/bus/pci/devices/{address}/driver_override")?;
-        if *is_bound {
-            writeln!(f, "  echo {address} > /sys/bus/pci/devices/{address}/driver/unbind")?;
-        }
-        write!(f, "  echo {address} > /sys/bus/pci/drivers_probe")
     }
 }
 

@@ -138,9 +138,36 @@ impl Sysfs {
 }
 
 impl Function {
+    /// What root types to hand it over to user space, line by line; nothing if that is done.
+    ///
+    /// Disks of a controller that the kernel drives vanish with that: see that nothing on them is mounted.
+    ///
+    /// ```
+    /// for function in reactor::nvme::pcie::list()? {
+    ///     println!("{}:\n{}", function.address, function.hand_over().join("\n"));
+    /// }
+    /// # Ok::<(), reactor::nvme::pcie::Error>(())
+    /// ```
+    #[must_use]
+    pub fn hand_over(&self) -> Vec<String> {
+        if is_vfio(self.driver.as_deref()) {
+            Vec::new()
+        } else {
+            hand_over(self.address, self.driver.is_some())
+        }
+    }
+
     fn is_nvme(&self) -> bool {
         self.class >> 8 == NVM && NVME.contains(&(self.class & 0xff))
     }
+}
+
+/// The commands that bind a function to vfio-pci, whether it `is_bound` to another driver or to none.
+pub(super) fn hand_over(address: Address, is_bound: bool) -> Vec<String> {
+    let device = format!("/sys/bus/pci/devices/{address}");
+    let unbind = is_bound.then(|| format!("echo {address} > {device}/driver/unbind"));
+    let begin = ["modprobe vfio-pci".to_owned(), format!("echo vfio-pci > {device}/driver_override")];
+    begin.into_iter().chain(unbind).chain([format!("echo {address} > /sys/bus/pci/drivers_probe")]).collect()
 }
 
 /// vfio-pci, or a vendor's variant of it.
@@ -223,6 +250,8 @@ mod tests {
         );
         assert_eq!((listed[0].vendor, listed[0].device, listed[0].numa_node), (0x1b36, 0x10, None));
         assert_eq!(machine.sysfs().find(listed[1].address).unwrap(), (listed[1].clone(), 7));
+        let lines = listed.iter().map(|one| one.hand_over().len()).collect::<Vec<_>>();
+        assert_eq!(lines, [4, 0, 3], "one has to be let go of, and one has been handed over");
     }
 
     #[test]

@@ -10,9 +10,6 @@ use reactor::nvme::pcie;
 use std::fs;
 use std::path::Path;
 
-/// The driver that lends functions to programs.
-const VFIO: &str = "vfio-pci";
-
 /// An NVMe function on the PCI bus.
 #[derive(Debug, PartialEq)]
 struct Found {
@@ -25,6 +22,8 @@ struct Found {
     /// Where memory is near; none where all is.
     numa_node: Option<u32>,
     kernel: Option<Kernel>,
+    /// What root types to lend it to programs; nothing if that is done.
+    hand_over: Vec<String>,
 }
 
 /// What the kernel's driver knows of it.
@@ -59,6 +58,7 @@ impl From<pcie::Function> for Found {
         let address = it.address.to_string();
         Self {
             kernel: kernel(Path::new("/sys"), &address),
+            hand_over: it.hand_over(),
             address,
             id: (it.vendor, it.device),
             driver: it.driver,
@@ -128,23 +128,6 @@ fn number(path: &Path) -> Option<u64> {
     word(path).parse().ok()
 }
 
-impl Found {
-    /// What root types to lend it to programs; nothing if that is done.
-    fn hand_over(&self) -> Vec<String> {
-        let (address, devices) = (&self.address, "/sys/bus/pci/devices");
-        if self.driver.as_deref() == Some(VFIO) {
-            return Vec::new();
-        }
-        let mut lines =
-            vec![format!("modprobe {VFIO}"), format!("echo {VFIO} > {devices}/{address}/driver_override")];
-        if self.driver.is_some() {
-            lines.push(format!("echo {address} > {devices}/{address}/driver/unbind"));
-        }
-        lines.push(format!("echo {address} > /sys/bus/pci/drivers_probe"));
-        lines
-    }
-}
-
 /// For people.
 fn shown(found: &[Found]) -> String {
     if found.is_empty() {
@@ -199,21 +182,21 @@ fn advice(found: &[Found]) -> Option<String> {
                 .into(),
         );
     }
-    let it = found.iter().find(|it| it.driver.as_deref() != Some(VFIO) && it.iommu_group.is_some())?;
+    let it = found.iter().find(|it| !it.hand_over.is_empty() && it.iommu_group.is_some())?;
     let what = match &it.kernel {
         Some(kernel) if !kernel.namespaces.is_empty() => {
             ", whose disks the kernel then has no more: unmount them first"
         }
         _ => "",
     };
-    let lines = it.hand_over().iter().map(|line| format!("\n  {line}")).collect::<String>();
+    let lines = it.hand_over.iter().map(|line| format!("\n  {line}")).collect::<String>();
     Some(format!("To lend {} to programs{what}, as root:{lines}", it.address))
 }
 
 /// For programs.
 fn object(found: &[Found]) -> Value {
     let list = found.iter().map(|it| {
-        let vfio: Vec<Value> = it.hand_over().into_iter().map(Value::Text).collect();
+        let vfio: Vec<Value> = it.hand_over.iter().cloned().map(Value::Text).collect();
         Value::Object(vec![
             ("address".into(), it.address.as_str().into()),
             ("vendor".into(), u32::from(it.id.0).into()),
@@ -277,18 +260,19 @@ mod tests {
         put(&at("class/block/nvme0n1/queue/logical_block_size"), "4096\n");
         put(&at("class/nvme-generic/ng3n2/dev"), "1:1\n");
 
-        let found = |address: &str, driver: Option<&str>, group| Found {
+        let found = |address: &str, driver: Option<&str>, group, hand_over: &[&str]| Found {
             address: address.into(),
             id: (0x1b36, 0x10),
             driver: driver.map(String::from),
             iommu_group: group,
             numa_node: None,
             kernel: kernel(sys.path(), address),
+            hand_over: hand_over.iter().map(|line| String::from(*line)).collect(),
         };
         let all = [
-            found("0000:00:04.0", Some("vfio-pci"), Some(3)),
-            found(address, Some("nvme"), Some(7)),
-            found("0000:00:06.0", None, Some(8)),
+            found("0000:00:04.0", Some("vfio-pci"), Some(3), &[]),
+            found(address, Some("nvme"), Some(7), &["unbind it", "probe it"]),
+            found("0000:00:06.0", None, Some(8), &["probe it"]),
         ];
         let it: Json = serde_json::from_str(&report::json(&object(&all))).expect("JSON");
         let controllers = it["controllers"].as_array().expect("a list");
@@ -305,22 +289,18 @@ mod tests {
                 {"nsid": 2, "bytes": 0, "block_bytes": 0, "nodes": ["/dev/nvme3n2", "/dev/ng3n2"]},
             ])
         );
-        assert_eq!(
-            controllers[2]["hand_over"].as_array().map(Vec::len),
-            Some(3),
-            "nobody has to let go of it"
-        );
+        assert_eq!(controllers[1]["hand_over"], serde_json::json!(["unbind it", "probe it"]));
 
         let text = shown(&all);
         for words in [
             "0000:00:04.0  1b36:0010  vfio-pci",
             "64 MiB",
             "To lend 0000:00:05.0 to programs, whose disks",
-            "driver/unbind",
+            "\n  unbind it\n  probe it",
         ] {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(shown(&[]).contains("no NVMe function"));
-        assert!(shown(&[found("0000:00:06.0", None, None)]).contains("intel_iommu=on"));
+        assert!(shown(&[found("0000:00:06.0", None, None, &["probe it"])]).contains("intel_iommu=on"));
     }
 }
