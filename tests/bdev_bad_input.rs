@@ -288,7 +288,8 @@ fn a_pool_without_a_buffer_left() {
                 let buf = channel.read(number * 8..number * 8 + 8).await?;
                 ended.borrow_mut().push(number);
                 yield_now().await;
-                Ok::<_, Error>(drop(buf))
+                drop(buf);
+                Ok::<_, Error>(())
             })
         };
         let reads: Vec<_> = (0..64).map(|number| read(number, channel.clone())).collect();

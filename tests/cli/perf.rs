@@ -161,6 +161,11 @@ fn memory_below_other_devices_is_filled_before_it_is_read() {
     let note = |device: &str| reactor(&format!("perf {device} --rw randread --time 0.1")).exits(0).stderr();
     assert_eq!(note("mirror(ram:1M,delay:1us(ram:1M))"), "");
     assert!(note("error:write=io_error(ram:1M)").contains("could not be filled before"));
+    // By its name, too.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let lines = "left0 = ram:1M\nnear0 = passthru(left0)\nbad0 = error:write=io_error(near0)\n";
+    fs::write(file.path(), lines).expect("room for a few lines");
+    assert!(note(&format!("--config {} bad0", file.path().display())).contains("could not be filled before"));
 }
 
 /// Ctrl-C in the middle: the hour is over, and its report is whole.

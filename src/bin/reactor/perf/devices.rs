@@ -121,8 +121,21 @@ pub(super) async fn open(args: &Perf, names: &[String]) -> Result<Vec<Opened>, F
 
 /// Whether `name` stands for memory of this process and nothing else: RAM disks, and what stands on them.
 fn is_memory(name: &str) -> bool {
-    let spec = spec_of(name);
-    ram_sizes(&spec).next().is_some() && !spec.contains("file:") && !spec.contains("poll:")
+    // With those of the devices that they name.
+    let mut specs = vec![spec_of(name)];
+    let registered: Vec<_> = bdev::list().into_iter().filter(|device| device.is_registered).collect();
+    let mut at = 0;
+    while at < specs.len() {
+        for device in &registered {
+            let is_named = specs[at].split(['(', ',', ')']).any(|word| word == device.name);
+            let spec = device.spec.clone().filter(|spec| is_named && !specs.contains(spec));
+            specs.extend(spec);
+        }
+        at += 1;
+    }
+    let is_on_disk =
+        |spec: &String| spec.contains("file:") || spec.contains("poll:") || spec.contains("nvme:");
+    specs.iter().any(|spec| ram_sizes(spec).next().is_some()) && !specs.iter().any(is_on_disk)
 }
 
 /// The sizes of the RAM disks that `name` makes, as written.
