@@ -168,7 +168,9 @@ impl Moments {
             for (number, member) in failed {
                 control.replace(number, bdev::open(&member.name, Access::ReadWrite).await?)?;
                 control.rebuild().await?;
-                said += &format!(", and {} was rebuilt in {}", member.name, mirror.name);
+                let state = control.status().members[number].state;
+                let is = if state == MemberState::InSync { "in sync" } else { "not in sync" };
+                said += &format!(", {} of {} is {is}", member.name, mirror.name);
             }
         }
         Ok(said)
