@@ -63,8 +63,18 @@ impl Event {
     #[inline]
     pub(crate) fn run(self) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `act` fits `payload` by the invariant; `ManuallyDrop` keeps `Drop` from calling it again.
-        unsafe { (this.act)(&raw mut this.payload, Fate::Run) }
+        // SAFETY: it is an event, and `ManuallyDrop` keeps `Drop` from using it again.
+        unsafe { Self::run_at(&raw mut *this) }
+    }
+
+    /// Runs the closure where it is.
+    ///
+    /// # Safety
+    /// `place` is that of an event, which is not used again.
+    #[inline(always)]
+    pub(super) unsafe fn run_at(place: *mut Self) {
+        // SAFETY: the caller's promise; `act` fits `payload` by the invariant.
+        unsafe { ((*place).act)(&raw mut (*place).payload, Fate::Run) }
     }
 }
 

@@ -220,21 +220,49 @@ impl Inbox {
 }
 
 impl Consumer {
-    /// Takes the oldest event.
+    /// Takes the oldest event and runs it; false if there is none.
+    ///
+    /// Where it lies in the ring it is copied once, to where it runs: passed from hand to hand it would be copied three times, and each
+    /// would wait for the stores of the one before.
     #[inline]
+    pub(crate) fn run_next(&self, inbox: &Inbox) -> bool {
+        let mut place = MaybeUninit::uninit();
+        let is_ring_next = self.backlog.borrow().is_empty();
+        if is_ring_next && self.pop_into(inbox, &mut place) {
+            // SAFETY: `pop_into` has put an event there, which nobody uses again.
+            unsafe { Event::run_at(place.as_mut_ptr()) };
+            return true;
+        }
+        let event =
+            if is_ring_next { self.pop_spilled(inbox) } else { self.backlog.borrow_mut().pop_front() };
+        event.map(Event::run).is_some()
+    }
+
+    /// Takes the oldest event.
     pub(crate) fn pop(&self, inbox: &Inbox) -> Option<Event> {
         if !self.backlog.borrow().is_empty() {
             return self.backlog.borrow_mut().pop_front();
         }
+        let mut place = MaybeUninit::uninit();
+        if !self.pop_into(inbox, &mut place) {
+            return self.pop_spilled(inbox);
+        }
+        // SAFETY: `pop_into` has put an event there.
+        Some(unsafe { place.assume_init() })
+    }
+
+    /// Copies the oldest event of the ring to `place`; false if there is none, and nothing is there.
+    #[inline(always)]
+    fn pop_into(&self, inbox: &Inbox, place: &mut MaybeUninit<Event>) -> bool {
         let head = self.head.get();
         let slot = inbox.slot(head);
         // Acquire: pairs with the Release in `push` that published the event.
         if slot.sequence.load(Acquire) != head + 1 {
-            return self.pop_spilled(inbox);
+            return false;
         }
-        let event = slot.event.with(|cell| {
+        slot.event.with(|cell| {
             // SAFETY: the sequence number says that position `head` is published; only this consumer takes it, once.
-            unsafe { (*cell).assume_init_read() }
+            unsafe { std::ptr::copy_nonoverlapping(cell, place, 1) }
         });
         self.head.set(head + 1);
         if (head + 1) & self.publish_mask == 0 {
@@ -242,7 +270,7 @@ impl Consumer {
             inbox.freed.store(head + 1, Release);
         }
         self.since_look.set(self.since_look.get() + 1);
-        Some(event)
+        true
     }
 
     /// Looks for a spill list, now and then.

@@ -14,8 +14,7 @@ fn numbered(n: u32) -> impl FnOnce() + Send {
 
 fn run_all(inbox: &Inbox, consumer: &Consumer) -> Vec<u32> {
     consumer.look_next(inbox);
-    while let Some(event) = consumer.pop(inbox) {
-        event.run();
+    while consumer.run_next(inbox) {
         consumer.look_next(inbox);
     }
     LOG.take()
@@ -38,7 +37,7 @@ fn an_idle_owner_finds_the_spill_list_without_being_told() {
     }
     let mut taken = 0;
     for _ in 0..3 + 2 * EMPTY_POLLS_PER_LOOK {
-        taken += u32::from(consumer.pop(&inbox).is_some());
+        taken += u32::from(consumer.run_next(&inbox));
     }
     assert_eq!(taken, 3);
 }
@@ -117,10 +116,7 @@ proptest! {
                 }
                 1 => {
                     consumer.look_next(&inbox);
-                    let popped = consumer.pop(&inbox).map(|event| {
-                        event.run();
-                        LOG.take()[0]
-                    });
+                    let popped = consumer.run_next(&inbox).then(|| LOG.take()[0]);
                     prop_assert_eq!(popped, model.borrow_mut().pop_front());
                 }
                 _ => {
