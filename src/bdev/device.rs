@@ -135,6 +135,12 @@ impl Device {
         self.state.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether an I/O that found the device not open may go nevertheless: no more is asked of it than how long it takes.
+    #[inline(always)]
+    pub(super) fn is_only_timed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & !(TIMED | LISTED) == 0
+    }
+
     /// Whether an I/O that found the device not open must ask with the lock taken.
     #[inline(always)]
     pub(super) fn is_barred(&self) -> bool {

@@ -23,6 +23,9 @@ impl Channel {
         };
         let outcome = if self.0.device.is_open() {
             self.0.begin(Op::Read, blocks.start, count, Some(buf.into())).await
+        } else if self.0.device.is_only_timed() {
+            let address = buf.as_ptr().addr();
+            self.0.begin_timed_at(address, Op::Read, blocks.start, count, Some(buf.into())).await
         } else {
             self.0.run(Op::Read, blocks.start, count, Some(buf.into())).await
         };
@@ -51,6 +54,8 @@ impl Channel {
         let (address, buf) = (buf.as_ptr().addr(), Some(buf.into()));
         let (error, buffer) = if self.0.device.is_open() {
             self.0.begin_at(address, Op::Read, blocks.start, count, buf).await
+        } else if self.0.device.is_only_timed() {
+            self.0.begin_timed_at(address, Op::Read, blocks.start, count, buf).await
         } else {
             self.0.run_at(address, Op::Read, blocks.start, count, buf).await
         };
@@ -75,6 +80,9 @@ impl Channel {
         let (address, data) = (data.as_ptr().addr(), Some(data.into()));
         if self.0.device.is_open() {
             return ended(self.0.begin_at(address, Op::Write, lba, count, data).await);
+        }
+        if self.0.device.is_only_timed() {
+            return ended(self.0.begin_timed_at(address, Op::Write, lba, count, data).await);
         }
         ended(self.0.run_at(address, Op::Write, lba, count, data).await)
     }

@@ -37,6 +37,8 @@ impl Inner {
     pub(super) fn run_by(&self, way: Way, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Entering<'_> {
         if self.device.is_open() {
             Entering::In(self.begin_by(way, op, lba, blocks, buffer))
+        } else if self.device.is_only_timed() {
+            Entering::Timed(self.timed_by(way, op, lba, blocks, buffer))
         } else {
             Entering::Waiting(self, Waiting::new(self, op, lba, blocks, buffer), way, self.stamp())
         }
@@ -45,7 +47,7 @@ impl Inner {
     /// Checks and carries out an I/O that has more than blocks and a buffer. All that it has comes back, also if it is refused.
     pub(super) async fn carry(&self, io: Io) -> (Option<Box<Error>>, Taken) {
         let let_in = async |way| {
-            if !self.device.is_open() {
+            if !self.device.is_open() && !self.device.is_only_timed() {
                 Admission::of(self, &io).await?;
             }
             Ok(way)
@@ -94,6 +96,25 @@ impl Inner {
     #[inline(always)]
     pub(super) fn begin_at(&self, address: usize, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Run<'_> {
         self.begin_by(self.way_at(address, op, lba, blocks), op, lba, blocks, buffer)
+    }
+
+    /// The same of a device that takes the time of its I/O.
+    #[inline(always)]
+    pub(super) fn begin_timed_at(
+        &self,
+        address: usize,
+        op: Op,
+        lba: u64,
+        blocks: u64,
+        buffer: Buffer,
+    ) -> Timed<'_> {
+        self.timed_by(self.way_at(address, op, lba, blocks), op, lba, blocks, buffer)
+    }
+
+    #[inline(always)]
+    fn timed_by(&self, way: Way, op: Op, lba: u64, blocks: u64, buffer: Buffer) -> Timed<'_> {
+        let stamp = self.stamp();
+        Timed { inner: self, run: self.begin_by(way, op, lba, blocks, buffer), op, stamp }
     }
 
     #[inline(always)]
@@ -177,13 +198,33 @@ impl Future for Run<'_> {
     }
 }
 
+/// The same, of a device that takes the time.
+#[must_use]
+pub(in crate::bdev) struct Timed<'c> {
+    inner: &'c Inner,
+    run: Run<'c>,
+    op: Op,
+    stamp: Stamp,
+}
+
+impl Future for Timed<'_> {
+    type Output = Outcome;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.run).poll(cx));
+        self.inner.took(self.stamp, self.op);
+        Poll::Ready(outcome)
+    }
+}
+
 /// An I/O at the door, and behind it.
 #[must_use]
 pub(in crate::bdev) enum Entering<'c> {
     Waiting(&'c Inner, Waiting<'c>, Way, Stamp),
     In(Run<'c>),
     /// The same, of a device that was not open.
-    Timed(&'c Inner, Run<'c>, Op, Stamp),
+    Timed(Timed<'c>),
 }
 
 impl Future for Entering<'_> {
@@ -193,18 +234,14 @@ impl Future for Entering<'_> {
         loop {
             match &mut *self {
                 Self::In(run) => return Pin::new(run).poll(cx),
-                Self::Timed(inner, run, op, stamp) => {
-                    let outcome = ready!(Pin::new(run).poll(cx));
-                    inner.took(*stamp, *op);
-                    return Poll::Ready(outcome);
-                }
+                Self::Timed(timed) => return Pin::new(timed).poll(cx),
                 Self::Waiting(inner, waiting, way, stamp) => {
                     let Admitted { op, lba, blocks, buffer, result } = ready!(waiting.poll(cx));
                     if let Err(e) = result {
                         return Poll::Ready((Some(Box::new(e)), buffer));
                     }
                     let run = inner.begin_by(*way, op, lba, blocks, buffer);
-                    *self = Self::Timed(inner, run, op, *stamp);
+                    *self = Self::Timed(Timed { inner, run, op, stamp: *stamp });
                 }
             }
         }
