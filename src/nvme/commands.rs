@@ -14,7 +14,7 @@
 use super::cids::Cids;
 use super::device::Device;
 use super::done::{Done, Lost};
-use super::prp::Lists;
+use super::prp::{Lists, Pointers};
 use super::rings::{CompletionQueue, SubmissionQueue};
 use super::spec::{AdminOpcode, Command, StatusCode};
 use super::{Answer, Counters, Payload};
@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// Sweeps after which a command is late. Four whole ones are the limit; the first and the last are cut.
 pub(super) const SWEEPS_LATE: u8 = 5;
+/// Of the payload of a command that starts.
+const NEW: &str = "it has not been started before";
 /// Sweeps after which an abort has not helped.
 const SWEEPS_LOST: u8 = 7;
 
@@ -48,6 +50,9 @@ pub(super) struct Commands {
     limit: Duration,
     counters: Counters,
 }
+
+/// An [`Id`] as its future has it: in one word, as it goes through memory.
+pub(super) type Name = u64;
 
 /// A command, and how often it has been sent.
 #[derive(Clone, Copy)]
@@ -161,9 +166,9 @@ impl Commands {
         &mut self,
         device: &D,
         command: Command,
-        payload: Payload,
+        payload: &mut Option<Payload>,
         waker: Waker,
-    ) -> Result<Id, (Lost, Payload, Waker)> {
+    ) -> Result<Name, (Lost, Waker)> {
         if self.flow == Flow::Open && self.backlog.is_empty() {
             if let Some(slot) = self.room(&command) {
                 return self.start_at(slot, device, command, payload, waker);
@@ -178,31 +183,32 @@ impl Commands {
         slot: usize,
         device: &D,
         command: Command,
-        payload: Payload,
+        payload: &mut Option<Payload>,
         waker: Waker,
-    ) -> Result<Id, (Lost, Payload, Waker)> {
-        let command = match payload.point(command, device, &self.lists, slot) {
-            Ok(command) => command,
-            Err(lost) => return Err((lost, payload, waker)),
+    ) -> Result<Name, (Lost, Waker)> {
+        let pointed = payload.as_ref().expect(NEW).point(device, &self.lists, slot);
+        let pointers = match pointed {
+            Ok(pointers) => pointers,
+            Err(lost) => return Err((lost, waker)),
         };
-        let id = self.ops.start(|| payload, waker, false);
-        self.push(id, slot, Sent { command, times: 1 });
-        Ok(id)
+        let id = self.ops.start(|| payload.take().expect(NEW), waker, false);
+        self.push(id, slot, Sent { command, times: 1 }, pointers);
+        Ok(id.to_bits())
     }
 
     #[inline(never)]
     fn wait(
         &mut self,
         command: Command,
-        payload: Payload,
+        payload: &mut Option<Payload>,
         waker: Waker,
-    ) -> Result<Id, (Lost, Payload, Waker)> {
+    ) -> Result<Name, (Lost, Waker)> {
         if let Flow::Over(lost) = self.flow {
-            return Err((lost, payload, waker));
+            return Err((lost, waker));
         }
-        let id = self.ops.queue(payload, waker, false);
+        let id = self.ops.queue(payload.take().expect(NEW), waker, false);
         self.backlog.push_back((id, command));
-        Ok(id)
+        Ok(id.to_bits())
     }
 
     /// Starts a command of home's own, before all that wait.
@@ -210,24 +216,24 @@ impl Commands {
         &mut self,
         device: &D,
         command: Command,
-        payload: Payload,
+        payload: &mut Option<Payload>,
         waker: Waker,
-    ) -> Result<Id, (Lost, Payload, Waker)> {
+    ) -> Result<Name, (Lost, Waker)> {
         match (self.flow, self.cids.next()) {
-            (Flow::Over(lost), _) => Err((lost, payload, waker)),
+            (Flow::Over(lost), _) => Err((lost, waker)),
             (Flow::Open | Flow::Reserved, Some(slot)) => self.start_at(slot, device, command, payload, waker),
             _ => self.wait(command, payload, waker),
         }
     }
 
     #[inline(always)]
-    fn push(&mut self, id: Id, slot: usize, mut sent: Sent) {
-        let cid = self.cids.take(id).expect("an identifier is left");
-        sent.command = sent.command.with_cid(cid);
+    fn push(&mut self, id: Id, slot: usize, sent: Sent, pointers: Option<Pointers>) {
         if !self.sent.is_empty() {
             self.sent[slot] = sent;
         }
-        self.sq.push(sent.command);
+        let cid = self.cids.take(id).expect("an identifier is left");
+        let command = sent.command.with_cid(cid);
+        self.sq.push(pointers.map_or(command, |pointers| pointers.of(command)));
         self.counters.submitted += 1;
     }
 
@@ -243,9 +249,9 @@ impl Commands {
     fn pump_all<D: Device>(&mut self, device: &D) -> Option<Reaped> {
         while let Some(slot) = if self.again.is_empty() { None } else { self.cids.next() } {
             let (id, sent) = self.again.pop_front()?;
-            let pointed = self.ops.resource(id).point(sent.command, device, &self.lists, slot);
+            let pointed = self.ops.resource(id).point(device, &self.lists, slot);
             match pointed {
-                Ok(command) => self.push(id, slot, Sent { command, times: sent.times + 1 }),
+                Ok(pointers) => self.push(id, slot, Sent { times: sent.times + 1, ..sent }, pointers),
                 Err(lost) => return Some(self.complete(id, Done::lost(lost))),
             }
         }
@@ -253,9 +259,9 @@ impl Commands {
             let slot = self.room(&self.backlog.front()?.1)?;
             let (id, command) = self.backlog.pop_front()?;
             if self.ops.submit(id) {
-                let pointed = self.ops.resource(id).point(command, device, &self.lists, slot);
+                let pointed = self.ops.resource(id).point(device, &self.lists, slot);
                 match pointed {
-                    Ok(command) => self.push(id, slot, Sent { command, times: 1 }),
+                    Ok(pointers) => self.push(id, slot, Sent { command, times: 1 }, pointers),
                     Err(lost) => return Some(self.complete(id, Done::lost(lost))),
                 }
             }
@@ -293,13 +299,11 @@ impl Commands {
 
     #[inline(always)]
     pub(super) fn reap(&mut self) -> Option<Reaped> {
-        let completion = self.cq.pop()?;
-        let cid = completion.cid.get();
+        let (cid, answer) = self.cq.pop()?;
         let Some(id) = self.cids.release(cid) else {
             self.counters.strays += 1;
             return Some(Reaped::Stray);
         };
-        let answer = Answer { status: completion.status(), result: completion.result_64() };
         self.counters.completed += 1;
         let done = if answer.status.is_success() { Done::answered(answer) } else { self.failed(cid, answer) };
         Some(self.complete(id, done))

@@ -1,17 +1,18 @@
 //! How a command ended: what the controller answered, or why it did not.
 
+use super::queue::Answered;
 use super::spec::{Status, StatusCode};
 use super::{Answer, Error};
 use std::time::Duration;
 
-/// How a command ended. Two words, as one is kept for each command.
+/// How a command ended. Two words, as one is kept for each command; written as such, as what is written in smaller parts and read in
+/// larger ones has the processor wait for its own stores.
 #[derive(Clone, Copy)]
 pub(super) struct Done {
     /// Without an answer: milliseconds that were waited.
     result: u64,
-    status: Status,
-    /// Why there is no answer.
-    lost: Option<Lost>,
+    /// The status in the lower 16 bits. Above, why there is no answer: 0 if there is one, or a [`Lost`], counted from 1.
+    how: u64,
 }
 
 /// Why a command is not answered.
@@ -38,15 +39,15 @@ pub(super) enum Lost {
 impl Done {
     /// Of a command that the controller will not answer, and that may be tried again.
     pub(super) const ABORTED: Self =
-        Self { result: 0, status: Status::of(StatusCode::ABORTED_SQ_DELETION), lost: None };
+        Self { result: 0, how: Status::of(StatusCode::ABORTED_SQ_DELETION).bits() as u64 };
 
     #[inline(always)]
     pub(super) fn answered(answer: Answer) -> Self {
-        Self { result: answer.result, status: answer.status, lost: None }
+        Self { result: answer.result, how: answer.status.bits().into() }
     }
 
     pub(super) fn lost(lost: Lost) -> Self {
-        Self { lost: Some(lost), ..Self::ABORTED }
+        Self { result: 0, how: (lost as u64 + 1) << 16 }
     }
 
     /// Of one that took longer than `limit`.
@@ -55,15 +56,33 @@ impl Done {
     }
 
     #[inline(always)]
-    pub(super) fn into_result(self) -> Result<Answer, Error> {
-        match self.lost {
-            None => Ok(Answer { status: self.status, result: self.result }),
-            Some(lost) => Err(lost.error(Duration::from_millis(self.result))),
+    pub(super) fn into_result(self) -> Answered {
+        match self.how >> 16 {
+            0 => Ok(Answer { status: Status::from_bits(self.how as u16), result: self.result }),
+            number => Err(self.error(number)),
         }
+    }
+
+    #[cold]
+    fn error(self, number: u64) -> Box<Error> {
+        let lost = Lost::ALL[number as usize - 1];
+        Box::new(lost.error(Duration::from_millis(self.result)))
     }
 }
 
 impl Lost {
+    /// By their number.
+    const ALL: [Self; 8] = [
+        Self::Closed,
+        Self::Removed,
+        Self::Failed,
+        Self::Late,
+        Self::Unseen,
+        Self::Misaligned,
+        Self::Scattered,
+        Self::TooLong,
+    ];
+
     /// As the caller hears of it; `waited` counts for one that was late.
     #[cold]
     pub(super) fn error(self, waited: Duration) -> Error {
@@ -80,4 +99,10 @@ impl Lost {
     }
 }
 
-const _: () = assert!(size_of::<Done>() == 16);
+const _: () = {
+    let mut n = 0;
+    while n < Lost::ALL.len() {
+        assert!(Lost::ALL[n] as usize == n);
+        n += 1;
+    }
+};

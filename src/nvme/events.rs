@@ -177,7 +177,7 @@ impl<D: Device> Link<D> {
         loop {
             let Some(admin) = self.seats().get().ok().and_then(|seat| seat.admin()) else { return };
             admin.stand();
-            let answer = Op::new(&admin, Command::async_event(), Payload::None).await.0;
+            let answer = Op::new(&admin, Command::async_event, Payload::None).await.0;
             admin.unstand();
             drop(admin);
             match answer {

@@ -8,6 +8,7 @@ use super::namespace::Change;
 use super::op::Op;
 use super::pair::{Pair, Places};
 use super::prp::PAGE;
+use super::queue::ok;
 use super::seat::Seat;
 use super::spec::{Command, CompletionQueueFlags, IdentifyWhat, StatusCode, SubmissionQueueFlags};
 use super::{Answer, Error, Payload};
@@ -105,11 +106,14 @@ impl<D: Device> Link<D> {
             return (Err(self.gone()), payload);
         };
         let (limit, generation) = (self.config().admin_timeout, self.generation());
-        let answered = timeout(limit, Op::new(&admin, command, payload)).await;
-        answered.unwrap_or_else(|_elapsed| {
-            self.reset_soon_after(generation);
-            (Err(Error::AdminTimeout(limit)), Payload::None)
-        })
+        let answered = timeout(limit, Op::new(&admin, || command, payload)).await;
+        match answered {
+            Ok((answer, payload)) => (answer.map_err(|error| *error), payload),
+            Err(_elapsed) => {
+                self.reset_soon_after(generation);
+                (Err(Error::AdminTimeout(limit)), Payload::None)
+            }
+        }
     }
 
     /// An admin command of home's own, while all others wait: of a controller that comes up. Its result.
@@ -118,8 +122,8 @@ impl<D: Device> Link<D> {
             return Err(Error::Closed);
         };
         let limit = self.config().admin_timeout;
-        match timeout(limit, Op::own(&admin, command, Payload::None)).await {
-            Ok((answer, _payload)) => answer?.ok(),
+        match timeout(limit, Op::own(&admin, || command, Payload::None)).await {
+            Ok((answer, _payload)) => ok(answer),
             Err(_elapsed) if self.status().is_gone() => Err(Error::Removed),
             Err(_elapsed) => Err(Error::AdminTimeout(limit)),
         }

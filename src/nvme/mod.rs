@@ -47,7 +47,7 @@ pub use error::Error;
 pub use events::{Event, Events};
 pub use namespace::{Format, Guard, Names, Namespace, NamespaceLimits, ProtectionFormat, Zones};
 pub use payload::{Buffer, Payload, Pieces};
-pub use queue::{Answer, Limits, Queue, Request};
+pub use queue::{Answer, Answered, Limits, Queue, Request};
 pub use queue_pair::QueuePair;
 
 #[cfg(all(test, not(loom)))]

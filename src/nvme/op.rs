@@ -1,84 +1,98 @@
 //! The future of one command: queued on first poll, ready with its answer, its payload kept from harm when dropped.
 
-use super::commands::Commands;
+use super::Payload;
+use super::commands::{Commands, Name};
 use super::device::Device;
+use super::done::Lost;
 use super::pair::Pair;
+use super::queue::Answered;
 use super::spec::Command;
-use super::{Answer, Error, Payload};
 use crate::inflight::{Id, Orphan};
 use std::cell::RefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-type Output = (Result<Answer, Error>, Payload);
+type Output = (Answered, Payload);
 
 /// A command on its pair. Yields the answer, and the payload.
 #[must_use = "commands are queued when first polled"]
-pub struct Op<'a, D: Device> {
+pub struct Op<'a, D: Device, Ask> {
     pair: &'a Pair<D>,
-    state: State,
+    /// Until the command is queued; from then on the pair keeps it.
+    payload: Option<Payload>,
+    state: State<Ask>,
 }
 
-enum State {
-    New(Command, Payload),
+enum State<Ask> {
+    New(Ask),
     /// One of home's own.
-    Own(Command, Payload),
-    Submitted(Id),
+    Own(Ask),
+    Submitted(Name),
     Done,
 }
 
-impl<'a, D: Device> Op<'a, D> {
+impl<'a, D: Device, Ask: Fn() -> Command> Op<'a, D, Ask> {
+    /// The command that `ask` makes.
     #[inline(always)]
-    pub(super) fn new(pair: &'a Pair<D>, command: Command, payload: Payload) -> Self {
-        Self { pair, state: State::New(command, payload) }
+    pub(super) fn new(pair: &'a Pair<D>, ask: Ask, payload: Payload) -> Self {
+        Self { pair, payload: Some(payload), state: State::New(ask) }
     }
 
     /// One of home's own, which goes before all that wait.
-    pub(super) fn own(pair: &'a Pair<D>, command: Command, payload: Payload) -> Self {
-        Self { pair, state: State::Own(command, payload) }
+    pub(super) fn own(pair: &'a Pair<D>, ask: Ask, payload: Payload) -> Self {
+        Self { pair, payload: Some(payload), state: State::Own(ask) }
     }
 
+    /// Nothing is moved that something could fail behind: it would be copied to memory first, to be dropped then.
     #[inline(always)]
-    fn submit(&mut self, command: Command, payload: Payload, is_own: bool, cx: &Context<'_>) -> Poll<Output> {
+    fn submit(&mut self, cx: &Context<'_>) -> Poll<Output> {
         // Cloning a waker may run anything, so it comes before the borrow.
         let waker = cx.waker().clone();
-        match self.pair.start(command, payload, is_own, waker) {
-            Ok(id) => {
-                self.state = State::Submitted(id);
+        let (command, is_own) = match &self.state {
+            State::New(ask) => (ask(), false),
+            State::Own(ask) => (ask(), true),
+            _ => panic!("a command was polled after it had finished"),
+        };
+        match self.pair.start(command, &mut self.payload, is_own, waker) {
+            Ok(name) => {
+                self.state = State::Submitted(name);
                 Poll::Pending
             }
-            Err((lost, payload)) => Poll::Ready((Err(lost.error(Duration::ZERO)), payload)),
+            Err(lost) => Poll::Ready(self.refuse(lost)),
         }
+    }
+
+    #[cold]
+    fn refuse(&mut self, lost: Lost) -> Output {
+        self.state = State::Done;
+        let payload = self.payload.take().expect("it was not queued");
+        (Err(Box::new(lost.error(Duration::ZERO))), payload)
     }
 }
 
 /// Nothing is pinned: what the device touches is the buffers' memory, not the payload.
-impl<D: Device> Unpin for Op<'_, D> {}
+impl<D: Device, Ask> Unpin for Op<'_, D, Ask> {}
 
-impl<D: Device> Future for Op<'_, D> {
+impl<D: Device, Ask: Fn() -> Command> Future for Op<'_, D, Ask> {
     type Output = Output;
 
-    #[inline]
+    /// Inlined, as its answer would be written in words and read back in vectors, which waits for the stores.
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
-        if let State::Submitted(id) = self.state {
-            let (payload, done) = ready!(id.ask(|| RefMut::map(self.pair.commands(), Commands::ops), cx));
-            self.state = State::Done;
-            return Poll::Ready((done.into_result(), payload));
-        }
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::New(command, payload) => self.submit(command, payload, false, cx),
-            State::Own(command, payload) => self.submit(command, payload, true, cx),
-            _ => panic!("a command was polled after it had finished"),
-        }
+        let State::Submitted(name) = self.state else { return self.submit(cx) };
+        let ops = || RefMut::map(self.pair.commands(), Commands::ops);
+        let (payload, done) = ready!(Id::from_bits(name).ask(ops, cx));
+        self.state = State::Done;
+        Poll::Ready((done.into_result(), payload))
     }
 }
 
-impl<D: Device> Drop for Op<'_, D> {
+impl<D: Device, Ask> Drop for Op<'_, D, Ask> {
     #[inline]
     fn drop(&mut self) {
-        if let State::Submitted(id) = self.state {
-            give_up(self.pair, id);
+        if let State::Submitted(name) = self.state {
+            give_up(self.pair, Id::from_bits(name));
         }
     }
 }

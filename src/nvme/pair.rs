@@ -9,7 +9,7 @@
 //! batch and doorbell. Wakers and buffers of others are woken and dropped with nothing borrowed. It stays a driver until its last user
 //! has gone and its last command is answered; then home deletes its queues.
 
-use super::commands::{Commands, Flow, Reaped, Swept};
+use super::commands::{Commands, Flow, Name, Reaped, Swept};
 use super::device::Device;
 use super::done::Lost;
 use super::doorbells::Doorbells;
@@ -134,23 +134,23 @@ impl<D: Device> Pair<D> {
         &self.link
     }
 
-    /// Queues a command behind those that wait, and keeps its payload until the answer; or says why not. One of home's `own` goes
-    /// before all others.
+    /// Queues a command behind those that wait, and takes its payload to keep until the answer; or says why not. One of home's `own`
+    /// goes before all others.
     #[inline(always)]
     pub(super) fn start(
         &self,
         command: Command,
-        payload: Payload,
+        payload: &mut Option<Payload>,
         is_own: bool,
         waker: Waker,
-    ) -> Result<Id, (Lost, Payload)> {
+    ) -> Result<Name, Lost> {
         let device = self.link.device();
         let started = match is_own {
             false => self.commands().start(device, command, payload, waker),
             true => self.commands().start_own(device, command, payload, waker),
         };
         // What was not started is dropped with nothing borrowed.
-        started.map_err(|(lost, payload, _waker)| (lost, payload))
+        started.map_err(|(lost, _waker)| lost)
     }
 
     pub(super) fn add_user(&self) {

@@ -2,8 +2,7 @@
 
 use super::device::Device;
 use super::done::Lost;
-use super::prp::{Lists, aligned};
-use super::spec::Command;
+use super::prp::{Lists, Pointers, aligned};
 use crate::sys::dma::{DmaAny, DmaBuf, DmaBytes};
 
 /// What a command carries. It comes back with the answer.
@@ -104,22 +103,22 @@ impl Payload {
         (data.into_iter().filter_map(DmaAny::into_buf).collect(), metadata.and_then(DmaAny::into_buf))
     }
 
-    /// The command with pointers to the data, whose list goes to the page of its `slot`.
+    /// What a command points there with, whose list goes to the page of its `slot`; none if there is nothing, or it says itself where it
+    /// is.
     ///
     /// # Errors
     /// Why it cannot point there.
     #[inline(always)]
     pub(super) fn point<D: Device>(
         &self,
-        command: Command,
         device: &D,
         lists: &Lists,
         slot: usize,
-    ) -> Result<Command, Lost> {
+    ) -> Result<Option<Pointers>, Lost> {
         match self {
-            Self::One(buffer) => lists.point(slot, command, device.see(&buffer.0)),
-            Self::Many(Pieces(None)) => Ok(command),
-            Self::Many(Pieces(Some(list))) => list.point(command, device, lists, slot),
+            Self::One(buffer) => lists.point(slot, device.see(&buffer.0)).map(Some),
+            Self::Many(Pieces(None)) => Ok(None),
+            Self::Many(Pieces(Some(list))) => list.point(device, lists, slot).map(Some),
         }
     }
 
@@ -171,20 +170,16 @@ impl Payload {
 
 impl List {
     #[cold]
-    fn point<D: Device>(
-        &self,
-        mut command: Command,
-        device: &D,
-        lists: &Lists,
-        slot: usize,
-    ) -> Result<Command, Lost> {
-        if let Some(metadata) = &self.metadata {
-            command = command.with_metadata(aligned(device.see(metadata))?.start);
-        }
-        if self.data.is_empty() {
-            return Ok(command);
-        }
-        lists.point_to_all(slot, command, self.data.iter().map(|buffer| device.see(buffer)))
+    fn point<D: Device>(&self, device: &D, lists: &Lists, slot: usize) -> Result<Pointers, Lost> {
+        let metadata = match &self.metadata {
+            Some(metadata) => aligned(device.see(metadata))?.start,
+            None => 0,
+        };
+        let data = match self.data.is_empty() {
+            true => Pointers::default(),
+            false => lists.point_to_all(slot, self.data.iter().map(|buffer| device.see(buffer)))?,
+        };
+        Ok(Pointers { metadata, ..data })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each command has a page for a list, of PRP entries or, in `sgl`, of SGL descriptors.
 
 use super::done::Lost;
-use super::spec::Command;
+use super::spec::{Command, SglDescriptor};
 use crate::sys::dma::DmaWords;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,6 +23,32 @@ pub(super) struct Lists {
     has_sgls: bool,
 }
 
+/// What a command points to its data and metadata with.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pointers {
+    pub(super) prp: (u64, u64),
+    /// Instead of PRP entries.
+    pub(super) sgl: Option<SglDescriptor>,
+    pub(super) metadata: u64,
+}
+
+impl Pointers {
+    #[inline(always)]
+    fn prp(first: u64, second: u64) -> Self {
+        Self { prp: (first, second), sgl: None, metadata: 0 }
+    }
+
+    /// The command with them.
+    #[inline(always)]
+    pub(super) fn of(self, command: Command) -> Command {
+        let command = command.with_metadata(self.metadata);
+        match self.sgl {
+            None => command.with_prp(self.prp.0, self.prp.1),
+            Some(sgl) => command.with_sgl(sgl),
+        }
+    }
+}
+
 /// Where the device sees a buffer; none if it cannot.
 pub(super) type Place = Option<Range<u64>>;
 
@@ -37,21 +63,21 @@ impl Lists {
         usize::from(commands) * PAGE as usize
     }
 
-    /// The command with pointers to its data, whose list goes to the page of its `slot`.
+    /// What the command of `slot` points to its data with, whose list goes to that slot's page.
     ///
     /// # Errors
     /// Why it cannot point there.
     #[inline(always)]
-    pub(super) fn point(&self, slot: usize, command: Command, place: Place) -> Result<Command, Lost> {
+    pub(super) fn point(&self, slot: usize, place: Place) -> Result<Pointers, Lost> {
         let data = aligned(place)?;
         let second = (data.start & !(PAGE - 1)) + PAGE;
         if data.end <= second {
-            return Ok(command.with_prp(data.start, 0));
+            return Ok(Pointers::prp(data.start, 0));
         }
         if data.end <= second + PAGE {
-            return Ok(command.with_prp(data.start, second));
+            return Ok(Pointers::prp(data.start, second));
         }
-        self.point_to_all(slot, command, std::iter::once(Some(data)))
+        self.point_to_all(slot, std::iter::once(Some(data)))
     }
 
     /// The same for data in several places, one behind the other. Without SGLs each but the first has to begin on a page, and each but
@@ -62,14 +88,13 @@ impl Lists {
     pub(super) fn point_to_all(
         &self,
         slot: usize,
-        command: Command,
         places: impl Iterator<Item = Place>,
-    ) -> Result<Command, Lost> {
+    ) -> Result<Pointers, Lost> {
         if self.has_sgls {
-            return Ok(command.with_sgl(self.descriptor(slot, places)?));
+            return Ok(Pointers { sgl: Some(self.descriptor(slot, places)?), ..Pointers::default() });
         }
         let (prp1, prp2) = self.entries(slot, places)?;
-        Ok(command.with_prp(prp1, prp2))
+        Ok(Pointers::prp(prp1, prp2))
     }
 
     fn entries(&self, slot: usize, places: impl Iterator<Item = Place>) -> Result<(u64, u64), Lost> {
@@ -118,7 +143,6 @@ pub(super) fn aligned(place: Place) -> Result<Range<u64>, Lost> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::nvme::spec::SglDescriptor;
     use proptest::prelude::*;
 
     const LIST: u64 = 0x7000_0000;
@@ -170,7 +194,8 @@ mod tests {
             let lists = lists(false);
             let start = page * PAGE + offset * 4;
             let data = start..start + dwords * 4;
-            let command = lists.point(2, Command::read(1, 0, 1), Some(data.clone())).unwrap_or_else(|_| panic!());
+            let pointers = lists.point(2, Some(data.clone())).unwrap_or_else(|_| panic!());
+            let command = pointers.of(Command::read(1, 0, 1));
             prop_assert_eq!(join(follow(&lists, 2, &command, dwords * 4)), [data]);
         }
 
@@ -192,7 +217,8 @@ mod tests {
             prop_assume!(places.iter().all(|place| place.start < place.end));
             let len = places.iter().map(|place| place.end - place.start).sum();
             let all = places.iter().cloned().map(Some);
-            let command = lists.point_to_all(1, Command::read(1, 0, 1), all).unwrap_or_else(|_| panic!());
+            let pointers = lists.point_to_all(1, all).unwrap_or_else(|_| panic!());
+            let command = pointers.of(Command::read(1, 0, 1));
             prop_assert_eq!(join(follow(&lists, 1, &command, len)), places);
         }
     }
@@ -200,9 +226,7 @@ mod tests {
     #[test]
     fn what_no_entries_lead_to_is_refused() {
         let lists = lists(false);
-        let point = |places: &[Range<u64>]| {
-            lists.point_to_all(0, Command::read(1, 0, 1), places.iter().cloned().map(Some)).err()
-        };
+        let point = |places: &[Range<u64>]| lists.point_to_all(0, places.iter().cloned().map(Some)).err();
         let page = |n: u64| n * PAGE..n * PAGE + PAGE;
         assert!(point(&[page(1), page(7)]).is_none());
         assert!(
@@ -213,7 +237,7 @@ mod tests {
         assert!(matches!(point(std::slice::from_ref(&(2..PAGE))), Some(Lost::Misaligned)));
         assert!(point(std::slice::from_ref(&(PAGE..PAGE * 514))).is_none());
         assert!(matches!(point(std::slice::from_ref(&(PAGE..PAGE * 515))), Some(Lost::TooLong)));
-        assert!(matches!(lists.point(0, Command::read(1, 0, 1), None), Err(Lost::Unseen)));
+        assert!(matches!(lists.point(0, None), Err(Lost::Unseen)));
     }
 
     #[test]
@@ -221,7 +245,8 @@ mod tests {
         let lists = lists(true);
         let places: Vec<_> = (1..=256_u64).map(|n| n * 1_000_000..n * 1_000_000 + n * 4).collect();
         let point = |places: &[Range<u64>]| {
-            lists.point_to_all(1, Command::read(1, 0, 1), places.iter().cloned().map(Some))
+            let pointers = lists.point_to_all(1, places.iter().cloned().map(Some));
+            pointers.map(|pointers| pointers.of(Command::read(1, 0, 1)))
         };
         let Ok(command) = point(&places) else { panic!("256 fit") };
         let segment = SglDescriptor::new(SglDescriptor::LAST_SEGMENT, LIST + PAGE, 4096);

@@ -24,6 +24,26 @@ impl Answer {
     }
 }
 
+/// What became of a command. The error is apart, so that an answer is three words without it, and nothing has to be dropped.
+pub type Answered = Result<Answer, Box<Error>>;
+
+/// The result of a command that went well.
+///
+/// # Errors
+/// Of one that did not, or was not answered.
+#[inline(always)]
+pub(crate) fn ok(answered: Answered) -> Result<u64, Error> {
+    match answered {
+        Ok(answer) if answer.status.is_success() => Ok(answer.result),
+        other => Err(error_of(other)),
+    }
+}
+
+#[cold]
+fn error_of(answered: Answered) -> Error {
+    answered.map_or_else(|error| *error, |answer| Error::Status(answer.status))
+}
+
 /// What one command of a queue takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -39,16 +59,19 @@ pub struct Limits {
 }
 
 /// A command and what it carries, made by this crate alone, which has seen to it that the one has room for what the other moves.
-pub struct Request {
-    pub(super) command: Command,
+///
+/// The command is what `Ask` makes when it is put into the queue, word by word to where the controller reads it. Made before, its eight
+/// words would go through the memory of the future that sends it.
+pub struct Request<Ask> {
+    pub(super) ask: Ask,
     pub(super) payload: Payload,
 }
 
-impl Request {
+impl<Ask: Fn() -> Command> Request<Ask> {
     /// The caller has checked that the payload has room for all that the command moves, and may be written if that is written.
     #[inline(always)]
-    pub(crate) fn new(command: Command, payload: Payload) -> Self {
-        Self { command, payload }
+    pub(crate) fn new(ask: Ask, payload: Payload) -> Self {
+        Self { ask, payload }
     }
 }
 
@@ -72,7 +95,7 @@ pub(super) mod sealed {
 /// A queue of this core that takes NVMe commands. Sealed: what is sent has a device read and write memory.
 pub trait Queue: Clone + sealed::Sealed + 'static {
     /// A command on its way.
-    type Sent<'a>: Future<Output = (Result<Answer, Error>, Payload)>
+    type Sent<'a, Ask: Fn() -> Command + 'a>: Future<Output = (Answered, Payload)>
     where
         Self: 'a;
 
@@ -83,7 +106,7 @@ pub trait Queue: Clone + sealed::Sealed + 'static {
     ///
     /// # Errors
     /// Those of a command that was not answered: [`Error::Closed`], [`Error::Unseen`], …
-    fn send(&self, request: Request) -> Self::Sent<'_>;
+    fn send<'a, Ask: Fn() -> Command + 'a>(&'a self, request: Request<Ask>) -> Self::Sent<'a, Ask>;
 
     /// What one command takes.
     fn limits(&self) -> Limits;

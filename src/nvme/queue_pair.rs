@@ -8,7 +8,7 @@ use super::pair::Pair;
 use super::prp::{BYTES_MAX, PAGE};
 use super::queue::{Limits, Origin, Queue, Request, sealed::Sealed};
 use super::sgl::PIECES_MAX;
-
+use super::spec::Command;
 use super::{Counters, Error};
 use crate::time::sleep;
 use crate::{spawn_local, sync::PerCoreRef};
@@ -102,11 +102,11 @@ impl<D: Device> QueuePair<D> {
 impl<D: Device> Sealed for QueuePair<D> {}
 
 impl<D: Device> Queue for QueuePair<D> {
-    type Sent<'a> = Op<'a, D>;
+    type Sent<'a, Ask: Fn() -> Command + 'a> = Op<'a, D, Ask>;
 
     #[inline(always)]
-    fn send(&self, request: Request) -> Op<'_, D> {
-        Op::new(&self.pair, request.command, request.payload)
+    fn send<'a, Ask: Fn() -> Command + 'a>(&'a self, request: Request<Ask>) -> Op<'a, D, Ask> {
+        Op::new(&self.pair, request.ask, request.payload)
     }
 
     fn origin(&self) -> Origin {

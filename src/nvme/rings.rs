@@ -2,7 +2,8 @@
 //!
 //! Nothing here knows what commands mean or whose they are; `qpair` does.
 
-use super::spec::{Command, Completion};
+use super::Answer;
+use super::spec::{Command, Completion, Status};
 use crate::sys::dma::DmaWords;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -37,7 +38,9 @@ impl SubmissionQueue {
         let at = usize::from(self.tail) * COMMAND_WORDS;
         // Relaxed: the write of the doorbell publishes them.
         let slot = &self.memory.words()[at..at + COMMAND_WORDS];
-        slot.iter().zip(words).for_each(|(slot, word)| slot.store(word, Relaxed));
+        for (slot, word) in slot.iter().zip(words) {
+            slot.store(word, Relaxed);
+        }
         self.tail = next(self.tail, self.entries);
     }
 
@@ -82,9 +85,9 @@ impl CompletionQueue {
         usize::from(entries) * size_of::<Completion>()
     }
 
-    /// The oldest answer that has not been taken.
+    /// The oldest answer that has not been taken, and the identifier of its command.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<Completion> {
+    pub(super) fn pop(&mut self) -> Option<(u16, Answer)> {
         let at = usize::from(self.head) * COMPLETION_WORDS;
         let slot = &self.memory.words()[at..at + COMPLETION_WORDS];
         // Acquire: the word with the phase is written last, and what the device wrote before it, data included, is read after.
@@ -92,10 +95,11 @@ impl CompletionQueue {
         if (last >> 48 & 1 == 1) != self.phase {
             return None;
         }
-        let first = slot[0].load(Relaxed);
+        let result = u64::from_le(slot[0].load(Relaxed));
         self.head = next(self.head, self.entries);
         self.phase ^= self.head == 0;
-        Some(zerocopy::transmute!([first, last.to_le()]))
+        // CID and status, by their place in the word: put together as a `Completion` they would go through memory.
+        Some(((last >> 32) as u16, Answer { status: Status::from_bits((last >> 49) as u16), result }))
     }
 
     /// Whether the doorbell has more to tell.

@@ -1,7 +1,7 @@
 //! Reads, writes and compares with all that they may have: several buffers, metadata, flags and tags, any length.
 
 use super::super::namespace::BLOCKS_MAX;
-use super::super::queue::Request;
+use super::super::queue::{Request, ok};
 use super::super::spec::{Command, IoOpcode, Transfer};
 use super::super::{Error, Payload, Queue};
 use super::cut::{Filled, Rest, Shape};
@@ -102,8 +102,9 @@ impl<Q: Queue> Channel<Q> {
         match shape.first(lba, blocks, payload.buffers()) {
             Err(error) => return (Err(error), payload),
             Ok(all) if all == blocks => {
-                let (answer, payload) = self.queue.send(Request::new(command(lba, blocks, 0), payload)).await;
-                return (answer.and_then(|answer| answer.ok().map(drop)), payload);
+                let (answer, payload) =
+                    self.queue.send(Request::new(|| command(lba, blocks, 0), payload)).await;
+                return (ok(answer).map(drop), payload);
             }
             Ok(_) => {}
         }

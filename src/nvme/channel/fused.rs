@@ -1,8 +1,8 @@
 //! Compare and write as one: two commands, next to each other in the queue (Base 2.0 §3.4.2, Fused Operations).
 
-use super::super::queue::Request;
+use super::super::queue::{Answered, Request, ok};
 use super::super::spec::{Command, IoOpcode, StatusCode};
-use super::super::{Answer, Error, Payload, Queue};
+use super::super::{Error, Payload, Queue};
 use super::{Channel, IoOptions};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -47,8 +47,8 @@ impl<Q: Queue> Channel<Q> {
             let command = Command::of_blocks(opcode, id, lba, blocks as u32).fused(is_second);
             options.apply(command, 0, &format)
         };
-        let compare = self.queue.send(Request::new(command(IoOpcode::COMPARE, false), expected));
-        let write = self.queue.send(Request::new(command(IoOpcode::WRITE, true), new));
+        let compare = self.queue.send(Request::new(|| command(IoOpcode::COMPARE, false), expected));
+        let write = self.queue.send(Request::new(|| command(IoOpcode::WRITE, true), new));
         let (mut compare, mut write) = (pin!(compare), pin!(write));
         let (mut compared, mut written) = (None, None);
         // Both are queued by the first poll, with nothing in between.
@@ -71,12 +71,9 @@ impl<Q: Queue> Channel<Q> {
 }
 
 /// Of two errors that which is the reason: the other command is aborted because of it.
-fn both(
-    compared: Option<Result<Answer, Error>>,
-    written: Option<Result<Answer, Error>>,
-) -> Result<(), Error> {
-    let [compared, written] = [compared, written]
-        .map(|answer| answer.expect("both are answered").and_then(|answer| answer.ok().map(drop)));
+fn both(compared: Option<Answered>, written: Option<Answered>) -> Result<(), Error> {
+    let [compared, written] =
+        [compared, written].map(|answered| ok(answered.expect("both are answered")).map(drop));
     let is_follower = |error: &Error| {
         let aborted = [StatusCode::ABORTED_FAILED_FUSED, StatusCode::ABORTED_MISSING_FUSED];
         matches!(error, Error::Status(status) if aborted.contains(&status.code()))

@@ -19,9 +19,9 @@ pub use options::IoOptions;
 pub use reservations::{Registrant, Reservations};
 
 use super::namespace::BLOCKS_MAX;
-use super::queue::Request;
+use super::queue::{Request, ok};
 use super::spec::{Command, IoOpcode};
-use super::{Answer, Error, Limits, Namespace, Payload, Queue};
+use super::{Error, Limits, Namespace, Payload, Queue};
 use crate::sys::dma::{DmaBuf, DmaBytes};
 use std::fmt;
 
@@ -117,11 +117,7 @@ impl<Q: Queue> Channel<Q> {
         };
         let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
         let buf = payload.into_buf().expect("the buffer comes back");
-        match answer {
-            Ok(answer) if answer.status.is_success() => (Ok(()), buf),
-            Ok(answer) => (Err(Error::Status(answer.status)), buf),
-            Err(error) => (Err(error), buf),
-        }
+        (ok(answer).map(drop), buf)
     }
 
     /// Writes `bytes` to the blocks from `lba` on.
@@ -140,12 +136,13 @@ impl<Q: Queue> Channel<Q> {
     /// # Errors
     /// What the controller answers; [`Error::Closed`].
     pub async fn flush(&self) -> Result<(), Error> {
-        self.ask(Command::flush(self.namespace.id()), Payload::None).await.map(drop)
+        let id = self.namespace.id();
+        self.ask(move || Command::flush(id), Payload::None).await.map(drop)
     }
 
     /// The command, if all of it goes the short way and nothing is wrong with it.
     #[inline(always)]
-    fn short(&self, opcode: IoOpcode, lba: u64, len: usize) -> Option<Command> {
+    fn short(&self, opcode: IoOpcode, lba: u64, len: usize) -> Option<impl Fn() -> Command + use<Q>> {
         let (len, size) = (len as u64, self.namespace.size());
         let blocks = len >> self.block_shift;
         let is_whole = blocks << self.block_shift == len && len <= self.short_max;
@@ -153,14 +150,15 @@ impl<Q: Queue> Channel<Q> {
             return None;
         }
         let crosses = (lba ^ (lba + (blocks - 1))) >> self.boundary_shift != 0;
-        (!crosses).then(|| Command::of_blocks(opcode, self.namespace.id(), lba, blocks as u32))
+        let (id, blocks) = (self.namespace.id(), blocks as u32);
+        (!crosses).then_some(move || Command::of_blocks(opcode, id, lba, blocks))
     }
 
     /// Sends one command and yields its result. What it carries is dropped.
     #[inline(always)]
-    async fn ask(&self, command: Command, payload: Payload) -> Result<u64, Error> {
+    async fn ask(&self, command: impl Fn() -> Command, payload: Payload) -> Result<u64, Error> {
         let (answer, _payload) = self.queue.send(Request::new(command, payload)).await;
-        answer.and_then(Answer::ok)
+        ok(answer)
     }
 
     /// How many commands that write may be on their way together: zones are written in order, and commands are done in any.

@@ -19,7 +19,8 @@ impl<Q: Queue> Channel<Q> {
             Ok(is_bound) => {
                 let command = bounds::without_pointers(command).with_nsid(self.namespace.id());
                 let payload = if is_bound { payload.described() } else { payload };
-                self.queue.send(Request::new(command, payload)).await
+                let (answer, payload) = self.queue.send(Request::new(move || command, payload)).await;
+                (answer.map_err(|error| *error), payload)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Reservations: hosts that share a namespace keep each other out (Base 2.0 §8.19).
 
-use super::super::queue::Request;
+use super::super::queue::{Request, ok};
 use super::super::spec::{
     AcquireAction, Command, RegisterAction, RegisteredController, ReleaseAction, ReservationAcquire,
     ReservationRegister, ReservationRelease, ReservationStatus, ReservationType,
@@ -100,8 +100,8 @@ impl<Q: Queue> Channel<Q> {
             let mut buf = DmaPool::local().alloc(bytes).await?;
             buf.fill(0);
             let command = Command::reservation_report(self.namespace.id(), bytes as u32);
-            let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
-            answer?.ok()?;
+            let (answer, payload) = self.queue.send(Request::new(move || command, buf.into())).await;
+            ok(answer)?;
             let buf = payload.into_buf().expect("the buffer comes back");
             let (head, controllers) = ReservationStatus::parse(&buf).expect("it has a head");
             let registered = usize::from(head.registered.get());
@@ -121,7 +121,7 @@ impl<Q: Queue> Channel<Q> {
         self.has_reservations()?;
         let mut buf = DmaPool::local().alloc(size_of_val(&keys)).await?;
         buf.copy_from_slice(keys.as_bytes());
-        self.ask(command, buf.freeze().into()).await.map(drop)
+        self.ask(move || command, buf.freeze().into()).await.map(drop)
     }
 
     fn has_reservations(&self) -> Result<(), Error> {

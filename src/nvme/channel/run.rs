@@ -2,8 +2,7 @@
 
 use super::super::Error;
 use super::super::payload::Payload;
-use super::super::queue::Request;
-use super::super::queue::{Answer, Queue};
+use super::super::queue::{Queue, Request, ok};
 use super::super::spec::Command;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -28,7 +27,7 @@ pub(super) async fn run<Q: Queue, M>(
                 None => break,
                 Some(Err(error)) => result = Err(error),
                 Some(Ok((command, payload, mark))) => {
-                    let mut sent = Box::pin(queue.send(Request::new(command, payload)));
+                    let mut sent = Box::pin(queue.send(Request::new(move || command, payload)));
                     // The first poll queues it. It wakes this task, also if it is not the one awaited then.
                     let at_once = poll_fn(|cx| match sent.as_mut().poll(cx) {
                         Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -45,6 +44,6 @@ pub(super) async fn run<Q: Queue, M>(
             None => sent.await,
         };
         back(payload, mark);
-        result = result.and(answer.and_then(Answer::ok).map(drop));
+        result = result.and(ok(answer).map(drop));
     }
 }

@@ -1,11 +1,11 @@
 //! The zones of zoned namespaces (ZNS 1.1): reported, appended to, opened and reset.
 
 use super::super::namespace::Zones;
-use super::super::queue::Request;
+use super::super::queue::{Request, ok};
 use super::super::spec::{
     Command, IoOpcode, ReportFilter, ZoneAction, ZoneDescriptor, ZoneReport, ZoneReportHeader,
 };
-use super::super::{Answer, Error, Payload, Queue};
+use super::super::{Error, Payload, Queue};
 use super::{Channel, IoOptions};
 use crate::sys::dma::{DmaBytes, DmaPool};
 use std::ops::Range;
@@ -37,9 +37,9 @@ impl<Q: Queue> Channel<Q> {
             // What a short answer leaves out is no zone, whatever was in the buffer before.
             buf.fill(0);
             let command = Command::zone_report(self.namespace.id(), next, filter, bytes);
-            let (answer, payload) = self.queue.send(Request::new(command, buf.into())).await;
+            let (answer, payload) = self.queue.send(Request::new(move || command, buf.into())).await;
             buf = payload.into_buf().expect("the buffer comes back");
-            answer?.ok()?;
+            ok(answer)?;
             let report = ZoneReport::parse(&buf).expect("it has a head");
             let Some(last) = report.zones.last() else { break };
             // A controller that does not count upwards would be asked for ever.
@@ -78,7 +78,7 @@ impl<Q: Queue> Channel<Q> {
             return Err(Error::TooLarge { len: blocks * shape.stride, max: most * shape.stride });
         }
         let command = Command::zone_append(self.namespace.id(), zone, blocks as u32);
-        self.ask(options.apply(command, 0, &self.namespace.format()), payload).await
+        self.ask(|| options.apply(command, 0, &self.namespace.format()), payload).await
     }
 
     /// Opens, closes, finishes or resets the zone that starts at `zone`, or takes it offline.
@@ -115,7 +115,7 @@ impl<Q: Queue> Channel<Q> {
         }
         let action = ZoneAction::SET_DESCRIPTOR_EXTENSION;
         let command = Command::zone_send(self.namespace.id(), zone, action, false);
-        self.ask(command, extension.into()).await.map(drop)
+        self.ask(move || command, extension.into()).await.map(drop)
     }
 
     async fn manage(&self, zone: u64, action: ZoneAction, all: bool) -> Result<(), Error> {
@@ -123,8 +123,8 @@ impl<Q: Queue> Channel<Q> {
             return Err(Error::Unsupported("this action brings data: there is `zone_extend` for it"));
         }
         let command = Command::zone_send(self.namespace.id(), zone, action, all);
-        let (answer, _) = self.queue.send(Request::new(command, Payload::None)).await;
-        answer.and_then(Answer::ok).map(drop)
+        let (answer, _) = self.queue.send(Request::new(move || command, Payload::None)).await;
+        ok(answer).map(drop)
     }
 
     fn zoned(&self) -> Result<Zones, Error> {

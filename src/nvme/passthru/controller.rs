@@ -211,7 +211,9 @@ impl Controller {
         };
         let target = ring.plain_target(self.0.node.fd.clone());
         let Some(change) = Change::of(self.identity(), &command) else {
-            return Sent::new(entry::send(&ring, &target, OPERATIONS, &command, payload, limit)).await;
+            let sent = Sent::new(entry::send(&ring, &target, OPERATIONS, &command, payload, limit));
+            let (answer, payload) = sent.await;
+            return (answer.map_err(|error| *error), payload);
         };
         // In a task of its own: whatever becomes of who asked, nothing is known until the answer.
         let changing = spawn_local(async move {
@@ -219,7 +221,10 @@ impl Controller {
             drop(change);
             answered
         });
-        changing.await.unwrap_or((Err(Error::Closed), Payload::None))
+        match changing.await {
+            Ok((answer, payload)) => (answer.map_err(|error| *error), payload),
+            Err(_ended) => (Err(Error::Closed), Payload::None),
+        }
     }
 }
 

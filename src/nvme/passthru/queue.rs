@@ -4,8 +4,8 @@ use super::OpenError;
 use super::entry::{self, Held, Operations};
 use super::kernel::{URING_IO, URING_IO_VEC};
 use super::node::QueueLimits;
-use crate::nvme::queue::{Origin, Request, sealed::Sealed};
-use crate::nvme::spec::Status;
+use crate::nvme::queue::{Answered, Origin, Request, sealed::Sealed};
+use crate::nvme::spec::{Command, Status};
 use crate::nvme::{self, Answer, Error, Limits, Payload};
 use crate::uring::command::{self, CommandRing, Reply, Target};
 use crate::uring::{Config, CoreGone, Counters};
@@ -75,13 +75,14 @@ impl Queue {
 impl Sealed for Queue {}
 
 impl nvme::Queue for Queue {
-    type Sent<'a> = Sent<'a>;
+    type Sent<'a, Ask: Fn() -> Command + 'a> = Sent<'a>;
 
     #[inline]
-    fn send(&self, request: Request) -> Sent<'_> {
-        let Request { command, payload } = request;
+    fn send<'a, Ask: Fn() -> Command + 'a>(&'a self, request: Request<Ask>) -> Sent<'a> {
+        let Request { ask, payload } = request;
+        let command = ask();
         let Inner { ring, target, limits, .. } = &*self.0;
-        match entry::check(&command, &payload, *limits) {
+        match entry::check(&command, &payload, *limits).map_err(Box::new) {
             Ok(()) => Sent::new(entry::send(ring, target, OPERATIONS, &command, payload, None)),
             Err(error) => Sent(State::Refused(error, payload)),
         }
@@ -102,7 +103,7 @@ pub struct Sent<'a>(State<'a>);
 
 enum State<'a> {
     Sent(command::Sent<'a, Held>),
-    Refused(Error, Payload),
+    Refused(Box<Error>, Payload),
     Done,
 }
 
@@ -114,14 +115,14 @@ impl<'a> Sent<'a> {
 }
 
 impl Future for Sent<'_> {
-    type Output = (Result<Answer, Error>, Payload);
+    type Output = (Answered, Payload);
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Sent(sent) = &mut self.0 {
             let (reply, held) = ready!(Pin::new(sent).poll(cx));
             self.0 = State::Done;
-            return Poll::Ready((answer(reply), held.payload));
+            return Poll::Ready((answer(reply).map_err(Box::new), held.payload));
         }
         match std::mem::replace(&mut self.0, State::Done) {
             State::Refused(error, payload) => Poll::Ready((Err(error), payload)),

@@ -21,10 +21,10 @@ use super::Source;
 use super::attached::Attached;
 use super::failure::{Failure, Verdict};
 use super::paths::{Disk, Used};
-use super::request::{Ask, Repeat};
+use super::request::{Ask, Home, Repeat};
 use crate::bdev::{Done, Io, Op, Submit};
 use crate::nvme::spec::Command;
-use crate::nvme::{Answer, Error, Namespace, Payload, Queue, Request};
+use crate::nvme::{Answered, Error, Namespace, Payload, Queue, Request};
 use crate::sys::dma::DmaPool;
 use crate::time::{Instant, sleep, timeout_at};
 
@@ -161,10 +161,10 @@ impl<S: Source> NvmeChannel<S> {
         let ready = here.as_ref().and_then(|here| Some((here.ready()?, here.epoch.get())));
         let (first, payload) = match ready {
             Some((queue, epoch)) => {
-                let (answer, payload) = queue.send(Request::new(command, payload)).await;
-                match outcome(answer) {
-                    Ok(value) => return (Ok(value), payload),
-                    Err(failure) => (First::Failed(epoch, failure), payload),
+                let (answer, payload) = queue.send(Request::new(|| command, payload)).await;
+                match answer {
+                    Ok(answer) if answer.status.is_success() => return (Ok(answer.result), payload),
+                    other => (First::Failed(epoch, failure_of(other)), payload),
                 }
             }
             None => (First::NotYet(here), payload),
@@ -226,8 +226,8 @@ impl<S: Source> NvmeChannel<S> {
             let epoch = here.epoch.get();
             let answer;
             match here.ready_soon().await {
-                Ok(queue) => (answer, payload) = queue.send(Request::new(command, payload)).await,
-                Err(e) => answer = Err(e),
+                Ok(queue) => (answer, payload) = queue.send(Request::new(|| command, payload)).await,
+                Err(e) => answer = Err(Box::new(e)),
             }
             match outcome(answer) {
                 Ok(value) => return (Ok(value), payload),
@@ -284,16 +284,65 @@ impl<S: Source> NvmeChannel<S> {
 }
 
 #[inline(always)]
-pub(super) fn outcome(answer: Result<Answer, Error>) -> Result<u64, Failure> {
-    match answer {
+pub(super) fn outcome(answered: Answered) -> Result<u64, Failure> {
+    match answered {
         Ok(answer) if answer.status.is_success() => Ok(answer.result),
-        Ok(answer) => Err(Failure::Status(answer.status)),
-        Err(e) => Err(e.into()),
+        other => Err(failure_of(other)),
     }
+}
+
+#[cold]
+fn failure_of(answered: Answered) -> Failure {
+    answered.map_or_else(|error| (*error).into(), |answer| Failure::Status(answer.status))
 }
 
 impl<S: Source> Submit for NvmeChannel<S> {
     async fn submit(&self, mut io: Io) -> Done {
+        let shape = &self.disk.shape;
+        let Some(payload) = shape.plain(&mut io) else { return self.submit_any(io).await };
+        let (is_read, nsid, lba, blocks) = (io.op() == Op::Read, shape.nsid, io.lba(), io.blocks() as u32);
+        let ask = move || match is_read {
+            true => Command::read(nsid, lba, blocks),
+            false => Command::write(nsid, lba, blocks),
+        };
+        let bytes = payload.len();
+        // As in `carry`, which would move what it is given once more.
+        let here = self.path();
+        let ready = here.as_ref().and_then(|here| Some((here.ready()?, here.epoch.get())));
+        let (first, payload) = match ready {
+            Some((queue, epoch)) => {
+                let (answer, payload) = queue.send(Request::new(&ask, payload)).await;
+                match answer {
+                    Ok(answer) if answer.status.is_success() => {
+                        if let Some(buf) = payload.into_buf() {
+                            io.put_buffer(Some(buf.into()));
+                        }
+                        return io.done(Ok(()));
+                    }
+                    other => (First::Failed(epoch, failure_of(other)), payload),
+                }
+            }
+            None => (First::NotYet(here), payload),
+        };
+        Box::pin(async move {
+            let (result, payload) = self.persist(ask(), payload, bytes, Repeat::Freely, first).await;
+            Home::default().put_back(&mut io, payload);
+            match result {
+                Ok(_) => io.done(Ok(())),
+                Err(failure) => self.explain(io, failure).await,
+            }
+        })
+        .await
+    }
+
+    fn is_lingering(&self) -> bool {
+        self.view.borrow().used.iter().any(|here| here.queue.get().is_some_and(S::is_lingering))
+    }
+}
+
+impl<S: Source> NvmeChannel<S> {
+    /// Any I/O, also what is no plain read or write.
+    async fn submit_any(&self, mut io: Io) -> Done {
         let shape = &self.disk.shape;
         match io.op() {
             Op::Read | Op::Write if shape.takes_whole(&io) => {}
@@ -329,10 +378,6 @@ impl<S: Source> Submit for NvmeChannel<S> {
                 Box::pin(self.explain(io, failure)).await
             }
         }
-    }
-
-    fn is_lingering(&self) -> bool {
-        self.view.borrow().used.iter().any(|here| here.queue.get().is_some_and(S::is_lingering))
     }
 }
 

@@ -81,6 +81,23 @@ impl Shape {
         }
     }
 
+    /// What a read or a write carries that is nothing but blocks and one buffer, where these have neither metadata nor zones: with all
+    /// others out of the way its command needs no more than where and how many.
+    #[inline(always)]
+    pub(super) fn plain(&self, io: &mut Io) -> Option<Payload> {
+        if !self.is_plain || !matches!(io.op(), Op::Read | Op::Write) {
+            return None;
+        }
+        let buffer = io.take_buffer()?;
+        if io.op() == Op::Write {
+            return Some(buffer.into_bytes().into());
+        }
+        match buffer.into_buf() {
+            Some(buf) => Some(buf.into()),
+            None => io.carries_nothing("buffer to read into"),
+        }
+    }
+
     /// The command for `io`, with what that carries; none for what is no single command.
     #[inline]
     pub(super) fn ask(&self, io: &mut Io, aside: Option<DmaBuf>) -> Option<Ask> {

@@ -16,6 +16,8 @@ const BLOCKS_MAX: u64 = 1 << 16;
 pub(super) struct Shape {
     pub(super) nsid: u32,
     pub(super) geometry: Geometry,
+    /// Blocks are all that there is: no metadata, no zones.
+    pub(super) is_plain: bool,
     pub(super) names: NamespaceNames,
     /// The most blocks of one read or write, which the geometry does not say where the layer must not split.
     pub(super) blocks_max: u64,
@@ -149,6 +151,7 @@ impl Shape {
         };
         Ok(Self {
             nsid: namespace.id(),
+            is_plain: geometry.metadata.is_none() && geometry.zones.is_none(),
             geometry,
             names,
             blocks_max,

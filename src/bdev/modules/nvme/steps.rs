@@ -128,7 +128,8 @@ impl<S: Source> NvmeChannel<S> {
         let is_follower = |failure: &Failure| matches!(failure, Failure::Status(status) if status.code() == StatusCode::ABORTED_FAILED_FUSED);
         let queue = self.queue().await?;
         let ((compared, _), (written, _)) =
-            join(queue.send(Request::new(compare, expected)), queue.send(Request::new(write, data))).await;
+            join(queue.send(Request::new(|| compare, expected)), queue.send(Request::new(|| write, data)))
+                .await;
         match (outcome(compared), outcome(written)) {
             (Err(failure), Err(reason)) if is_follower(&failure) => Err(reason),
             (compared, written) => compared.and(written).map(drop),
