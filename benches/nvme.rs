@@ -16,7 +16,7 @@ use harness::{Bench, Measure, Target::*, median};
 use memory::allocations_by;
 use reactor::{
     LocalExecutor, Poller,
-    bdev::{self, Access, modules::Nvme},
+    bdev::{self, Access, Timing, modules::Nvme},
     nvme::{Channel, Config, Controller, QueuePair, soft::SoftController},
     spawn_local,
     sys::dma::{DmaBuf, DmaPool},
@@ -70,10 +70,16 @@ fn main() {
         on_a_disk(Rc::default(), async |disk| allocations(m, disk).await)
     });
     bench.group("The same as a block device");
-    bench.row("bdev_1", "nvme bdev over soft, CPU time per I/O, depth 1", "ns", None, |m| block_device(m, 1));
-    bench.row("bdev_32", "depth 32", "ns", None, |m| block_device(m, 32));
+    let timed = Timing::Totals;
+    bench.row("bdev_1", "nvme bdev over soft, CPU time per I/O, depth 1", "ns", None, |m| {
+        block_device(m, 1, timed)
+    });
+    bench.row("bdev_32", "depth 32", "ns", None, |m| block_device(m, 32, timed));
+    bench.row("bdev_untimed_32", "depth 32, how long each takes not measured", "ns", None, |m| {
+        block_device(m, 32, Timing::Off)
+    });
     bench.row("bdev_allocations", "allocations per I/O, depth 32", "", AtMost(0.0), |m| {
-        on_a_bdev(Rc::default(), async |disk| allocations(m, disk).await)
+        on_a_bdev(Rc::default(), timed, async |disk| allocations(m, disk).await)
     });
     bench.print();
 }
@@ -83,9 +89,9 @@ fn driver(measure: Measure, depth: u64) -> f64 {
     on_a_disk(of_device.clone(), async |disk| cost(measure, depth, disk, &of_device).await)
 }
 
-fn block_device(measure: Measure, depth: u64) -> f64 {
+fn block_device(measure: Measure, depth: u64, timing: Timing) -> f64 {
     let of_device = Rc::new(Cell::new(0));
-    on_a_bdev(of_device.clone(), async |disk| cost(measure, depth, disk, &of_device).await)
+    on_a_bdev(of_device.clone(), timing, async |disk| cost(measure, depth, disk, &of_device).await)
 }
 
 /// The median of many rounds, in nanoseconds per I/O. Each is so short that few are interrupted, even where others work on the core.
@@ -159,10 +165,15 @@ fn on_a_disk(
     })
 }
 
-fn on_a_bdev(of_device: Rc<Cell<u64>>, work: impl AsyncFnOnce(Rc<bdev::Channel>) -> f64) -> f64 {
+fn on_a_bdev(
+    of_device: Rc<Cell<u64>>,
+    timing: Timing,
+    work: impl AsyncFnOnce(Rc<bdev::Channel>) -> f64,
+) -> f64 {
     with_a_controller(of_device, async |controller| {
         let nvme = Nvme::attach("nvme0", controller).await.expect("its namespace is a device");
         let disk = bdev::open("nvme0n1", Access::ReadWrite).await.expect("it is registered");
+        disk.set_timing(timing);
         let result = work(Rc::new(disk.channel().expect("the core has a channel"))).await;
         drop(disk);
         for removal in nvme.detach() {
