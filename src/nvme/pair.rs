@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The pair is one of its core's drivers: the turn polls it, and flushes it when all tasks have run, so that there is one write per
-//! batch and doorbell. Wakers and buffers of others are woken and dropped with nothing borrowed. It stays a driver until its last user
+//! batch and doorbell; fewer of the completion queue's, if nothing waits for an interrupt. Wakers and buffers of others are woken and dropped with nothing borrowed. It stays a driver until its last user
 //! has gone and its last command is answered; then home deletes its queues.
 
 use super::commands::{Commands, Flow, Name, Reaped, Swept};
@@ -81,12 +81,12 @@ impl<D: Device> Pair<D> {
         let (sq, sq_at) = link.allocate(qid, SubmissionQueue::bytes(entries))?;
         let (cq, cq_at) = link.allocate(qid, CompletionQueue::bytes(entries))?;
         let (lists, lists_at) = link.allocate(qid, Lists::bytes(commands))?;
-        let rings = (SubmissionQueue::new(sq, entries), CompletionQueue::new(cq, entries));
         let lists = Lists::new(lists, lists_at, link.takes_sgls(qid));
         // Each vector wakes one core, and a core that never sleeps is woken by none.
         let sleeps = link.home().0.mode(Core::current()).is_some_and(|mode| mode != Mode::Poll);
         let vector =
             (sleeps && link.config().interrupts && link.device().interrupt(qid).is_some()).then_some(qid);
+        let rings = (SubmissionQueue::new(sq, entries), CompletionQueue::new(cq, entries, vector.is_some()));
         let retries = if qid == 0 { (ADMIN_RETRIES, true) } else { (link.config().retries, false) };
         let pair = Self {
             link: link.clone(),

@@ -71,13 +71,17 @@ pub(super) struct CompletionQueue {
     head: u16,
     phase: bool,
     rung: u16,
+    /// The controller is told of no fewer answers that were taken.
+    batch: u16,
 }
 
 impl CompletionQueue {
-    /// An empty one, whose memory is zero.
-    pub(super) fn new(memory: DmaWords, entries: u16) -> Self {
+    /// An empty one, whose memory is zero. If it `interrupts`, the controller is told at once what was taken, as it may interrupt for the
+    /// rest or not. If not, it learns of nothing but room, and a quarter of that can wait: one register is written for many batches.
+    pub(super) fn new(memory: DmaWords, entries: u16, interrupts: bool) -> Self {
         assert!(entries >= 2 && memory.words().len() >= usize::from(entries) * COMPLETION_WORDS);
-        Self { memory, entries, head: 0, phase: true, rung: 0 }
+        let batch = if interrupts { 1 } else { (entries / 4).max(1) };
+        Self { memory, entries, head: 0, phase: true, rung: 0, batch }
     }
 
     /// Bytes that so many entries take.
@@ -119,10 +123,12 @@ impl CompletionQueue {
         (u64::from_le(last) >> 48 & 1 == 1) == self.phase
     }
 
-    /// What to write to the doorbell, if anything was taken.
+    /// What to write to the doorbell, if enough was taken.
     #[inline(always)]
     pub(super) fn bell(&mut self) -> Option<u32> {
-        (self.rung != self.head).then(|| {
+        let taken = self.head.wrapping_sub(self.rung);
+        let taken = if self.head < self.rung { taken.wrapping_add(self.entries) } else { taken };
+        (taken >= self.batch).then(|| {
             self.rung = self.head;
             u32::from(self.head)
         })

@@ -128,26 +128,29 @@ fn what_cannot_be_asked_is_refused_with_the_buffer() {
     });
 }
 
+/// The tail's tells of commands; the head's of no more than room, if the controller does not interrupt.
 #[test]
-fn a_batch_rings_each_doorbell_once() {
-    on_a_core(SoftConfig::default(), Config::default(), async |device, controller, works| {
+fn a_batch_rings_the_tail_once_and_a_quarter_of_the_queue_the_head() {
+    on_a_core(SoftConfig::default(), entries(128), async |device, controller, works| {
         let disk = std::rc::Rc::new(disk_of(&controller).await);
         turns().await;
         drop(works);
-        let bells = device.bells();
-        let tasks: Vec<_> = (0..32)
-            .map(|lba| {
-                let disk = disk.clone();
-                spawn_local(async move { reads(&disk, lba).await })
-            })
-            .collect();
-        turns().await;
-        assert_eq!(device.bells() - bells, 1, "32 commands, one tail");
-        assert_eq!(device.step(), 32);
-        turns().await;
-        assert_eq!(device.bells() - bells, 2, "32 answers, one head");
-        for task in tasks {
-            assert_eq!(task.await.unwrap(), 0);
+        for (commands, heads) in [(31, 0), (1, 1), (31, 0), (3, 1), (29, 0)] {
+            let bells = device.bells();
+            let tasks: Vec<_> = (0..commands)
+                .map(|lba| {
+                    let disk = disk.clone();
+                    spawn_local(async move { reads(&disk, lba).await })
+                })
+                .collect();
+            turns().await;
+            assert_eq!(device.bells() - bells, 1, "{commands} commands, one tail");
+            assert_eq!(device.step() as u64, commands);
+            turns().await;
+            assert_eq!(device.bells() - bells, 1 + heads, "{commands} answers");
+            for task in tasks {
+                assert_eq!(task.await.unwrap(), 0);
+            }
         }
     });
 }
