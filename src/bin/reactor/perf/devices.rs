@@ -134,7 +134,7 @@ fn is_memory(name: &str) -> bool {
         at += 1;
     }
     let is_on_disk =
-        |spec: &String| spec.contains("file:") || spec.contains("poll:") || spec.contains("nvme:");
+        |spec: &String| ["file:", "poll:", "nvme:", "ng:"].iter().any(|kind| spec.contains(kind));
     specs.iter().any(|spec| ram_sizes(spec).next().is_some()) && !specs.iter().any(is_on_disk)
 }
 
