@@ -5,6 +5,7 @@ use super::pcie::{SMALL, bind, controllers, machine};
 use reactor::LocalExecutor;
 use reactor::bdev::modules::{Nvme, NvmeOptions};
 use reactor::bdev::{self, Access, conformance};
+use std::fs;
 use std::path::Path;
 
 #[test]
@@ -22,14 +23,29 @@ fn by_address() -> String {
     address
 }
 
+/// The number that the kernel has given the controller: in the order in which they answered, which is not that of their addresses.
+fn number(address: &str) -> String {
+    let place = Path::new("/sys/bus/pci/devices").join(address).join("nvme");
+    loop {
+        let name = fs::read_dir(&place)
+            .ok()
+            .and_then(|mut names| names.next()?.ok()?.file_name().into_string().ok());
+        match name.as_deref().and_then(|name| name.strip_prefix("nvme")) {
+            Some(number) => return number.to_owned(),
+            None => std::thread::yield_now(),
+        }
+    }
+}
+
 /// A spec for each way.
 fn ways() -> Vec<String> {
+    let kernels = number(&controllers()[1]);
     vec![
         format!("nvme:{}", by_address()),
         format!("nvme:{},ns=1", by_address()),
-        "file:/dev/nvme1n1".to_owned(),
-        "ng:/dev/ng1n1".to_owned(),
-        "ng:/dev/ng1n1,poll=true".to_owned(),
+        format!("file:/dev/nvme{kernels}n1"),
+        format!("ng:/dev/ng{kernels}n1"),
+        format!("ng:/dev/ng{kernels}n1,poll=true"),
     ]
 }
 
@@ -50,12 +66,15 @@ fn what_was_written_by_one_way_is_read_by_the_other() {
     });
     bind(&address, "nvme");
     // The kernel makes the devices of it in its own time.
-    while !["/dev/nvme0n1", "/dev/ng0n1"].iter().all(|node| Path::new(node).exists()) {
+    let number = number(&address);
+    let nodes = [format!("/dev/nvme{number}n1"), format!("/dev/ng{number}n1")];
+    while !nodes.iter().all(|node| Path::new(node).exists()) {
         std::thread::yield_now();
     }
-    for spec in ["file:/dev/nvme0n1", "ng:/dev/ng0n1", "ng:/dev/ng0n1,poll=true"] {
+    let [block, generic] = nodes;
+    for spec in [format!("file:{block}"), format!("ng:{generic}"), format!("ng:{generic},poll=true")] {
         LocalExecutor::new().unwrap().block_on(async {
-            let disk = bdev::open(spec, Access::ReadOnly).await.unwrap();
+            let disk = bdev::open(&spec, Access::ReadOnly).await.unwrap();
             let read = disk.channel().unwrap().read(8..16).await.unwrap();
             assert!(read.iter().all(|byte| *byte == 0x5a), "{spec}");
         });
