@@ -4,8 +4,8 @@
 
 use super::Answer;
 use super::spec::{Command, Completion, Status};
-use crate::sys::dma::DmaWords;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use crate::sys::dma::{DmaWords, entry};
+use std::sync::atomic::Ordering::Relaxed;
 
 const COMMAND_WORDS: usize = size_of::<Command>() / 8;
 const COMPLETION_WORDS: usize = size_of::<Completion>() / 8;
@@ -94,12 +94,8 @@ impl CompletionQueue {
     pub(super) fn pop(&mut self) -> Option<(u16, Answer)> {
         let at = usize::from(self.head) * COMPLETION_WORDS;
         let slot = &self.memory.words()[at..at + COMPLETION_WORDS];
-        // Acquire: the word with the phase is written last, and what the device wrote before it, data included, is read after.
-        let last = u64::from_le(slot[1].load(Acquire));
-        if (last >> 48 & 1 == 1) != self.phase {
-            return None;
-        }
-        let result = u64::from_le(slot[0].load(Relaxed));
+        let is_new = |last: u64| (u64::from_le(last) >> 48 & 1 == 1) == self.phase;
+        let [result, last] = entry::take(&slot[0], &slot[1], is_new)?.map(u64::from_le);
         self.head = next(self.head, self.entries);
         self.phase ^= self.head == 0;
         // CID and status, by their place in the word: put together as a `Completion` they would go through memory.

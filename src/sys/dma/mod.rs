@@ -29,6 +29,7 @@
 
 mod bytes;
 mod config;
+pub(crate) mod entry;
 mod error;
 mod idle;
 mod lease;
