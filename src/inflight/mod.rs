@@ -291,6 +291,23 @@ impl<R, C: Copy> Inflight<R, C> {
         open.map(|(key, slot)| Id { key, generation: slot.generation })
     }
 
+    /// Those that a waker of this kind is to be woken for.
+    #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "NVMe aborts by it"))]
+    pub(crate) fn awaited_by(&self, is_it: impl Fn(&Waker) -> bool) -> impl Iterator<Item = Id> {
+        let awaited = move |slot: &Slot<R, C>| {
+            matches!(slot.state, State::Queued | State::Waiting) && slot.waker.as_ref().is_some_and(&is_it)
+        };
+        let awaited = (0..).zip(&self.slots).filter(move |(_, slot)| awaited(slot));
+        awaited.map(|(key, slot)| Id { key, generation: slot.generation })
+    }
+
+    /// Those that the device has and nobody awaits any more.
+    #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "NVMe waits for them, or aborts them"))]
+    pub(crate) fn orphans(&self) -> impl Iterator<Item = Id> + '_ {
+        let orphans = (0..).zip(&self.slots).filter(|(_, slot)| matches!(slot.state, State::Orphaned));
+        orphans.map(|(key, slot)| Id { key, generation: slot.generation })
+    }
+
     /// Whether this one is one of [them](Self::open).
     #[cfg_attr(not(feature = "nvme"), allow(dead_code, reason = "as above"))]
     pub(crate) fn is_open(&self, id: Id) -> bool {

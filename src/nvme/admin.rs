@@ -5,7 +5,7 @@ use super::link::Link;
 use super::prp::PAGE;
 use super::spec::{
     ALL_NAMESPACES, Command, ControllerList, FeatureId, FeatureSelect, FirmwareLog, FormatOptions,
-    IdentifyNamespace, LogPage, SmartLog,
+    IdentifyController, IdentifyNamespace, IdentifyWhat, LogPage, SmartLog,
 };
 use super::{Controller, Error, Payload};
 use crate::sys::dma::{DmaBuf, DmaBytes, DmaPool};
@@ -139,7 +139,11 @@ impl<D: Device> Controller<D> {
             let (answer, _) = self.admin(command, copy_of(piece).await?.into()).await;
             answer?.ok()?;
         }
-        self.link().ask(commit).await.map(drop)
+        self.link().ask(commit).await?;
+        // It may run already: what the controller says of itself is another's from now on.
+        let page = self.link().identify(IdentifyWhat::CONTROLLER, 0).await?;
+        self.link().identity().set(IdentifyController::read_from_bytes(&page).expect("it is a page"));
+        Ok(())
     }
 }
 

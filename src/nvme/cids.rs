@@ -11,7 +11,19 @@ pub(super) struct Cids {
     slot_bits: u32,
     /// How often commands were counted older.
     age: u8,
+    /// Those of commands that the controller was asked to abort.
+    kept: Vec<Kept>,
 }
+
+/// An identifier that no other command gets: the controller may yet look for it, to abort what it finds.
+struct Kept {
+    cid: u16,
+    /// Its command was answered.
+    is_answered: bool,
+}
+
+/// Changed in the slot of a kept identifier, so that nothing has that at first sight: it costs the others nothing. Always above the slot.
+const HIDDEN: u16 = 1 << 15;
 
 struct Slot {
     /// The identifier of its command, or of the one that it had last.
@@ -31,7 +43,7 @@ impl Cids {
         assert!((1..1 << 15).contains(&capacity), "commands at a time: {capacity}");
         let slots = (0..capacity).map(|index| Slot { cid: index, since: 0, owner: None }).collect();
         let slot_bits = u32::from(capacity).next_power_of_two().trailing_zeros();
-        Self { slots, free: (0..capacity).rev().collect(), slot_bits, age: 0 }
+        Self { slots, free: (0..capacity).rev().collect(), slot_bits, age: 0, kept: Vec::new() }
     }
 
     /// How many commands may have one at a time.
@@ -73,7 +85,7 @@ impl Cids {
     /// Whose command has this identifier; it has it no longer.
     #[inline(always)]
     pub(super) fn release(&mut self, cid: u16) -> Option<Id> {
-        let index = cid & ((1_u32 << self.slot_bits) - 1) as u16;
+        let index = self.index(cid);
         let slot = self.slots.get_mut(usize::from(index))?;
         if slot.cid != cid {
             return None;
@@ -81,6 +93,59 @@ impl Cids {
         let owner = slot.owner.take()?;
         self.free.push(index);
         Some(owner)
+    }
+
+    #[inline(always)]
+    fn index(&self, cid: u16) -> u16 {
+        cid & ((1_u32 << self.slot_bits) - 1) as u16
+    }
+
+    /// The identifier of a command of `owner`'s, unless it is kept.
+    pub(super) fn of(&self, owner: Id) -> Option<u16> {
+        let slot = self.slots.iter().find(|slot| slot.owner == Some(owner))?;
+        (!self.is_kept(slot.cid ^ HIDDEN)).then_some(slot.cid)
+    }
+
+    /// Keeps an identifier from other commands until it is [let go of](Self::let_go). False if no command has it, or it is kept.
+    pub(super) fn keep(&mut self, cid: u16) -> bool {
+        let index = usize::from(self.index(cid));
+        let slot = self.slots.get_mut(index).filter(|slot| slot.cid == cid && slot.owner.is_some());
+        let Some(slot) = slot else { return false };
+        slot.cid ^= HIDDEN;
+        self.kept.push(Kept { cid, is_answered: false });
+        true
+    }
+
+    /// Whether it is kept for a command that has not been answered.
+    pub(super) fn is_kept(&self, cid: u16) -> bool {
+        self.kept.iter().any(|kept| kept.cid == cid && !kept.is_answered)
+    }
+
+    /// As [`release`](Self::release), of one that is kept: no other command gets it yet.
+    #[cold]
+    pub(super) fn release_kept(&mut self, cid: u16) -> Option<Id> {
+        let index = usize::from(self.index(cid));
+        let kept = self.kept.iter_mut().find(|kept| kept.cid == cid && !kept.is_answered)?;
+        kept.is_answered = true;
+        self.slots[index].owner.take()
+    }
+
+    /// Other commands may have it.
+    pub(super) fn let_go(&mut self, cid: u16) {
+        if let Some(at) = self.kept.iter().position(|kept| kept.cid == cid) {
+            let (kept, index) = (self.kept.swap_remove(at), self.index(cid));
+            self.slots[usize::from(index)].cid = cid;
+            if kept.is_answered {
+                self.free.push(index);
+            }
+        }
+    }
+
+    /// The controller looks for none any more.
+    pub(super) fn let_all_go(&mut self) {
+        while let Some(kept) = self.kept.last() {
+            self.let_go(kept.cid);
+        }
     }
 
     /// Takes one from a command that will not be answered, and says which slot it was; none if there is no such command.
@@ -98,7 +163,11 @@ impl Cids {
     /// The identifiers of commands that are at least so old: they were counted so often.
     pub(super) fn older(&self, age: u8) -> impl Iterator<Item = u16> + '_ {
         let is_older = move |slot: &&Slot| slot.owner.is_some() && self.age.wrapping_sub(slot.since) >= age;
-        self.slots.iter().filter(is_older).map(|slot| slot.cid)
+        let cid = |slot: &Slot| match self.is_kept(slot.cid ^ HIDDEN) {
+            true => slot.cid ^ HIDDEN,
+            false => slot.cid,
+        };
+        self.slots.iter().filter(is_older).map(cid)
     }
 }
 
@@ -139,6 +208,38 @@ mod tests {
             assert!(one != NO_COMMAND && other != NO_COMMAND && one != other);
             cids.release(one);
             cids.release(other);
+        }
+    }
+
+    /// The controller may look for it to abort it, long after it was answered.
+    #[test]
+    fn an_identifier_that_is_kept_is_no_other_commands() {
+        for capacity in [1, 3, (1 << 15) - 1] {
+            let mut cids = Cids::new(capacity);
+            let id = Id::from_bits;
+            let cid = cids.take(id(1)).unwrap();
+            assert_eq!(cids.of(id(1)), Some(cid));
+            assert!(cids.keep(cid) && !cids.keep(cid) && cids.of(id(1)).is_none());
+            cids.age();
+            assert_eq!(cids.older(1).collect::<Vec<_>>(), [cid], "it is late all the same");
+            assert!(cids.is_kept(cid) && cids.release(cid).is_none());
+            assert_eq!((cids.release_kept(cid), cids.release_kept(cid)), (Some(id(1)), None));
+            assert!(!cids.is_kept(cid));
+            // As often as it takes for all identifiers to come by.
+            for _ in 0..1 << 17 {
+                let Some(other) = cids.take(id(2)) else { break };
+                assert_ne!(other, cid);
+                cids.release(other).unwrap();
+            }
+            assert_eq!(cids.used(), 1);
+            cids.let_go(cid);
+            cids.let_go(cid);
+            assert_eq!(cids.used(), 0);
+            // One that was not answered is its command's again.
+            let cid = cids.take(id(3)).unwrap();
+            assert!(cids.keep(cid));
+            cids.let_all_go();
+            assert_eq!((cids.of(id(3)), cids.release(cid)), (Some(cid), Some(id(3))));
         }
     }
 }

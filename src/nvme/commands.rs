@@ -11,6 +11,8 @@
 //! A command's age is counted in sweeps: the slot of its identifier keeps the number of the sweep before it, so that no clock is read
 //! per command. Late ones are aborted; if that does not help either, the controller is reset.
 
+mod ended;
+
 use super::cids::Cids;
 use super::device::Device;
 use super::done::{Done, Lost};
@@ -300,7 +302,7 @@ impl Commands {
     #[inline(always)]
     pub(super) fn reap(&mut self) -> Option<Reaped> {
         let (cid, answer) = self.cq.pop()?;
-        let Some(id) = self.cids.release(cid) else {
+        let Some(id) = self.cids.release(cid).or_else(|| self.cids.release_kept(cid)) else {
             self.counters.strays += 1;
             return Some(Reaped::Stray);
         };
@@ -343,6 +345,7 @@ impl Commands {
 
     /// Empties the queues of a controller that is disabled: what it had is sent again, or ended. Yields that one by one.
     pub(super) fn restart(&mut self) -> Option<Reaped> {
+        self.cids.let_all_go();
         while let Some((slot, id)) = self.cids.release_any() {
             match self.sent.get(slot).filter(|sent| self.goes_again(sent)) {
                 Some(&sent) => self.again.push_back((id, sent)),
@@ -371,6 +374,7 @@ impl Commands {
     /// that one by one.
     pub(super) fn end(&mut self, lost: Lost) -> Option<Reaped> {
         self.set_flow(Flow::Over(lost));
+        self.cids.let_all_go();
         let done = if lost == Lost::Closed { Done::ABORTED } else { Done::lost(lost) };
         if let Some((_, id)) = self.cids.release_any() {
             return Some(self.complete(id, done));

@@ -19,6 +19,7 @@ use super::queue_pair::QueuePair;
 use super::spec::register::VS;
 use super::spec::{Command, IdentifyController, IdentifyWhat, NamespaceList, Version};
 use super::{Answer, Config, Error, Events, Namespace, Payload, bounds};
+use crate::Core;
 use std::fmt;
 use std::sync::Arc;
 use zerocopy::FromBytes;
@@ -58,7 +59,7 @@ impl<D: Device> Controller<D> {
         }
     }
 
-    /// What it says of itself.
+    /// What it says of itself, as of its last reset or [new firmware](Self::update_firmware). What was lent before stays as it was.
     pub fn identity(&self) -> &IdentifyController {
         self.link().identity().get().expect("it is attached")
     }
@@ -71,12 +72,18 @@ impl<D: Device> Controller<D> {
     /// This core's queue pair, made on first use, and deleted after the last of its users has gone.
     ///
     /// # Errors
-    /// [`Error::NoQueue`] if the controller has fewer queue pairs than there are cores that ask; as it answers, or does not.
+    /// [`Error::NoQueue`] if the controller has fewer queue pairs than there are cores that use one: then commands can go by the queue
+    /// pairs of [other cores](Self::cores). One that is about to be deleted is waited for. As the controller answers, or does not.
     ///
     /// # Panics
     /// With [`NotOnReactor`](crate::NotOnReactor) outside of a reactor.
     pub async fn queue_pair(&self) -> Result<QueuePair<D>, Error> {
         QueuePair::of(&self.0).await
+    }
+
+    /// The cores that have a queue pair at present.
+    pub fn cores(&self) -> Vec<Core> {
+        self.link().pairs().iter().map(|places| places.core).collect()
     }
 
     /// Sends an admin command from any core. Yields what was answered, whatever that is, and the payload; that is lost if the answer

@@ -121,7 +121,9 @@ pub enum Error {
     #[error("there is no active namespace {0}")]
     NoNamespace(u32),
     /// All of the controller's queue pairs are in use.
-    #[error("the controller allows {0} queue pairs, and other cores have them all: use it on fewer cores")]
+    #[error(
+        "the controller allows {0} queue pairs, and other cores have them all: use it on fewer cores, or by their queue pairs (`Controller::cores`)"
+    )]
     NoQueue(u16),
     /// The buffer is in memory that the controller cannot reach.
     #[error("the controller cannot reach the buffer's memory: take one of a pool that was made known to it")]

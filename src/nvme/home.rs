@@ -118,12 +118,24 @@ impl<D: Device> Link<D> {
 
     /// An admin command of home's own, while all others wait: of a controller that comes up. Its result.
     pub(super) async fn ask_own(&self, command: Command) -> Result<u64, Error> {
+        self.send_own(command, Payload::None).await.map(|(result, _none)| result)
+    }
+
+    /// What the controller says of itself, likewise.
+    pub(super) async fn identify_own(&self) -> Result<DmaBuf, Error> {
+        let mut page = DmaPool::local().alloc(PAGE as usize).await?;
+        page.fill(0);
+        let (_, payload) = self.send_own(Command::identify(IdentifyWhat::CONTROLLER, 0), page.into()).await?;
+        Ok(payload.into_buf().expect("an answered command's payload comes back"))
+    }
+
+    async fn send_own(&self, command: Command, payload: Payload) -> Result<(u64, Payload), Error> {
         let Some(admin) = self.seats().get().ok().and_then(|seat| seat.admin()) else {
             return Err(Error::Closed);
         };
         let limit = self.config().admin_timeout;
-        match timeout(limit, Op::own(&admin, || command, Payload::None)).await {
-            Ok((answer, _payload)) => ok(answer),
+        match timeout(limit, Op::own(&admin, || command, payload)).await {
+            Ok((answer, payload)) => Ok((ok(answer)?, payload)),
             Err(_elapsed) if self.status().is_gone() => Err(Error::Removed),
             Err(_elapsed) => Err(Error::AdminTimeout(limit)),
         }
@@ -167,7 +179,7 @@ impl<D: Device> Link<D> {
 
     /// The commands that have the controller know of a pair's queues: the completion queue comes first (Base 2.0 §5.5).
     pub(super) fn creation(&self, places: Places) -> (Command, Command) {
-        let Places { qid, entries, vector, sq, cq } = places;
+        let Places { qid, entries, vector, sq, cq, .. } = places;
         let flags = CompletionQueueFlags::default().with_contiguous(true).with_interrupts(vector.is_some());
         let flags = flags.with_vector(vector.unwrap_or(0).into());
         let create_cq = Command::create_cq(qid, entries.into(), flags).with_prp(cq, 0);
@@ -185,10 +197,14 @@ impl<D: Device> Link<D> {
     /// Has the controller forget a pair's queues, at home and later: then their memory and identifier are free. If it will not, they
     /// stay until it is disabled.
     pub(super) fn delete_queues(self: &Arc<Self>, qid: u16) {
-        let link = self.clone();
+        let (link, leaving) = (self.clone(), self.leaving());
         let (handle, core) = self.home();
+        let delete = async move || {
+            link.delete(qid).await;
+            drop(leaving);
+        };
         // If home has ended, the controller is disabled.
-        let _ended = handle.post(core, move || drop(spawn_local(async move { link.delete(qid).await })));
+        let _ended = handle.post(core, move || drop(spawn_local(delete())));
     }
 
     async fn delete(self: Arc<Self>, qid: u16) {

@@ -5,11 +5,12 @@ use super::device::Device;
 use super::done::Lost;
 use super::doorbells::Shadows;
 use super::events::Listeners;
+use super::identity::Identity;
 use super::pair::Places;
 use super::queue::Origin;
 use super::seat::Seat;
 use super::spec::register::{CAP, CC, CSTS};
-use super::spec::{Capabilities, Configuration, ControllerStatus, IdentifyController};
+use super::spec::{Capabilities, Configuration, ControllerStatus};
 use super::{Config, Error};
 use crate::sync::PerCore;
 use crate::sys::dma::DmaWords;
@@ -29,7 +30,7 @@ pub(super) struct Link<D: Device> {
     /// The core that attached it, of this runtime.
     home: (Handle, Core),
     seats: PerCore<Seat<D>>,
-    identity: OnceLock<Box<IdentifyController>>,
+    identity: Identity,
     /// Queues and lists, and whose they are. Freed when the controller cannot touch them any more.
     memory: Mutex<Vec<(u16, DmaWords)>>,
     queue_ids: Mutex<QueueIds>,
@@ -54,6 +55,17 @@ pub(super) struct Link<D: Device> {
 struct QueueIds {
     used: Vec<u16>,
     max: u16,
+    /// How many of the used will be free soon.
+    leaving: usize,
+}
+
+/// A queue pair that is left, or whose queues are being deleted: who finds none waits for that.
+pub(super) struct Leaving<D: Device>(Arc<Link<D>>);
+
+impl<D: Device> Drop for Leaving<D> {
+    fn drop(&mut self) {
+        lock(&self.0.queue_ids).leaving -= 1;
+    }
 }
 
 impl<D: Device> Link<D> {
@@ -70,7 +82,7 @@ impl<D: Device> Link<D> {
             config,
             home,
             seats: PerCore::new("an NVMe controller", |_core| Seat::default()),
-            identity: OnceLock::new(),
+            identity: Identity::default(),
             memory: Mutex::default(),
             queue_ids: Mutex::default(),
             pairs: Mutex::default(),
@@ -112,7 +124,7 @@ impl<D: Device> Link<D> {
         &self.seats
     }
 
-    pub(super) fn identity(&self) -> &OnceLock<Box<IdentifyController>> {
+    pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }
 
@@ -140,13 +152,31 @@ impl<D: Device> Link<D> {
         });
     }
 
-    /// The identifier of a new queue pair.
-    pub(super) fn take_queue_id(&self) -> Result<u16, Error> {
+    /// The identifier of a new queue pair. If there is none, one that will be free soon.
+    pub(super) async fn queue_id(&self) -> Result<u16, Error> {
+        loop {
+            if let Some(id) = self.take_queue_id()? {
+                return Ok(id);
+            }
+            sleep(PATIENCE).await;
+        }
+    }
+
+    fn take_queue_id(&self) -> Result<Option<u16>, Error> {
         let mut ids = lock(&self.queue_ids);
         let max = ids.max;
-        let id = (1..=max).find(|id| !ids.used.contains(id)).ok_or(Error::NoQueue(max))?;
-        ids.used.push(id);
+        let id = (1..=max).find(|id| !ids.used.contains(id));
+        if id.is_none() && ids.leaving == 0 {
+            return Err(Error::NoQueue(max));
+        }
+        ids.used.extend(id);
         Ok(id)
+    }
+
+    /// Has who looks for an identifier wait while what is returned is kept.
+    pub(super) fn leaving(self: &Arc<Self>) -> Leaving<D> {
+        lock(&self.queue_ids).leaving += 1;
+        Leaving(self.clone())
     }
 
     /// Its queues are no more.

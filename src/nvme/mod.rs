@@ -7,6 +7,7 @@
 //!
 //! [`passthru`] has the same commands go through the kernel's driver, where that keeps the device.
 
+mod abort;
 mod admin;
 pub(crate) mod bounds;
 mod channel;
@@ -20,6 +21,7 @@ mod doorbells;
 mod error;
 mod events;
 mod home;
+mod identity;
 mod link;
 mod namespace;
 mod op;
@@ -39,6 +41,7 @@ pub mod soft;
 pub mod spec;
 mod start;
 
+pub use abort::{AbortHandle, Abortable};
 pub use channel::{Channel, IoOptions, Registrant, Reservations};
 pub use config::{Config, Counters, Weights};
 pub use controller::Controller;

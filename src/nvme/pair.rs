@@ -9,17 +9,18 @@
 //! batch and doorbell; fewer of the completion queue's, if nothing waits for an interrupt. Wakers and buffers of others are woken and dropped with nothing borrowed. It stays a driver until its last user
 //! has gone and its last command is answered; then home deletes its queues.
 
+mod ending;
+
 use super::commands::{Commands, Flow, Name, Reaped, Swept};
 use super::device::Device;
 use super::done::Lost;
 use super::doorbells::Doorbells;
-use super::link::Link;
+use super::link::{Leaving, Link};
 use super::prp::Lists;
 use super::rings::{CompletionQueue, SubmissionQueue};
 use super::seat::Seat;
 use super::spec::Command;
 use super::{Error, Payload};
-use crate::inflight::Id;
 use crate::reactor::{context, driver::Driver};
 use crate::sync::PerCoreRef;
 use crate::sys::eventfd::EventFd;
@@ -30,7 +31,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How often a question to the controller is asked again that a reset cut off.
 const ADMIN_RETRIES: u8 = 3;
@@ -54,14 +55,20 @@ pub(super) struct Pair<D: Device> {
     ends_since: Cell<Option<Instant>>,
     /// The controller answers nothing and cannot be disabled.
     is_lost: Cell<bool>,
+    /// What was given up is to be aborted.
+    aborts: Cell<bool>,
+    /// Without users, it makes room for another core's soon.
+    leaving: Cell<Option<Leaving<D>>>,
     /// Where the core finds the pair.
-    _seat: PerCoreRef<Seat<D>>,
+    seat: PerCoreRef<Seat<D>>,
 }
 
 /// A pair as the controller has to know it.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     pub(super) qid: u16,
+    /// Whose it is.
+    pub(super) core: Core,
     pub(super) entries: u16,
     pub(super) vector: Option<u16>,
     /// Where the submission and the completion queue are.
@@ -106,9 +113,12 @@ impl<D: Device> Pair<D> {
             standing: Cell::new(0),
             ends_since: Cell::new(None),
             is_lost: Cell::new(false),
-            _seat: seat,
+            aborts: Cell::new(false),
+            leaving: Cell::new(None),
+            seat,
         };
-        Ok((Rc::new(pair), Places { qid, entries, vector, sq: sq_at, cq: cq_at }))
+        let core = Core::current();
+        Ok((Rc::new(pair), Places { qid, core, entries, vector, sq: sq_at, cq: cq_at }))
     }
 
     /// Makes it one of the core's drivers, whose commands may be late.
@@ -156,11 +166,15 @@ impl<D: Device> Pair<D> {
     pub(super) fn add_user(&self) {
         self.users.set(self.users.get() + 1);
         self.is_left.set(false);
+        self.leaving.take();
     }
 
     pub(super) fn drop_user(&self) {
         self.users.set(self.users.get() - 1);
-        self.is_left.set(self.users.get() == 0);
+        if self.users.get() == 0 {
+            self.is_left.set(true);
+            self.leaving.set(Some(self.link.leaving()));
+        }
     }
 
     /// Has one more command wait for an event. Given up it waits on.
@@ -193,19 +207,6 @@ impl<D: Device> Pair<D> {
         self.settle_all(|commands| commands.end(lost));
     }
 
-    /// Waits for the commands that are not answered at present, those included that wait for their turn.
-    pub(super) async fn drain(&self) {
-        let mut sent: Vec<Id> = self.commands().ops().open().collect();
-        loop {
-            sent.retain(|id| self.commands().ops().is_open(*id));
-            // One that takes no more commands ends what it has, or keeps it for ever.
-            if sent.is_empty() || !self.is_open() {
-                return;
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
-
     fn settle_all(&self, mut next: impl FnMut(&mut Commands) -> Option<Reaped>) {
         loop {
             let Some(reaped) = next(&mut self.commands()) else { return };
@@ -213,11 +214,15 @@ impl<D: Device> Pair<D> {
         }
     }
 
-    fn sweep(&self) {
+    fn sweep(self: &Rc<Self>) {
         let swept = self.commands().sweep();
         match swept {
             Swept::Fine => {}
-            Swept::Late(cids) => self.link.abort_late(self.qid, cids),
+            Swept::Late(cids) => {
+                let cids = self.commands().keep(cids);
+                // What it says of that does not matter: it answers them, or is reset.
+                self.send_aborts(cids, 0).detach();
+            }
             Swept::Lost => self.link.reset_soon(),
         }
     }
@@ -245,6 +250,7 @@ impl<D: Device> Pair<D> {
         if was_open {
             self.link.delete_queues(self.qid);
         }
+        self.leaving.take();
     }
 }
 
@@ -278,6 +284,9 @@ impl<D: Device> Driver for Pair<D> {
         }
         if let Some(tail) = tail {
             self.doorbells.ring_tail(device, tail);
+        }
+        if self.aborts.take() {
+            self.abort_orphans();
         }
         if self.is_left.get() {
             self.leave();

@@ -34,6 +34,10 @@ impl<D: Device> QueuePair<D> {
         Self { pair, attached }
     }
 
+    pub(super) fn pair(&self) -> &Rc<Pair<D>> {
+        &self.pair
+    }
+
     /// This core's, made if it has none.
     pub(super) async fn of(attached: &Arc<Attached<D>>) -> Result<Self, Error> {
         let link = &attached.0;
@@ -57,7 +61,7 @@ impl<D: Device> QueuePair<D> {
         let link = &attached.0;
         let limit = link.capabilities().queue_entries_max();
         let entries = u32::from(link.config().queue_entries).min(limit);
-        let qid = link.take_queue_id()?;
+        let qid = link.queue_id().await?;
         let made = Self::create(link, &seat, qid, entries).await;
         if made.is_err() {
             // Of one of the two the controller may know.

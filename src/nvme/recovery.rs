@@ -53,15 +53,22 @@ impl<D: Device> Link<D> {
         }
     }
 
-    /// Has the controller give up commands that are late. What it says of that does not matter: it answers them, or is reset.
-    pub(super) fn abort_late(self: &Arc<Self>, qid: u16, cids: Vec<u16>) {
-        let link = self.clone();
-        self.post_home(async move || {
-            // One at a time: a controller may take no more (Base 2.0 §5.17.2.1, ACL).
-            for cid in cids {
-                let _not_found = link.ask(Command::abort(qid, cid)).await;
-            }
-        });
+    /// Has the controller give a command up, from any core. True if it says that it has.
+    pub(super) async fn abort(self: &Arc<Self>, qid: u16, cid: u16) -> Result<bool, Error> {
+        self.at_home(async move |link| link.abort_here(qid, cid).await).await?
+    }
+
+    async fn abort_here(self: &Arc<Self>, qid: u16, cid: u16) -> Result<bool, Error> {
+        let seat = self.seats().get().map_err(|_closed| Error::Closed)?;
+        // It takes no more at a time (Base 2.0 §5.17.2.1, ACL).
+        let most = self.identity().get().map_or(0, |identity| identity.aborts_max);
+        let _one = seat.aborts(usize::from(most) + 1).acquire(1).await.map_err(|_closed| Error::Closed)?;
+        // Bit 0 says that it was not aborted (Base 2.0 §5.1).
+        match self.ask(Command::abort(qid, cid)).await {
+            Ok(answer) => Ok(answer & 1 == 0),
+            Err(Error::Status(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Resets the controller, unless that has been done by then.

@@ -4,8 +4,8 @@ use super::commands::Flow;
 use super::device::Device;
 use super::done::Lost;
 use super::pair::Pair;
-use crate::sync::Mutex;
-use std::cell::RefCell;
+use crate::sync::{Mutex, Semaphore};
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 /// One core's part of a controller. The pairs themselves are kept by the core, whose drivers they are.
@@ -16,6 +16,8 @@ pub(super) struct Seat<D: Device> {
     pub(super) making: Mutex<()>,
     /// At home, held while the controller is reset or closed.
     pub(super) resetting: Mutex<()>,
+    /// At home, for each abort that the controller takes at a time.
+    aborts: OnceCell<Semaphore>,
 }
 
 impl<D: Device> Default for Seat<D> {
@@ -25,6 +27,7 @@ impl<D: Device> Default for Seat<D> {
             io: RefCell::default(),
             making: Mutex::new(()),
             resetting: Mutex::new(()),
+            aborts: OnceCell::new(),
         }
     }
 }
@@ -33,6 +36,11 @@ impl<D: Device> Seat<D> {
     /// The admin queue pair, if this is home.
     pub(super) fn admin(&self) -> Option<Rc<Pair<D>>> {
         self.admin.borrow().upgrade().filter(|pair| pair.is_open())
+    }
+
+    /// The aborts of a controller that takes `most` at a time.
+    pub(super) fn aborts(&self, most: usize) -> &Semaphore {
+        self.aborts.get_or_init(|| Semaphore::new(most))
     }
 
     pub(super) fn set_admin(&self, pair: &Rc<Pair<D>>) {

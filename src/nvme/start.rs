@@ -37,13 +37,16 @@ impl<D: Device> Link<D> {
         self.enable().await?;
         let page = self.identify(IdentifyWhat::CONTROLLER, 0).await?;
         let identity = IdentifyController::read_from_bytes(&page).expect("it is a page");
-        let _ = self.identity().set(Box::new(identity));
+        self.identity().set(identity);
         self.configure_all().await
     }
 
     /// The same of one that was attached before, and is disabled. Nobody's commands but home's own go meanwhile.
     pub(super) async fn start_up(self: &Arc<Self>) -> Result<(), Error> {
         self.enable().await?;
+        // It may run other firmware since.
+        let page = self.identify_own().await?;
+        self.identity().set(IdentifyController::read_from_bytes(&page).expect("it is a page"));
         self.configure_all().await?;
         let pairs = self.pairs().clone();
         for places in pairs {

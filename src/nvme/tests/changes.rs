@@ -55,13 +55,14 @@ fn a_format_waits_for_the_io_of_all_cores() {
         let device = SoftController::default();
         let _works = works(&device);
         let controller = Controller::attach(device.clone(), Config::default()).await.unwrap();
-        device.inject(Fault::Delay(3_000));
+        write(&disk_of(&controller).await, 0, 7).await;
+        device.inject(Fault::Delay(100_000));
         let sent = controller.clone();
         let reading = call_on(Core::nth(1).unwrap(), async move || {
             let disk = disk_of(&sent).await;
-            let (read, buf) = disk.read(0, buffer(512, 7)).await;
+            let (read, buf) = disk.read(0, buffer(512, 0)).await;
             read.unwrap();
-            buf.iter().all(|&byte| byte == 0)
+            buf.iter().all(|&byte| byte == 7)
         });
         while device.held() == 0 {
             yield_now().await;

@@ -16,6 +16,31 @@ fn code(result: Result<(), Error>) -> StatusCode {
     status.code()
 }
 
+/// The controller is to hear of both by one doorbell: the first does not go while there is no room for the second.
+#[test]
+fn fused_commands_wait_until_there_is_room_for_both() {
+    on_a_core(SoftConfig::default(), entries(3), async |device, controller, _works| {
+        let disk = disk_of(&controller).await;
+        device.inject(Fault::Delay(30));
+        let reader = disk.clone();
+        let reading = spawn_local(async move { reader.read(7, buffer(512, 0)).await.0 });
+        while device.held() == 0 {
+            yield_now().await;
+        }
+        let writer = disk.clone();
+        let new = buffer(512, 1).freeze();
+        let writing =
+            spawn_local(
+                async move { writer.compare_and_write(7, buffer(512, 0), new, IoOptions::new()).await },
+            );
+        turns().await;
+        assert_eq!((device.held(), disk.queue().counters().submitted), (1, 1));
+        reading.await.unwrap().unwrap();
+        writing.await.unwrap().unwrap();
+        assert_eq!((reads(&disk, 7).await, disk.queue().counters().submitted), (1, 4));
+    });
+}
+
 /// Many tasks count in one block, each by comparing what it read and writing one more; the queue is as small as it may be.
 #[test]
 fn compare_and_write_is_one() {
@@ -259,6 +284,23 @@ fn a_format_ends_what_was_known_of_the_namespace() {
         assert!(matches!(disk.read(0, buffer(512, 0)).await.0, Err(Error::NamespaceGone)));
         let disk = disk_of(&controller).await;
         disk.read(0, buffer(512, 0)).await.0.unwrap();
+    });
+}
+
+#[test]
+fn what_a_controller_says_of_itself_is_what_its_firmware_says() {
+    on_a_core(SoftConfig::default(), Config::default(), async |_, controller, _works| {
+        let before = controller.identity();
+        assert_eq!(&before.firmware_bytes, b"1.0     ");
+        controller.update_firmware(b"2.0     ", 2, 3).await.unwrap();
+        assert_eq!(&controller.identity().firmware_bytes, b"2.0     ");
+        controller.update_firmware(b"3.0     ", 3, 1).await.unwrap();
+        assert_eq!(&controller.identity().firmware_bytes, b"2.0     ", "with the next reset");
+        for _ in 0..2 {
+            controller.reset().await.unwrap();
+            assert_eq!(&controller.identity().firmware_bytes, b"3.0     ");
+        }
+        assert_eq!(&before.firmware_bytes, b"1.0     ", "it was lent");
     });
 }
 

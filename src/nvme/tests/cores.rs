@@ -54,6 +54,41 @@ fn every_core_has_a_queue_pair_and_sees_the_same_blocks() {
     });
 }
 
+/// Of a controller that has one: while a core uses it there is none for others, and the moment that it does not, there is.
+#[test]
+fn a_queue_pair_that_is_left_is_waited_for() {
+    on_two_cores(Mode::Adaptive, async || {
+        let mut soft = SoftConfig::default();
+        soft.queues = 1;
+        let device = SoftController::new(soft);
+        let _works = works(&device);
+        let controller = Controller::attach(device.clone(), Config::default()).await.unwrap();
+        for _ in 0..20 {
+            let here = disk_of(&controller).await;
+            assert_eq!(controller.cores(), [Core::current()]);
+            let sent = controller.clone();
+            let refused = call_on(other(), async move || sent.queue_pair().await.map(drop));
+            assert!(matches!(refused.await.unwrap(), Err(Error::NoQueue(1))));
+            // It deletes nothing before the other core has asked.
+            device.set_silent(true);
+            drop(here);
+            let (sent, muted) = (controller.clone(), device.clone());
+            let there = call_on(other(), async move || {
+                let mut asking = Box::pin(sent.queue_pair());
+                for _ in 0..10 {
+                    assert!(poll_once(&mut asking).await.is_pending());
+                    yield_now().await;
+                }
+                muted.set_silent(false);
+                drop(asking.await.unwrap());
+                assert_eq!(reads(&disk_of(&sent).await, 0).await, 0);
+                sent.cores()
+            });
+            assert_eq!(there.await.unwrap(), [other()]);
+        }
+    });
+}
+
 #[test]
 fn admin_commands_are_sent_from_any_core() {
     on_two(async |_, controller| {

@@ -1,5 +1,6 @@
 //! The driver against the software controller: what they share; the promises are in the files beside this one.
 
+mod aborts;
 mod attach;
 mod blocks;
 mod changes;

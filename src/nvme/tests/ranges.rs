@@ -47,6 +47,14 @@ fn ranges_are_split_at_what_the_controller_says() {
         let deallocates = DatasetAttributes::default().with_deallocates(true);
         assert_eq!(commands(&disk, disk.dataset_management(&ranges, deallocates)).await, 3);
         let (_, buf) = disk.read(0, ones()).await;
+        // 15 blocks in all: 10, 5 | 5, 10 | 10, 5 | 5, 10 | 7.
+        tell(&device, |told| {
+            told.dataset_ranges_max = 3;
+            told.dataset_range_max.set(10);
+            told.dataset_max.set(15);
+        });
+        let less = disk_of(&controller).await;
+        assert_eq!(commands(&less, less.dataset_management(&ranges, deallocates)).await, 5);
         for lba in 0..2048 {
             let is_zero = (3..103).contains(&lba) || ranges.iter().any(|range| range.contains(&(lba as u64)));
             assert_eq!(buf[lba * 512], u8::from(!is_zero), "{lba}");
