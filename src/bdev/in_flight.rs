@@ -70,7 +70,7 @@ impl Channel {
     }
 
     /// Gives an I/O up: its caller gets [`Error::Aborted`], with what there is of its buffer, unless it completes first. What the
-    /// device still does with it goes on unheard; its buffer stays with the driver until then.
+    /// device still does with it goes on unheard; its buffer stays with the driver until then. An NVMe controller is asked to leave off.
     ///
     /// Returns `false` if that I/O is not in flight any more.
     pub fn abort(&self, id: IoId) -> bool {

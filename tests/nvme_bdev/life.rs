@@ -3,7 +3,7 @@
 use super::*;
 use reactor::bdev::modules::PathStatus;
 use reactor::bdev::{Event, NvmeCommand, NvmeData};
-use reactor::nvme::soft::SoftNamespace;
+use reactor::nvme::soft::{Fault, SoftNamespace};
 use reactor::nvme::spec::{AdminOpcode, AnaState, FormatOptions};
 use reactor::{Core, app, call_on};
 
@@ -105,6 +105,102 @@ fn a_device_that_is_formatted_as_it_was_goes_on() {
         assert_eq!(reads(&channel, 4).await, 0);
         write(&channel, 4, 5).await;
         assert_eq!(reads(&channel, 4).await, 5);
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+/// The controller has one queue, and each core has its I/O done.
+#[test]
+fn cores_without_a_queue_use_those_of_others() {
+    app::test_entry(app::Builder::new().cores("0-1"), async || {
+        let mut soft = SoftConfig::default();
+        soft.queues = 1;
+        let attached = Bay::new("life-few", soft).await;
+        let disk = open("life-fewn1").await;
+        let channel = disk.channel().unwrap();
+        write(&channel, 0, 1).await;
+        let far = disk.clone();
+        let there = call_on(Core::nth(1).unwrap(), async move || {
+            let channel = far.channel().unwrap();
+            assert_eq!(reads(&channel, 0).await, 1);
+            for lba in 100..200 {
+                write(&channel, lba, lba as u8).await;
+            }
+            let (same, new) = (buffer(512, 100), buffer(512, 7));
+            channel.compare_and_write(100, same, new).await.unwrap();
+            let (same, new) = (buffer(512, 100), buffer(512, 8));
+            let differs = channel.compare_and_write(100, same, new).await.unwrap_err();
+            assert!(matches!(differs, Error::Miscompare { lba: 100 }), "{differs}");
+            // Given up, it is waited for.
+            {
+                let mut write = Box::pin(channel.write(300, buffer(512, 3)));
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(write.as_mut().poll(&mut cx).is_pending());
+            }
+            drop(far.quiesce().await.unwrap());
+            assert!(!channel.is_lingering());
+        });
+        there.await.unwrap();
+        assert_eq!((reads(&channel, 100).await, reads(&channel, 199).await), (7, 199));
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+/// Sixteen writes whose futures are dropped.
+async fn give_up_writes(channel: &Channel) {
+    for lba in 0..16 {
+        let mut write = Box::pin(channel.write(lba, buffer(512, 1)));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(write.as_mut().poll(&mut cx).is_pending());
+    }
+}
+
+/// What is given up may reach the device until the controller says otherwise: who holds the device waits for that.
+#[test]
+fn a_hold_waits_for_what_the_controller_still_does() {
+    on_a_core(async || {
+        let attached = Bay::new("life-lingers", SoftConfig::default()).await;
+        let disk = open("life-lingersn1").await;
+        let channel = disk.channel().unwrap();
+        write(&channel, 0, 9).await;
+        attached.device.set_keeps_commands(true);
+        (0..16).for_each(|_| attached.device.inject(Fault::Delay(100)));
+        give_up_writes(&channel).await;
+        assert!(channel.is_lingering());
+        let held = disk.quiesce().await.unwrap();
+        assert!(!channel.is_lingering() && attached.device.held() == 0);
+        drop(held);
+        drop((channel, disk));
+        attached.detach().await;
+    });
+}
+
+/// It would take 30 seconds for the driver to find that they are late.
+#[test]
+fn what_is_given_up_or_aborted_is_aborted_at_the_controller() {
+    on_a_core(async || {
+        let attached = Bay::new("life-aborts", SoftConfig::default()).await;
+        let disk = open("life-abortsn1").await;
+        let channel = disk.channel().unwrap();
+        write(&channel, 0, 9).await;
+        (0..16).for_each(|_| attached.device.inject(Fault::Lose));
+        give_up_writes(&channel).await;
+        drop(disk.quiesce().await.unwrap());
+        assert_eq!(attached.device.held(), 0);
+        (0..4).for_each(|_| attached.device.inject(Fault::Lose));
+        let task = |lba| {
+            let disk = disk.clone();
+            spawn_local(async move { disk.channel().unwrap().read(lba..lba + 1).await })
+        };
+        let reads: Vec<_> = (0..4).map(task).collect();
+        until(|| attached.device.held() == 4).await;
+        assert_eq!(channel.abort_all(), 4);
+        for read in reads {
+            assert!(matches!(read.await.unwrap(), Err(Error::Aborted)));
+        }
+        until(|| attached.device.held() == 0).await;
         drop((channel, disk));
         attached.detach().await;
     });

@@ -5,7 +5,6 @@
 mod args;
 mod events;
 mod failure;
-mod in_use;
 mod nvme;
 mod perf;
 mod progress;

@@ -13,13 +13,14 @@ use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
 use zerocopy::FromBytes;
 
+use super::away;
 use super::failure::is_gone;
 use super::paths::Disk;
 use super::shape::{NamespaceNames, Shape};
 use super::{NvmeDisk, NvmeOptions, Source, Told};
 use crate::bdev::{DeviceRef, Names, Removal, register, registry};
 use crate::nvme::spec::{ALL_NAMESPACES, AnaGroups, AnaLogHeader, AnaState, Command, LogPage};
-use crate::nvme::{Error, Limits, Namespace, Queue};
+use crate::nvme::{Error, Limits, Namespace};
 use crate::spawn_local;
 use crate::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use crate::sys::dma::DmaPool;
@@ -164,7 +165,7 @@ impl<S: Source> Attached<S> {
         let limits = match self.limits.get() {
             Some(limits) => *limits,
             None => {
-                let limits = self.source.queue().await?.limits();
+                let limits = away::limits(&self.source).await?;
                 *self.limits.get_or_init(|| limits)
             }
         };

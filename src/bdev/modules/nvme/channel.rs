@@ -10,21 +10,27 @@
 //!                 └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join;
+
 use super::Source;
 use super::attached::Attached;
+use super::away::Away;
 use super::failure::{Failure, Verdict};
-use super::paths::{Disk, Used};
+use super::paths::Disk;
 use super::request::{Ask, Home, Repeat};
+use super::sending::{Sending, send};
+use super::view::{Here, View};
 use crate::bdev::{Done, Io, Op, Submit};
 use crate::nvme::spec::Command;
-use crate::nvme::{Answered, Error, Namespace, Payload, Queue, Request};
+use crate::nvme::{Answered, Error, Payload, Queue, Request};
+use crate::spawn_local;
 use crate::sys::dma::DmaPool;
 use crate::time::{Instant, sleep, timeout_at};
 
@@ -32,27 +38,13 @@ use crate::time::{Instant, sleep, timeout_at};
 pub struct NvmeChannel<S: Source> {
     pub(super) disk: Arc<Disk<S>>,
     view: RefCell<View<S>>,
+    away: Away,
+    /// Queues of paths that are not used any more, which still have to do with what was given up.
+    left: Rc<Cell<usize>>,
 }
 
-/// The paths that this core uses, as of one version of the table.
-struct View<S: Source> {
-    version: u32,
-    used: Vec<Rc<Here<S>>>,
-    /// Whose turn it was, of several.
-    turn: Cell<usize>,
-}
-
-/// A path, and this core's queue on it.
-struct Here<S: Source> {
-    epoch: Cell<u64>,
-    controller: Arc<Attached<S>>,
-    namespace: Namespace,
-    queue: OnceCell<S::Queue>,
-}
-
-/// How often a controller is asked for a queue that has none left, and how long in between: one that is let go of takes a moment.
-const QUEUE_TRIES: u32 = 50;
-const QUEUE_PAUSE: Duration = Duration::from_millis(2);
+/// How long a queue that was left is asked whether it has done what was given up.
+const LEFT_PAUSE: Duration = Duration::from_millis(1);
 
 /// What became of a first try.
 enum First<S: Source> {
@@ -62,74 +54,10 @@ enum First<S: Source> {
     Failed(u64, Failure),
 }
 
-impl<S: Source> Here<S> {
-    /// The queue, if a command can go there at once: there is one, and the namespace is what it was. Whoever asks sends before he awaits
-    /// anything.
-    #[inline(always)]
-    fn ready(&self) -> Option<&S::Queue> {
-        if self.namespace.is_gone() { None } else { self.queue.get() }
-    }
-
-    /// The queue, once there is one, if the namespace is what it was. Whoever asks sends before he awaits anything.
-    async fn ready_soon(&self) -> Result<&S::Queue, Error> {
-        let queue = self.queue().await?;
-        if self.namespace.is_gone() { Err(Error::NamespaceGone) } else { Ok(queue) }
-    }
-
-    /// This core's queue, made with the first I/O. Several may ask for it at a time, and get the same.
-    async fn queue(&self) -> Result<&S::Queue, Error> {
-        if let Some(queue) = self.queue.get() {
-            return Ok(queue);
-        }
-        let mut tries = QUEUE_TRIES;
-        loop {
-            match self.controller.source.queue().await {
-                Ok(queue) => return Ok(self.queue.get_or_init(|| queue)),
-                Err(Error::NoQueue(_)) if tries > 0 => tries -= 1,
-                Err(e) => return Err(e),
-            }
-            sleep(QUEUE_PAUSE).await;
-        }
-    }
-}
-
-impl<S: Source> View<S> {
-    fn of(disk: &Disk<S>, before: &[Rc<Here<S>>]) -> Self {
-        let (version, paths) = disk.used();
-        let here = |(epoch, controller, namespace): Used<S>| {
-            let known = before.iter().find(|it| Arc::ptr_eq(&it.controller, &controller));
-            match known.filter(|it| it.namespace.is(&namespace)) {
-                Some(here) => {
-                    here.epoch.set(epoch);
-                    here.clone()
-                }
-                None => {
-                    let queue = known.map(|it| it.queue.clone()).unwrap_or_default();
-                    Rc::new(Here { epoch: Cell::new(epoch), controller, namespace, queue })
-                }
-            }
-        };
-        Self { version, used: paths.into_iter().map(here).collect(), turn: Cell::new(0) }
-    }
-
-    #[inline(always)]
-    fn next(&self) -> Option<&Rc<Here<S>>> {
-        match self.used.len() {
-            0 => None,
-            1 => self.used.first(),
-            many => {
-                let turn = self.turn.get();
-                self.turn.set(if turn + 1 < many { turn + 1 } else { 0 });
-                self.used.get(turn)
-            }
-        }
-    }
-}
-
 impl<S: Source> NvmeChannel<S> {
     pub(super) fn new(disk: Arc<Disk<S>>) -> Self {
         let view = RefCell::new(View::of(&disk, &[]));
-        Self { disk, view }
+        Self { disk, view, away: Away::default(), left: Rc::default() }
     }
 
     /// The path for the next command, if there is one.
@@ -145,7 +73,21 @@ impl<S: Source> NvmeChannel<S> {
     fn look_again(&self) {
         let view = View::of(&self.disk, &self.view.borrow().used);
         // The one before is dropped with nothing borrowed: its queues may be the last.
-        drop(self.view.replace(view));
+        let before = self.view.replace(view);
+        let queues = before.used.iter().filter_map(|here| here.queue.get());
+        queues.filter(|queue| S::is_lingering(queue)).for_each(|queue| self.leave_behind(queue.clone()));
+    }
+
+    fn leave_behind(&self, queue: S::Queue) {
+        let left = self.left.clone();
+        left.set(left.get() + 1);
+        let waiting = async move {
+            while S::is_lingering(&queue) {
+                sleep(LEFT_PAUSE).await;
+            }
+            left.set(left.get() - 1);
+        };
+        spawn_local(waiting).detach();
     }
 
     /// Has the device carry `command` out, by whatever path; yields its result and what it carried.
@@ -161,7 +103,9 @@ impl<S: Source> NvmeChannel<S> {
         let ready = here.as_ref().and_then(|here| Some((here.ready()?, here.epoch.get())));
         let (first, payload) = match ready {
             Some((queue, epoch)) => {
+                let sending = Sending::<S>(queue);
                 let (answer, payload) = queue.send(Request::new(|| command, payload)).await;
+                std::mem::forget(sending);
                 match answer {
                     Ok(answer) if answer.status.is_success() => return (Ok(answer.result), payload),
                     other => (First::Failed(epoch, failure_of(other)), payload),
@@ -226,7 +170,11 @@ impl<S: Source> NvmeChannel<S> {
             let epoch = here.epoch.get();
             let answer;
             match here.ready_soon().await {
-                Ok(queue) => (answer, payload) = queue.send(Request::new(|| command, payload)).await,
+                Ok(queue) => (answer, payload) = send::<S>(queue, command, payload).await,
+                Err(Error::NoQueue(_)) => {
+                    let sent = self.send_away(&here, vec![(command, payload)]);
+                    (answer, payload) = sent.await.pop().expect("one for each command");
+                }
                 Err(e) => answer = Err(Box::new(e)),
             }
             match outcome(answer) {
@@ -251,13 +199,30 @@ impl<S: Source> NvmeChannel<S> {
         self.disk.controllers()
     }
 
-    /// A queue of a path that is used, once there is one. Whoever asks sends before he awaits anything.
-    pub(super) async fn queue(&self) -> Result<S::Queue, Failure> {
+    async fn send_away(&self, here: &Here<S>, commands: Vec<(Command, Payload)>) -> Vec<(Answered, Payload)> {
+        self.away.send(&here.controller.source, &here.namespace, commands).await
+    }
+
+    /// Sends two commands, with nothing in between, by a path that is used, once there is one.
+    pub(super) async fn send_both(
+        &self,
+        one: (Command, Payload),
+        other: (Command, Payload),
+    ) -> Result<[Answered; 2], Failure> {
         let until = Instant::now() + self.disk.options.path_timeout;
         loop {
             match self.path() {
                 Some(here) => match here.ready_soon().await {
-                    Ok(queue) => return Ok(queue.clone()),
+                    Ok(queue) => {
+                        let (one, other) =
+                            join(send::<S>(queue, one.0, one.1), send::<S>(queue, other.0, other.1)).await;
+                        return Ok([one.0, other.0]);
+                    }
+                    Err(Error::NoQueue(_)) => {
+                        let answered = self.send_away(&here, vec![one, other]).await;
+                        let answers = answered.into_iter().map(|(answer, _)| answer);
+                        return Ok(answers.collect::<Vec<_>>().try_into().expect("one for each command"));
+                    }
                     Err(e) => {
                         let failure = Failure::from(e);
                         if failure.verdict() == Verdict::Final {
@@ -311,7 +276,9 @@ impl<S: Source> Submit for NvmeChannel<S> {
         let ready = here.as_ref().and_then(|here| Some((here.ready()?, here.epoch.get())));
         let (first, payload) = match ready {
             Some((queue, epoch)) => {
+                let sending = Sending::<S>(queue);
                 let (answer, payload) = queue.send(Request::new(&ask, payload)).await;
+                std::mem::forget(sending);
                 match answer {
                     Ok(answer) if answer.status.is_success() => {
                         if let Some(buf) = payload.into_buf() {
@@ -336,7 +303,8 @@ impl<S: Source> Submit for NvmeChannel<S> {
     }
 
     fn is_lingering(&self) -> bool {
-        self.view.borrow().used.iter().any(|here| here.queue.get().is_some_and(S::is_lingering))
+        let is_here = |here: &Rc<Here<S>>| here.queue.get().is_some_and(S::is_lingering);
+        self.left.get() > 0 || self.away.is_lingering() || self.view.borrow().used.iter().any(is_here)
     }
 }
 

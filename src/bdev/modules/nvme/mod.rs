@@ -11,9 +11,12 @@
 //! ```
 //!
 //! What I/O becomes on its way is in `request`, and in `steps` where that takes several commands; what is made of failures in `failure`
-//! and `explain`. Which path it takes is in `channel`, how paths come and go in `paths`, what a controller brings in `attached`.
+//! and `explain`. Which path it takes is in `channel` and `view`, how paths come and go in `paths`, what a controller brings in
+//! `attached`. What is given up is aborted by `sending`; a core that gets no queue, as the controller has fewer than there are cores, has
+//! its commands sent `away`, by another core's.
 
 mod attached;
+mod away;
 mod channel;
 mod disk;
 mod explain;
@@ -22,9 +25,11 @@ mod kernel;
 mod kind;
 mod paths;
 mod request;
+mod sending;
 mod shape;
 mod source;
 mod steps;
+mod view;
 
 pub use channel::NvmeChannel;
 pub use disk::NvmeDisk;

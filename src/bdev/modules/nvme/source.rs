@@ -4,6 +4,7 @@ use std::future::Future;
 
 use futures::{Stream, StreamExt};
 
+use crate::Core;
 use crate::nvme::spec::{Command, IdentifyController};
 use crate::nvme::{Answer, Controller, Device, Error, Event, Namespace, Payload, Queue, QueuePair};
 
@@ -48,6 +49,14 @@ pub trait Source: Clone + Send + Sync + sealed::Sealed + 'static {
     fn reset(&self) -> impl Future<Output = Result<(), Error>>;
     /// Whether the controller still works on what was given up here.
     fn is_lingering(queue: &Self::Queue) -> bool;
+    /// Has the controller leave off what was given up here, if it can.
+    fn abort_given_up(queue: &Self::Queue) {
+        _ = queue;
+    }
+    /// The cores that have a queue, for those that get none: some controllers have fewer than there are cores.
+    fn cores(&self) -> Vec<Core> {
+        Vec::new()
+    }
 }
 
 impl<D: Device> sealed::Sealed for Controller<D> {}
@@ -87,7 +96,15 @@ impl<D: Device> Source for Controller<D> {
         Controller::reset(self).await
     }
 
-    fn is_lingering(_queue: &QueuePair<D>) -> bool {
-        false
+    fn is_lingering(queue: &QueuePair<D>) -> bool {
+        queue.given_up() > 0
+    }
+
+    fn abort_given_up(queue: &QueuePair<D>) {
+        queue.abort_given_up();
+    }
+
+    fn cores(&self) -> Vec<Core> {
+        Controller::cores(self)
     }
 }

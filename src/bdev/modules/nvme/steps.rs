@@ -3,15 +3,13 @@
 
 use std::ops::Range;
 
-use futures::future::join;
-
 use super::Source;
 use super::channel::{NvmeChannel, outcome};
 use super::failure::Failure;
 use super::request::{Home, Repeat, carried, command_of};
 use crate::bdev::{Done, Io, Op, Zone, ZoneState};
 use crate::nvme::spec::{self, Command, ReportFilter, StatusCode, ZoneDescriptor, ZoneReport};
-use crate::nvme::{Error, Payload, Queue, Request};
+use crate::nvme::{Error, Payload};
 use crate::sys::dma::DmaPool;
 
 /// Bytes of a report of zones: of 63 at a time. No controller transfers less.
@@ -126,10 +124,7 @@ impl<S: Source> NvmeChannel<S> {
         let write = Command::write(nsid, lba, blocks).fused(true);
         let (expected, data) = (Payload::from(io.expected()), Payload::from(io.take_data()));
         let is_follower = |failure: &Failure| matches!(failure, Failure::Status(status) if status.code() == StatusCode::ABORTED_FAILED_FUSED);
-        let queue = self.queue().await?;
-        let ((compared, _), (written, _)) =
-            join(queue.send(Request::new(|| compare, expected)), queue.send(Request::new(|| write, data)))
-                .await;
+        let [compared, written] = self.send_both((compare, expected), (write, data)).await?;
         match (outcome(compared), outcome(written)) {
             (Err(failure), Err(reason)) if is_follower(&failure) => Err(reason),
             (compared, written) => compared.and(written).map(drop),
