@@ -29,6 +29,9 @@ command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 command -v busybox >/dev/null || packages+=(busybox-static)
 command -v depmod >/dev/null || packages+=(kmod)
 command -v xz >/dev/null || packages+=(xz-utils)
+# Modules for that kernel are built by them (170 MB more).
+command -v make >/dev/null || packages+=(make)
+command -v x86_64-linux-gnu-gcc-12 >/dev/null || packages+=(gcc-12)
 # Whom `reactor nvme` is held against. It stands where only root looks.
 PATH=$PATH:/usr/sbin command -v nvme >/dev/null || packages+=(nvme-cli)
 for tool in cpio zstd curl wrk; do command -v "$tool" >/dev/null || packages+=("$tool"); done

@@ -4,8 +4,12 @@
 //!
 //! The controller is one of software, on the same core, stepped by a poller that takes the time of each step; this is taken off.
 //! What is left is the driver with all that it needs: the checks, the command and its doorbell, the answer, the wake, and the core's
-//! turn with its poll of the task; and two readings of the clock a turn. What it leaves out is what only a device brings: the
-//! doorbell's way over the bus, and queues that another's writes have taken out of the core's cache.
+//! turn with its poll of the task; two readings of the clock a turn; and the software's doorbells, each of which takes its lock. What
+//! it leaves out is what only a device brings: the doorbell's way over the bus, and queues that another's writes have taken out of
+//! the core's cache.
+//!
+//! As a block device the time of each I/O is taken as well, as it is for all devices of this kind unless somebody says otherwise: two
+//! more readings of the clock per I/O.
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod harness;

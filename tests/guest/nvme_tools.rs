@@ -2,8 +2,9 @@
 
 use super::in_guest;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,6 +63,7 @@ fn every_way_tells_what_nvme_cli_tells() {
     let address = listed["address"].as_str().expect("an address");
     for target in ["/dev/nvme0", "/dev/ng0n1", address] {
         if target == address {
+            overwrites_no_disk_in_use();
             measures("/dev/ng0n1");
             // Which counts there.
             smart = cli("smart-log /dev/nvme0");
@@ -96,6 +98,23 @@ fn measures(target: &str) {
         );
         assert_eq!(ran["jobs"].as_array().map(Vec::len), Some(2), "{ran}");
         assert!(ran["total"]["iops"].as_f64() > Some(0.0) && ran["total"]["errors"] == 0, "{ran}");
+    }
+}
+
+/// Whoever mounts a disk opens it like this.
+fn overwrites_no_disk_in_use() {
+    let exclusively = rustix::fs::OFlags::EXCL.bits() as i32;
+    let _user =
+        OpenOptions::new().read(true).custom_flags(exclusively).open("/dev/nvme0n1").expect("it is free");
+    for line in ["nvme perf /dev/ng0n1", "perf ng:/dev/ng0n1", "perf passthru(ng:/dev/ng0n1)"] {
+        let line = format!("{line} --rw write --bs 512 --time 0.1");
+        let output =
+            Command::new(REACTOR).args(line.split_whitespace()).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(1) && said.contains("is in use, mounted for example"),
+            "{line}: {said}"
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 const DEPTH: u64 = 128;
@@ -122,10 +122,12 @@ impl Slot {
     const OFF: u16 = 1 << 10 | 3 << 8;
 
     fn find() -> Self {
-        let devices = fs::read_dir("/sys/bus/pci/devices").unwrap().map(|device| device.unwrap().path());
-        let mut ports =
-            devices.filter(|device| fs::read_to_string(device.join("class")).unwrap() == "0x060400\n");
-        let config = ports.next().expect("a port").join("config");
+        let mut devices = fs::read_dir("/sys/bus/pci/devices").unwrap().map(|device| device.unwrap().path());
+        // What goes away meanwhile is no port.
+        let is_port = |device: &PathBuf| {
+            fs::read_to_string(device.join("class")).is_ok_and(|class| class.trim() == "0x060400")
+        };
+        let config = devices.find(is_port).expect("a port").join("config");
         let mut slot = Self { config: File::open(config).unwrap(), at: 0 };
         // The list of capabilities, to the one of PCI Express (10h).
         let mut at = u64::from(slot.read(0x34) & 0xff);

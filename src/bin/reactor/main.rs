@@ -5,6 +5,7 @@
 mod args;
 mod events;
 mod failure;
+mod in_use;
 mod nvme;
 mod perf;
 mod progress;

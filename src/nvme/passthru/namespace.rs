@@ -68,6 +68,12 @@ impl Namespace {
         self.0.node.controller()
     }
 
+    /// The disk that the kernel makes of it, such as `/dev/nvme0n1`, and of which it may have a file system mounted. None if there is no
+    /// such, as for kinds of namespaces that are none to the kernel.
+    pub fn disk_path(&self) -> Option<PathBuf> {
+        self.0.node.disk()
+    }
+
     /// Asks anew what it is, as [`open`](Self::open) did.
     ///
     /// # Errors

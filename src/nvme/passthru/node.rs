@@ -169,6 +169,13 @@ impl Node {
         controller_of(self.place.as_deref()?)
     }
 
+    /// Of a namespace: the disk that the kernel makes of it.
+    pub(super) fn disk(&self) -> Option<PathBuf> {
+        let number = self.place.as_deref()?.file_name()?.to_str()?.strip_prefix("ng")?;
+        let path = Path::new("/dev").join(format!("nvme{number}"));
+        path.exists().then_some(path)
+    }
+
     /// Of a namespace: `/sys` has its block device beside the character device, also where the kernel does not show it as a disk.
     pub(super) fn limits(&self) -> QueueLimits {
         let read = |queue: &Path, name| -> Option<u64> {

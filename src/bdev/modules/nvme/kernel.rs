@@ -84,6 +84,14 @@ struct Shared {
     controller: OnceLock<passthru::Controller>,
 }
 
+impl NvmeDisk<KernelNamespace> {
+    /// The disk that the kernel makes of the same namespace: see [`disk_path`](passthru::Namespace::disk_path).
+    #[must_use]
+    pub fn disk_path(&self) -> Option<PathBuf> {
+        self.0.controllers().first()?.source.namespace().disk_path()
+    }
+}
+
 impl KernelNamespace {
     /// Opens the character device of a namespace, such as `/dev/ng0n1`; if it `polls`, by queues that are asked for completions (see
     /// [`polling_queue`](passthru::Namespace::polling_queue)).

@@ -3,6 +3,7 @@
 use super::args;
 use super::target::{self, Target};
 use crate::failure::{Failure, chain};
+use crate::in_use;
 use crate::perf::{self, Disk, Jobs, Outcome, Source};
 use reactor::Mode;
 use reactor::nvme::pcie::PcieDevice;
@@ -112,6 +113,9 @@ impl Opened {
             Target::Node(path) => {
                 let opened = passthru::Namespace::open(path).await;
                 let opened = opened.map_err(|e| Failure::Run(chain(&e)))?;
+                if let Some(disk) = opened.disk_path().filter(|_| args.load.rw.writes()) {
+                    in_use::must_be_free(&name, &disk)?;
+                }
                 let namespace = opened.description().clone();
                 let polls = args.common.mode == Mode::Poll && opened.polling_queue().is_ok();
                 Ok(Self::Kernel(Reached { name, namespace, by: Kernel { namespace: opened, polls } }))

@@ -4,17 +4,16 @@ use super::pattern::Pass;
 use super::{Disk, Source, must_fit, reads_what_was_there};
 use crate::args::{Perf, Rw};
 use crate::failure::{Failure, chain};
-use crate::note;
-use reactor::bdev::modules::Uring;
+use crate::{in_use, note};
+use reactor::bdev::modules::{KernelNamespace, NvmeDisk, Uring};
 use reactor::bdev::{self, Access, Channel, Descriptor};
 use reactor::sys::dma::DmaBuf;
-use rustix::fs::{OFlags, SeekFrom};
+use rustix::fs::SeekFrom;
 use std::cell::Cell;
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The RAM disk of a run without devices.
@@ -134,7 +133,7 @@ fn is_memory(name: &str) -> bool {
         at += 1;
     }
     let is_on_disk =
-        |spec: &String| spec.contains("file:") || spec.contains("poll:") || spec.contains("nvme:");
+        |spec: &String| ["file:", "poll:", "nvme:", "ng:"].iter().any(|kind| spec.contains(kind));
     specs.iter().any(|spec| ram_sizes(spec).next().is_some()) && !specs.iter().any(is_on_disk)
 }
 
@@ -160,23 +159,14 @@ fn has_holes(path: &str) -> std::io::Result<bool> {
     Ok(metadata.is_file() && rustix::fs::seek(&file, SeekFrom::Hole(0))? < metadata.len())
 }
 
-/// Whoever mounts a disk, or builds another on it, claims it for himself: then it is not for us to overwrite, however far below it lies.
+/// What is open to be written, however far below it lies.
 async fn must_be_free() -> Result<(), Failure> {
-    for file in bdev::list().into_iter().filter(|device| device.writers > 0 && device.module == "uring") {
-        let disk = bdev::open(&file.name, Access::ReadOnly).await.map_err(|e| refused(&file.name, &e))?;
-        let path = disk.module_as().map(Uring::path).unwrap_or(Path::new(""));
-        if !fs::metadata(path).is_ok_and(|about| about.file_type().is_block_device()) {
-            continue;
-        }
-        match OpenOptions::new().read(true).custom_flags(OFlags::EXCL.bits() as i32).open(path) {
-            Err(e) if e.kind() == ErrorKind::ResourceBusy => {
-                return Err(Failure::Run(format!(
-                    "{} is in use, mounted for example, and would be overwritten: unmount it first, or measure --rw read or randread",
-                    file.name
-                )));
-            }
-            // Everything else is for the device to judge.
-            _ => {}
+    for device in bdev::list().into_iter().filter(|device| device.writers > 0) {
+        let disk = bdev::open(&device.name, Access::ReadOnly).await.map_err(|e| refused(&device.name, &e))?;
+        let of_file = disk.module_as().map(|file: &Uring| file.path().to_owned());
+        let of_namespace = || disk.module_as().and_then(NvmeDisk::<KernelNamespace>::disk_path);
+        if let Some(path) = of_file.or_else(of_namespace) {
+            in_use::must_be_free(&device.name, &path)?;
         }
     }
     Ok(())
