@@ -131,8 +131,8 @@ impl Stage {
         let mut options = std::fs::File::options();
         options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
         // One does for all who open it.
-        let mut open = move || reader = reader.take().or_else(|| options.open(&named).ok());
-        (path, peer(when, move || open()))
+        let open = move || reader = reader.take().or_else(|| options.open(&named).ok());
+        (path, peer(when, open))
     }
 
     /// The end to read from; the peer writes to the other.

@@ -48,10 +48,7 @@ impl Away {
             }
         });
         let here = Rc::new(());
-        let mut away = self.0.borrow_mut();
-        away.retain(|one| one.strong_count() > 0);
-        away.push(Rc::downgrade(&here));
-        drop(away);
+        self.keep(&here);
         let kept = here.clone();
         let answered = spawn_local(async move {
             let answered = sent.await;
@@ -61,6 +58,13 @@ impl Away {
         // What another core had with it when that ended is lost.
         let lost = || failed(Error::Closed, (0..count).map(|_| Payload::None));
         answered.await.ok().and_then(Result::ok).unwrap_or_else(lost)
+    }
+
+    /// Counts a command whose end, and whose caller, keep `here`.
+    fn keep(&self, here: &Rc<()>) {
+        let mut away = self.0.borrow_mut();
+        away.retain(|one| one.strong_count() > 0);
+        away.push(Rc::downgrade(here));
     }
 
     /// Whether something is on its way that was given up here.
