@@ -97,8 +97,7 @@ fn what_waits_for_its_turn_ends_without_the_controller() {
 /// And no more aborts at a time than the controller takes, four of this one.
 #[test]
 fn all_commands_of_a_request_are_aborted() {
-    let mut soft = SoftConfig::default();
-    soft.transfer_max = 1;
+    let soft = SoftConfig { transfer_max: 1, ..SoftConfig::default() };
     on_a_core(soft, entries(64), async |device, controller, _works| {
         let disk = disk_of(&controller).await;
         (0..8).for_each(|_| device.inject(Fault::Lose));

@@ -76,8 +76,7 @@ fn a_format_waits_for_the_io_of_all_cores() {
 
 #[test]
 fn a_request_that_has_begun_sends_nothing_more_after_a_format() {
-    let mut soft = SoftConfig::default();
-    soft.transfer_max = 1;
+    let soft = SoftConfig { transfer_max: 1, ..SoftConfig::default() };
     on_a_core(soft, entries(64), async |device, controller, _works| {
         let disk = disk_of(&controller).await;
         (0..32).for_each(|_| device.inject(Fault::Delay(20)));

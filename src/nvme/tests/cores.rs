@@ -58,8 +58,7 @@ fn every_core_has_a_queue_pair_and_sees_the_same_blocks() {
 #[test]
 fn a_queue_pair_that_is_left_is_waited_for() {
     on_two_cores(Mode::Adaptive, async || {
-        let mut soft = SoftConfig::default();
-        soft.queues = 1;
+        let soft = SoftConfig { queues: 1, ..SoftConfig::default() };
         let device = SoftController::new(soft);
         let _works = works(&device);
         let controller = Controller::attach(device.clone(), Config::default()).await.unwrap();
