@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The pair is one of its core's drivers: the turn polls it, and flushes it when all tasks have run, so that there is one write per
-//! batch and doorbell; fewer of the completion queue's, if nothing waits for an interrupt. Wakers and buffers of others are woken and dropped with nothing borrowed. It stays a driver until its last user
-//! has gone and its last command is answered; then home deletes its queues.
+//! batch and doorbell; fewer of the completion queue's, if nothing waits for an interrupt. Wakers and buffers of others are woken and
+//! dropped with nothing borrowed. It stays a driver until its last user has gone and its last command is answered; then home deletes
+//! its queues.
 
 mod ending;
 
