@@ -315,7 +315,7 @@ fn a_module_that_answers_one_io_by_another() {
 #[test]
 fn a_buffer_that_is_kept_is_noticed() {
     if is_child() {
-        return tell(cores_unpinned(2), async || {
+        return tell(cores_unpinned(2), Duration::from_millis(100), async || {
             let disk = open("ram:1M", Access::ReadWrite).await.unwrap();
             write_page(&disk).await;
             let kept = call_on(Core::nth(1).unwrap(), async || {

@@ -24,7 +24,7 @@ pub fn ends_clean(name: &str, story: impl AsyncFnOnce() + 'static) {
 #[track_caller]
 pub fn ends_clean_on(builder: Builder, name: &str, story: impl AsyncFnOnce() + 'static) {
     if std::env::var_os(CHILD).is_some() {
-        return tell(builder, story);
+        return tell(builder, PATIENCE, story);
     }
     let (is_success, said) = child(name);
     assert!(is_success && said.contains(CLEAN), "{said}");
@@ -43,7 +43,7 @@ pub fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-pub fn tell(builder: Builder, story: impl AsyncFnOnce() + 'static) {
+pub fn tell(builder: Builder, patience: Duration, story: impl AsyncFnOnce() + 'static) {
     let run = builder.mode(Mode::Interrupt).run(async || {
         story().await;
         bdev::finish().await.unwrap();
@@ -51,7 +51,7 @@ pub fn tell(builder: Builder, story: impl AsyncFnOnce() + 'static) {
         for core in reactor::cores() {
             call_on(core, works_as_ever).await.unwrap();
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience;
         loop {
             let pools: DmaStats =
                 on_every_core(async || DmaPool::local().stats()).await.into_iter().map(Result::unwrap).sum();
