@@ -6,6 +6,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{EnterFlags, IoUring, opcode, types};
 use reactor::{LocalExecutor, Mode, spawn_local, uring};
 use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::io::Write;
 use std::mem::MaybeUninit;
@@ -195,7 +196,7 @@ fn by_eventfd(measure: Measure) -> f64 {
         epoll::add(&set, event, epoll::EventData::new_u64(0), flags).expect("an eventfd can be waited for");
         move || {
             let mut ready = [MaybeUninit::uninit(); 1];
-            epoll::wait(&set, &mut ready, None).expect("no signal comes");
+            while matches!(epoll::wait(&set, &mut ready, None), Err(Errno::INTR)) {}
         }
     };
     let wake = |event: &OwnedFd| {
