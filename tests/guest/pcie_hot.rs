@@ -48,6 +48,11 @@ fn the_controller() -> String {
     let all = controllers();
     let [address] = &all[..] else { panic!("{all:?}") };
     bind(address, "vfio-pci");
+    // One that was put in just now is seen before drivers may have it: then the kernel binds it, by the same wish, when it is ready.
+    let driver = Path::new("/sys/bus/pci/devices").join(address).join("driver");
+    while !driver.exists() {
+        std::thread::yield_now();
+    }
     address.clone()
 }
 
